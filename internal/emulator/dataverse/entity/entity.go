@@ -1,0 +1,175 @@
+// Package entity is the emulator's own model of Dataverse metadata: tables,
+// columns and relationships as EntityDefinitions and $metadata describe them
+// (protocols/dataverse.md §3). It can be loaded from a real $metadata file,
+// refined by real EntityMetadata exports, or built in code.
+//
+// It shares nothing with the connector on purpose: the two may only agree
+// through documents.
+package entity
+
+import "allod"
+
+// Model is the metadata of one organisation. It is read-only once serving has
+// begun; schema changes replace the whole Model.
+type Model struct {
+	Tables        []*Table // sorted by LogicalName
+	Relationships []*Relationship
+	byName        map[string]*Table
+	bySet         map[string]*Table
+}
+
+// Table is EntityMetadata.
+type Table struct {
+	LogicalName    string
+	SchemaName     string // e.g. Account: names privileges
+	SetName        string // "" = no entity set
+	LogicalSet     string // LogicalCollectionName
+	MetadataID     allod.GUID
+	TypeCode       int    // ObjectTypeCode
+	PrimaryID      string // e.g. accountid; activityid for activities; systemuserid for systemuser (its OData key is ownerid)
+	ODataKey       string // key name in $metadata
+	PrimaryName    string
+	PrimaryImage   string
+	DisplayName    string
+	TableType      string // Standard, Elastic, Virtual
+	Ownership      int    // OwnershipTypes: 0 none, 1 user, 4 business, 8 organisation …
+	Activity       bool
+	ActivityParty  bool
+	Intersect      bool
+	Custom         bool
+	Abstract       bool // in $metadata only; no rows
+	BaseType       string
+	Private        bool
+	ChangeTracking bool
+	CanTrack       bool
+	Optimistic     bool // IsOptimisticConcurrencyEnabled
+	HasNotes       bool
+	Columns        []*Column
+	Keys           []*Key
+	byColumn       map[string]*Column
+}
+
+// Key is an alternate key.
+type Key struct {
+	SchemaName string
+	Columns    []string
+}
+
+// ColumnKind is AttributeTypeName without its "Type" suffix, e.g. "String",
+// "Money", "MultiSelectPicklist", "File", "Image", "Virtual".
+type ColumnKind string
+
+// Column is AttributeMetadata.
+type Column struct {
+	LogicalName string
+	SchemaName  string
+	MetadataID  allod.GUID
+	Number      int // ColumnNumber
+	Kind        ColumnKind
+	EdmType     string // as in $metadata, e.g. Edm.Guid; "" = not an OData property
+	DisplayName string
+	AttributeOf string // the column this one is a shadow of ("" = none)
+
+	ValidForCreate bool
+	ValidForUpdate bool
+	ValidForRead   bool
+	ValidOData     bool
+	Logical        bool // IsLogical: lives in another table's row
+	Secured        bool
+	Required       string // None, SystemRequired, ApplicationRequired, Recommended
+	SourceType     int    // 0 simple, 1 calculated, 2 rollup, 3 formula
+
+	MaxLength  int    // characters (String, Memo)
+	Precision  int    // Decimal, Double, Money
+	Behavior   string // DateTime: UserLocal, DateOnly, TimeZoneIndependent
+	MinValue   string
+	MaxValue   string
+	Targets    []string // lookups
+	MaxSizeKB  int      // File, Image
+	FullImage  bool     // CanStoreFullImage
+	OptionSet  *OptionSet
+	AutoNumber string // AutoNumberFormat
+}
+
+// Property is the name of the column in OData rows: _x_value for lookups, the
+// logical name otherwise.
+func (c *Column) Property() string {
+	switch c.Kind {
+	case "Lookup", "Customer", "Owner":
+		return "_" + c.LogicalName + "_value"
+	default:
+		return c.LogicalName
+	}
+}
+
+// OptionSet holds the choices of a Picklist, State, Status, Boolean or
+// MultiSelectPicklist column.
+type OptionSet struct {
+	Name    string
+	Global  bool
+	Options []Option
+}
+
+// Option is one choice.
+type Option struct {
+	Value         int
+	Label         string
+	State         int // Status: the state it belongs to
+	DefaultStatus int // State: its default status
+}
+
+// Relationship is OneToManyRelationshipMetadata or, with Intersect set,
+// ManyToManyRelationshipMetadata.
+type Relationship struct {
+	SchemaName string
+	MetadataID allod.GUID
+
+	Referenced      string // table "one"
+	ReferencedAttr  string
+	Referencing     string // table "many"
+	ReferencingAttr string
+	ReferencedNav   string // ReferencedEntityNavigationPropertyName (collection on the one side)
+	ReferencingNav  string // ReferencingEntityNavigationPropertyName (write-side bind name)
+	Cascade         Cascade
+
+	Intersect  string // IntersectEntityName
+	Entity1    string
+	Entity2    string
+	Attribute1 string // Entity1IntersectAttribute
+	Attribute2 string
+	Nav1       string // Entity1NavigationPropertyName: on Entity1, leads to Entity2
+	Nav2       string
+}
+
+// Cascade is CascadeConfiguration: NoCascade, Cascade, Active, UserOwned,
+// RemoveLink, Restrict.
+type Cascade struct {
+	Assign, Delete, Merge, Reparent, Share, Unshare string
+}
+
+// Seal sorts and indexes the model; call it after building and before use.
+func (m *Model) Seal() {
+	m.byName = make(map[string]*Table, len(m.Tables))
+	m.bySet = make(map[string]*Table, len(m.Tables))
+	sortTables(m.Tables)
+	for _, t := range m.Tables {
+		m.byName[t.LogicalName] = t
+		if t.SetName != "" {
+			m.bySet[t.SetName] = t
+		}
+		t.byColumn = make(map[string]*Column, 2*len(t.Columns))
+		for _, c := range t.Columns {
+			t.byColumn[c.LogicalName] = c
+			t.byColumn[c.Property()] = c
+		}
+	}
+}
+
+// Table returns the table with the logical name, or nil.
+func (m *Model) Table(logicalName string) *Table { return m.byName[logicalName] }
+
+// Set returns the table with the entity set name (case-sensitive), or nil.
+func (m *Model) Set(setName string) *Table { return m.bySet[setName] }
+
+// Column returns the column by logical name or by OData property name, or nil.
+func (t *Table) Column(name string) *Column { return t.byColumn[name] }

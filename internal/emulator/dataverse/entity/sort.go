@@ -1,0 +1,10 @@
+package entity
+
+import (
+	"cmp"
+	"slices"
+)
+
+func sortTables(ts []*Table) {
+	slices.SortFunc(ts, func(a, b *Table) int { return cmp.Compare(a.LogicalName, b.LogicalName) })
+}
