@@ -108,6 +108,10 @@ type Column struct {
 	// neither Create nor Update; "" otherwise.
 	Unwritable string `json:"unwritable,omitempty"`
 	Secured    bool   `json:"secured,omitempty"` // under column security
+	// Required says that the source refuses to create a row without a value
+	// (RequiredLevel SystemRequired; protocols/dataverse.md §3.3). False also
+	// when the source does not say.
+	Required bool `json:"required,omitempty"`
 
 	// Bind maps a target table to the navigation property that writes this
 	// lookup, e.g. {"account": "customerid_account"}. Only for Type Lookup.
