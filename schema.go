@@ -120,6 +120,11 @@ type Column struct {
 	// Derived, when not "", says why the column is read but not stored:
 	// it follows from other stored cells.
 	Derived string `json:"derived,omitempty"`
+
+	// Unreadable, when not "", says why the source never gives a value for
+	// the column. Derived and Unreadable columns stand behind all others in
+	// Table.Columns, so that rows need no cells for them.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // The closed list of reasons for a column that cannot be written.
