@@ -1,0 +1,294 @@
+package log
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"allod"
+)
+
+// Uses of signing keys, as in the vault object.
+const (
+	UseCapture  = "capture"
+	UseMaintain = "maintain"
+	UseUndo     = "undo"
+	UseErase    = "erase"
+	UseSlot     = "slot"
+	UseLedger   = "ledger"
+)
+
+// Kind of a log entry.
+type Kind string
+
+// The kinds of entries.
+const (
+	KindCapture   Kind = "capture"
+	KindUndo      Kind = "undo"
+	KindOffice    Kind = "office"
+	KindCompact   Kind = "compact"
+	KindExpire    Kind = "expire"
+	KindErase     Kind = "erase"
+	KindRestrict  Kind = "restrict"
+	KindRectify   Kind = "rectify"
+	KindSchema    Kind = "schema"
+	KindSlot      Kind = "slot"
+	KindSigner    Kind = "signer"
+	KindRecipient Kind = "recipient"
+)
+
+// MaySign returns the uses whose keys may sign entries of the kind; none for
+// an unknown kind.
+func MaySign(k Kind) []string {
+	switch k {
+	case KindCapture, KindSchema, KindOffice:
+		return []string{UseCapture}
+	case KindUndo:
+		return []string{UseUndo}
+	case KindCompact, KindExpire:
+		return []string{UseMaintain}
+	case KindErase, KindRestrict, KindRectify:
+		return []string{UseErase}
+	case KindSlot, KindSigner, KindRecipient:
+		return []string{UseSlot}
+	}
+	return nil
+}
+
+// ObjectRole says what an object is to the entry that names it.
+type ObjectRole string
+
+// The roles of objects.
+const (
+	RolePack ObjectRole = "pack" // packs/<digest>
+	RoleFile ObjectRole = "file" // files/<digest>
+)
+
+// Object is an object that an entry makes part of the vault.
+type Object struct {
+	Digest Digest     `json:"digest"` // SHA-256 of the object's bytes: its name
+	Size   int64      `json:"size"`   // bytes
+	Role   ObjectRole `json:"role"`
+	// Trailer is the SHA-256 of the pack's plain trailer: it ties index,
+	// blocks, filter and manifest to this entry. Zero for files.
+	Trailer Digest `json:"trailer,omitzero"`
+	// Tier of a pack: 0 capture, 1 day, 2 month, 3 year or base.
+	Tier int `json:"tier,omitempty"`
+}
+
+// Name returns the object's name in the store.
+func (o Object) Name() string {
+	if o.Role == RoleFile {
+		return "files/" + o.Digest.String()
+	}
+	return "packs/" + o.Digest.String()
+}
+
+// Counts of an entry: rows.
+type Counts struct {
+	Rows    int64 `json:"rows"` // alive in the environment after the entry
+	Created int64 `json:"created"`
+	Updated int64 `json:"updated"`
+	Deleted int64 `json:"deleted"`
+}
+
+// LedgerRoot is a head of the ledger that the writer had seen.
+type LedgerRoot struct {
+	Size int64  `json:"size"`
+	Hash Digest `json:"hash"`
+}
+
+// Entry is one log entry. Times are UTC with whole milliseconds.
+type Entry struct {
+	Magic  string    `json:"magic"`
+	Format int       `json:"format"`
+	Vault  string    `json:"vault"` // 32 hexadecimal digits
+	N      uint64    `json:"n"`     // from 1
+	Prev   Digest    `json:"prev"`  // SHA-256 of entry n-1; zeros for n = 1
+	Kind   Kind      `json:"kind"`
+	Run    string    `json:"run"` // 32 hexadecimal digits; entries of one run share it
+	Time   time.Time `json:"time"`
+
+	Environment uint32 `json:"environment"` // number; 0 = office
+	Capture     uint64 `json:"capture"`     // number within the environment, from 1; 0 = not a capture
+	Base        uint64 `json:"base"`        // last capture number that the writer knew; 0 = none
+	Line        uint64 `json:"line"`
+
+	Root         uint64 `json:"root"`  // current root of the key tree
+	Epoch        uint64 `json:"epoch"` // its epoch from this entry on
+	AbsentBefore Digest `json:"absent_before,omitzero"`
+	AbsentAfter  Digest `json:"absent_after,omitzero"`
+
+	Objects  []Object   `json:"objects"`
+	Counts   Counts     `json:"counts"`
+	From     time.Time  `json:"from,omitzero"`
+	To       time.Time  `json:"to,omitzero"`
+	Complete bool       `json:"complete"`
+	Ledger   LedgerRoot `json:"ledger,omitzero"`
+
+	// Sealed is what only holders of the index key read (FORMAT.md, "Sealed
+	// part"); nil = nothing.
+	Sealed []byte `json:"sealed,omitempty"`
+	Signer Key    `json:"signer"` // public key that signs
+}
+
+const (
+	entryMagic  = "allod log"
+	entrySigned = "allod log v1\n"
+
+	// MaxEntry is the most bytes an entry may have.
+	MaxEntry = 64 << 20
+)
+
+// EntryName returns log/<20 digits>.
+func EntryName(n uint64) string { return fmt.Sprintf("%s%020d", EntryPrefix, n) }
+
+// ParseEntryName reads the number out of a name.
+func ParseEntryName(name string) (uint64, bool) {
+	if len(name) != len(EntryPrefix)+20 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(name[len(EntryPrefix):], 10, 64)
+	if err != nil || EntryName(n) != name {
+		return 0, false
+	}
+	return n, true
+}
+
+// Encode completes Magic, Format and Signer, signs, and returns the object and
+// its digest, which the next entry names.
+func (e *Entry) Encode(key ed25519.PrivateKey) ([]byte, Digest, error) {
+	e.Magic, e.Format = entryMagic, Format
+	copy(e.Signer[:], key.Public().(ed25519.PublicKey))
+	e.Time, e.From, e.To = stamp(e.Time), stamp(e.From), stamp(e.To)
+	if e.Objects == nil {
+		e.Objects = []Object{}
+	}
+	if err := e.check(); err != nil {
+		return nil, Digest{}, err
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return nil, Digest{}, allod.Errorf(allod.Internal, "encode log entry %d: %w", e.N, err)
+	}
+	b := sign(entrySigned, line, key)
+	if len(b) > MaxEntry {
+		return nil, Digest{}, allod.Errorf(allod.Invalid, "encode log entry %d: %d bytes are more than %d", e.N, len(b), MaxEntry)
+	}
+	return b, sha256.Sum256(b), nil
+}
+
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// Decode reads entry n and checks form, number, vault and signature; the chain
+// is checked by Chain. A newer format is Invalid, anything else wrong Corrupt.
+func Decode(b []byte, n uint64, pin Pin) (*Entry, Digest, error) {
+	what := "log entry " + strconv.FormatUint(n, 10)
+	if len(b) > MaxEntry {
+		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: %d bytes are too many", what, len(b))
+	}
+	line := b
+	for i, c := range b {
+		if c == '\n' {
+			line = b[:i]
+			break
+		}
+	}
+	if err := checkFormat(line, entryMagic, what); err != nil {
+		return nil, Digest{}, err
+	}
+	e := new(Entry)
+	line, sig, err := decodeSigned(b, e, what)
+	if err != nil {
+		return nil, Digest{}, err
+	}
+	if e.N != n || e.Vault != fmt.Sprintf("%x", pin.Vault[:]) {
+		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: it is another entry, or of another vault", what)
+	}
+	allowed := slices.ContainsFunc(pin.Signers, func(s Signer) bool {
+		return s.Key == e.Signer && slices.Contains(MaySign(e.Kind), s.Use)
+	})
+	if !allowed {
+		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: its signer may not sign entries of kind %q", what, e.Kind)
+	}
+	if !verifyAny(entrySigned, line, sig, []ed25519.PublicKey{e.Signer[:]}) {
+		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: its signature does not fit", what)
+	}
+	if err := e.check(); err != nil {
+		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: %w", what, err)
+	}
+	return e, sha256.Sum256(b), nil
+}
+
+// check refuses what no writer may write.
+func (e *Entry) check() error {
+	bad := func(why string) error { return allod.Errorf(allod.Invalid, "log entry %d: %s", e.N, why) }
+	switch {
+	case e.N == 0:
+		return bad("numbers begin at 1")
+	case len(MaySign(e.Kind)) == 0:
+		return bad("unknown kind")
+	case e.Capture != 0 && e.Base >= e.Capture:
+		return bad("base is not before the capture")
+	case e.Counts.Rows < 0 || e.Counts.Created < 0 || e.Counts.Updated < 0 || e.Counts.Deleted < 0:
+		return bad("negative counts")
+	case e.Ledger.Size < 0:
+		return bad("negative ledger size")
+	case len(e.Run) > 64:
+		return bad("run id too long")
+	}
+	for _, o := range e.Objects {
+		if o.Role != RolePack && o.Role != RoleFile || o.Size < 0 || o.Tier < 0 || o.Tier > 3 {
+			return bad("an object is not described")
+		}
+	}
+	return nil
+}
+
+// Chain checks entries as they follow one another. The zero Chain stands
+// before entry 1; a Chain taken from a checkpoint stands behind its entry.
+type Chain struct {
+	N       uint64
+	Last    Digest
+	Time    time.Time
+	Epochs  map[uint64]uint64 // root → epoch in force
+	Capture map[uint32]uint64 // environment → last capture number
+}
+
+// Add checks that e, whose object has digest d, follows, and moves on.
+// Anything else is Corrupt: numbers and chain, time not going back, capture
+// numbers rising, the epoch not going back.
+func (c *Chain) Add(e *Entry, d Digest) error {
+	bad := func(why string) error { return allod.Errorf(allod.Corrupt, "check log entry %d: %s", e.N, why) }
+	switch {
+	case e.N != c.N+1:
+		return bad(fmt.Sprintf("it does not follow entry %d", c.N))
+	case e.Prev != c.Last:
+		return bad("it does not name the entry before it")
+	case e.Time.Before(c.Time):
+		return bad("it is earlier than the entry before it")
+	case e.Capture != 0 && (e.Capture <= c.Capture[e.Environment] || e.Base != c.Capture[e.Environment]):
+		return bad("its capture number does not follow")
+	case e.Epoch < c.Epochs[e.Root]:
+		return bad("its epoch is older than the one in force")
+	case e.Epoch > c.Epochs[e.Root] && c.Epochs[e.Root] != 0 && !mayMoveEpoch(e.Kind):
+		return bad("an entry of this kind may not move the epoch")
+	}
+	if c.Epochs == nil {
+		c.Epochs, c.Capture = map[uint64]uint64{}, map[uint32]uint64{}
+	}
+	c.N, c.Last, c.Time = e.N, d, e.Time
+	c.Epochs[e.Root] = e.Epoch
+	if e.Capture != 0 {
+		c.Capture[e.Environment] = e.Capture
+	}
+	return nil
+}
+
+func mayMoveEpoch(k Kind) bool {
+	return k == KindErase || k == KindRestrict || k == KindRectify || k == KindSlot
+}

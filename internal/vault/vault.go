@@ -1,0 +1,142 @@
+// Package vault is the only door to stored data: every row version is sealed
+// alone under a key that belongs to its record, packs are immutable, and a
+// snapshot exists when its log entry is committed and not before (FORMAT.md,
+// design/vault.md). Functions that show content take a gate.Session.
+package vault
+
+import (
+	"context"
+	"time"
+
+	"allod"
+	"allod/internal/blob"
+	"allod/internal/ledger"
+	"allod/internal/vault/keyring"
+	vlog "allod/internal/vault/log"
+)
+
+// Config says where a vault lies and what is known of it beforehand.
+type Config struct {
+	Store    blob.Store       // objects: vault, log, checkpoints, packs, files, keytree
+	Slots    []blob.Mutable   // erasable places of slots; the first is the default
+	Now      func() time.Time // the wall clock; nil = time.Now. Labels entries, never orders them
+	TempDir  string           // spilled rows, encrypted under a key that lives in memory; "" = os.TempDir()
+	CacheDir string           // derived data; "" = none kept on disk
+	Pin      Pin              // as pinned in the configuration; zero only for Create
+}
+
+// Pin is what a configuration remembers of a vault, so that a changed "vault"
+// object in the store is an alarm and is never obeyed.
+type Pin = vlog.Pin
+
+// CreateOptions of Create.
+type CreateOptions struct {
+	// Wrappers make one reader slot each, in every place of Config.Slots.
+	Wrappers []NamedWrapper
+}
+
+// NamedWrapper is a slot to be made: its name and what wraps the secrets.
+type NamedWrapper struct {
+	Name    string // e.g. "passphrase", "paper"; lower-case letters, digits, "-"
+	Wrapper keyring.Wrapper
+}
+
+// Vault is an open vault. Methods may be called from several goroutines.
+type Vault struct {
+	cfg Config
+}
+
+// Status describes a vault for people: no content.
+type Status struct {
+	Vault           string       `json:"vault"`  // vault id, 32 hex digits
+	Format          int          `json:"format"` // 1
+	Places          []string     `json:"places"` // where slots lie
+	Slots           []SlotStatus `json:"slots"`
+	Roots           []RootStatus `json:"roots"`
+	Entries         uint64       `json:"entries"` // log entries
+	Packs           int64        `json:"packs"`
+	Files           int64        `json:"files"`
+	Bytes           int64        `json:"bytes"` // of live packs and files
+	ErasuresPending int          `json:"erasures_pending"`
+	RoleSeparation  string       `json:"role_separation"` // one sentence
+	Warnings        []string     `json:"warnings,omitempty"`
+}
+
+// SlotStatus describes one slot in one place. Times are UTC; zero = never.
+type SlotStatus struct {
+	Name   string    `json:"name"`
+	Place  string    `json:"place"`
+	Epoch  uint64    `json:"epoch"`
+	Proved time.Time `json:"proved,omitzero"` // when it was last opened for real
+}
+
+// RootStatus describes one root of the key tree.
+type RootStatus struct {
+	Root      uint32 `json:"root"`
+	Epoch     uint64 `json:"epoch"`
+	Punctures int    `json:"punctures"` // entries of the absent list
+}
+
+// VerifyOptions of Verify.
+type VerifyOptions struct {
+	Public   bool                    // names, digests, chain and signatures only; needs no key
+	Sample   float64                 // share of the rows to decrypt: 1 = all, 0 = none
+	Progress func(done, total int64) // called now and then from the caller's goroutine; may be nil
+}
+
+// Report says what Verify found. It is not an error that Bad is not empty.
+type Report struct {
+	Objects int64 `json:"objects"` // looked at
+	Rows    int64 `json:"rows"`    // decrypted and decoded
+	Files   int64 `json:"files"`   // decrypted to the end
+	Erased  int64 `json:"erased"`  // rows whose key is gone by an erasure on record
+	Orphans int64 `json:"orphans"` // objects no log entry names; not bad
+	Bad     []Bad `json:"bad"`
+}
+
+// Bad is one finding: an object that is not what was stored.
+type Bad struct {
+	Object string `json:"object"`
+	What   string `json:"what"`
+	Kind   string `json:"kind"` // "corrupt", "missing", "forged", …
+}
+
+var errNotBuilt = allod.Errorf(allod.Internal, "not built yet")
+
+// Create makes a new vault in an empty store and returns it open, with the Pin
+// to keep in the configuration. Conflict if the store holds one already.
+func Create(ctx context.Context, cfg Config, opts CreateOptions) (*Vault, Pin, error) {
+	return nil, Pin{}, errNotBuilt
+}
+
+// Open opens the vault with full rights (embedded mode).
+func Open(ctx context.Context, cfg Config, w keyring.Wrapper) (*Vault, error) {
+	return nil, errNotBuilt
+}
+
+// OpenPublic opens the vault without keys: verify, snapshots without names.
+func OpenPublic(ctx context.Context, cfg Config) (*Vault, error) { return nil, errNotBuilt }
+
+// Close forgets the keys.
+func (v *Vault) Close() error { return nil }
+
+// Verify checks what is stored.
+func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (Report, error) {
+	return Report{}, errNotBuilt
+}
+
+// Status describes the vault.
+func (v *Vault) Status(ctx context.Context) (Status, error) { return Status{}, errNotBuilt }
+
+// Prove opens the named slot for real and records the date.
+func (v *Vault) Prove(ctx context.Context, slot string, w keyring.Wrapper) error { return errNotBuilt }
+
+// LedgerConfig returns what ledger.Open needs for this vault: its key is nil
+// when the vault was opened without keys.
+func (v *Vault) LedgerConfig() (ledger.Config, error) { return ledger.Config{}, errNotBuilt }
+
+// ID returns the vault id.
+func (v *Vault) ID() allod.GUID { return v.cfg.Pin.Vault }
+
+// Pin returns what the configuration should remember.
+func (v *Vault) Pin() Pin { return v.cfg.Pin }
