@@ -7,7 +7,7 @@ import "allod"
 const MaxURL = 65536
 
 // MaxDepth is how deeply expressions and options may nest.
-const MaxDepth = 100
+const MaxDepth = 200
 
 // Dialect says what a service takes beyond and beside the specification. The
 // zero value is the specification with any custom option.
@@ -16,20 +16,10 @@ type Dialect struct {
 	Custom func(name string) bool
 	// PlusIsSpace decodes "+" in the query as a space, as HTML forms write it.
 	PlusIsSpace bool
+	// Exact takes option names only with their "$" and in lower case, and each
+	// only once, as Dataverse does (protocols/dataverse.md §4.3).
+	Exact bool
 }
-
-// ParseURL reads a URL relative to the service root: a resource path and
-// perhaps "?" with query options, both percent-encoded.
-func (d Dialect) ParseURL(raw string) (*Request, error) { return nil, nil }
-
-// ParsePath reads a percent-encoded resource path.
-func (d Dialect) ParsePath(raw string) ([]Segment, error) { return nil, nil }
-
-// ParseOptions reads a percent-encoded query string.
-func (d Dialect) ParseOptions(raw string) (*Options, error) { return nil, nil }
-
-// ParseExpr reads an expression that is not percent-encoded, as in $filter.
-func ParseExpr(text string) (Expr, error) { return nil, nil }
 
 // Env tells Compile what names mean for rows of type R.
 type Env[R any] struct {
