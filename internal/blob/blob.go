@@ -9,7 +9,10 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 	"time"
+
+	"allod"
 )
 
 // Store holds immutable objects under names like "packs/3f…". Names use
@@ -66,3 +69,57 @@ var (
 	ErrLocked          = errors.New("object is locked against deletion") // Denied
 	ErrLockUnsupported = errors.New("store cannot lock objects")         // Invalid
 )
+
+// maxName is the length in bytes of the longest name.
+const maxName = 255
+
+// CheckName refuses, with Kind Invalid, a name that no object may have. The
+// rules are in the comment of Store. Every adapter calls it first.
+func CheckName(name string) error {
+	if len(name) == 0 || len(name) > maxName {
+		return allod.Errorf(allod.Invalid, "object name of %d bytes: want 1 to %d", len(name), maxName)
+	}
+	for seg := range strings.SplitSeq(name, "/") {
+		if err := checkSegment(seg); err != nil {
+			return allod.Errorf(allod.Invalid, "object name %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// CheckPrefix refuses, with Kind Invalid, a prefix that no name begins with.
+// The empty prefix is that of every name.
+func CheckPrefix(prefix string) error {
+	if len(prefix) > maxName {
+		return allod.Errorf(allod.Invalid, "prefix of %d bytes: want at most %d", len(prefix), maxName)
+	}
+	folders, last := "", prefix
+	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+		folders, last = prefix[:i], prefix[i+1:]
+		if err := CheckName(folders); err != nil {
+			return err
+		}
+	}
+	if err := checkBytes(last); err != nil {
+		return allod.Errorf(allod.Invalid, "prefix %q: %w", prefix, err)
+	}
+	return nil
+}
+
+func checkSegment(seg string) error {
+	if seg == "" || seg == "." || seg == ".." {
+		return errors.New("empty, \".\" or \"..\" segment")
+	}
+	return checkBytes(seg)
+}
+
+func checkBytes(seg string) error {
+	for i := range len(seg) {
+		switch c := seg[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '@':
+		default:
+			return errors.New("only a-z, 0-9 and \"-_.@\" may stand in a segment")
+		}
+	}
+	return nil
+}
