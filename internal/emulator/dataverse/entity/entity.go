@@ -7,15 +7,24 @@
 // through documents.
 package entity
 
-import "allod"
+import (
+	"allod"
+	"allod/internal/odata/csdl"
+)
 
 // Model is the metadata of one organisation. It is read-only once serving has
 // begun; schema changes replace the whole Model.
 type Model struct {
 	Tables        []*Table // sorted by LogicalName
 	Relationships []*Relationship
-	byName        map[string]*Table
-	bySet         map[string]*Table
+
+	// Document holds what is not a table: metadata types, complex and enum
+	// types, functions, actions and their imports. CSDL copies it. nil = none.
+	Document *csdl.Model
+
+	byName map[string]*Table
+	bySet  map[string]*Table
+	rels   relIndex
 }
 
 // Table is EntityMetadata.
@@ -69,6 +78,13 @@ type Column struct {
 	EdmType     string // as in $metadata, e.g. Edm.Guid; "" = not an OData property
 	DisplayName string
 	AttributeOf string // the column this one is a shadow of ("" = none)
+
+	// Inherited says that $metadata declares the property on the base type.
+	Inherited bool
+	// Hidden says that the property exists in $metadata only and is no
+	// attribute of the table: ownerid of systemuser and team, which repeats the
+	// primary key (protocols/dataverse.md §3.1).
+	Hidden bool
 
 	ValidForCreate bool
 	ValidForUpdate bool
@@ -163,6 +179,7 @@ func (m *Model) Seal() {
 			t.byColumn[c.Property()] = c
 		}
 	}
+	m.rels = indexRelationships(m.Relationships)
 }
 
 // Table returns the table with the logical name, or nil.
