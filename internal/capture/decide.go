@@ -1,0 +1,125 @@
+package capture
+
+import (
+	"fmt"
+	"time"
+
+	"allod"
+	"allod/internal/source"
+)
+
+// Absence is what is known when a full read of a table has ended and some
+// rows that were there before did not come.
+type Absence struct {
+	Table     string
+	Before    int64 // rows alive before
+	Missing   int64 // of them, not seen now
+	Ended     bool  // the read reached its last page
+	Confirmed bool  // a second look by id found none of the missing rows
+
+	DepthBefore source.Depth // read depth when the read began
+	DepthAfter  source.Depth // and when it had ended
+	DepthLast   source.Depth // in the capture before this one; DepthNone = none, or not known
+	RightsKnown bool         // the source could say what its caller may read
+
+	RetentionRun time.Time // last retention run of the table, zero = none known
+	LastCapture  time.Time // when the table was last read
+}
+
+// Verdict says what a capture may conclude from an absence.
+type Verdict struct {
+	Delete bool               // the missing rows may be recorded as deleted
+	Reason allod.DeleteReason // why, if so
+	Gap    *allod.Gap         // what to say in the snapshot; nil = nothing
+	Alarm  string             // for people, "" = none
+	Ask    bool               // a second look by id would decide it
+}
+
+// Loss limits of design/capture.md: up to three rows or five percent need no
+// second look; above a thousand rows or five percent people are told.
+const (
+	smallLossRows   = 3
+	smallLossPerMil = 50
+	alarmRows       = 1000
+)
+
+// JudgeAbsence decides whether rows missing from a full read are deleted. It
+// is pure. The rule and its reasons are in design/capture.md (deletions).
+func JudgeAbsence(a Absence) Verdict {
+	if a.Missing == 0 {
+		return Verdict{}
+	}
+	unproven := func(why string) Verdict {
+		return Verdict{Gap: &allod.Gap{Table: a.Table, Kind: allod.GapDeletionsUnproven, Reason: why, Rows: a.Missing}}
+	}
+	switch {
+	case !a.Ended:
+		return unproven("the read did not reach its last page")
+	case !a.RightsKnown:
+		return unproven("the source cannot say what its reader may see, so absence proves nothing")
+	case a.DepthBefore != source.DepthGlobal || a.DepthAfter != source.DepthGlobal:
+		return unproven("the reader does not have organization-level read, so absence proves nothing")
+	case a.DepthLast != source.DepthNone && a.DepthLast != a.DepthBefore:
+		return unproven("the reader's rights changed since the last capture")
+	}
+	v := Verdict{Delete: true, Reason: allod.DeleteAbsent}
+	if a.RetentionRun.After(a.LastCapture) {
+		v.Reason = allod.DeleteRetention
+		v.Gap = &allod.Gap{Table: a.Table, Kind: allod.GapRetention, Rows: a.Missing, Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"}
+		return v
+	}
+	relative := a.Before > 0 && a.Missing*1000 > a.Before*smallLossPerMil
+	if a.Missing > smallLossRows && relative && !a.Confirmed {
+		u := unproven(fmt.Sprintf("%d of %d rows are missing, which is too many to believe without a second look", a.Missing, a.Before))
+		u.Ask = true
+		return u
+	}
+	if a.Missing > alarmRows || a.Missing > smallLossRows && relative {
+		v.Alarm = fmt.Sprintf("%s: %d of %d rows were deleted since the last capture", a.Table, a.Missing, a.Before)
+	}
+	return v
+}
+
+// LineBreak decides whether the environment is no longer a continuation of
+// what was captured before: another organisation, or the same one put back to
+// an earlier moment (design/capture.md, the line of an environment). now maps
+// the witnesses that still exist to their present version. It is pure; an
+// empty reason means that the line goes on.
+func LineBreak(before, present allod.Identity, witnesses []Witness, now map[allod.RecordRef]uint64) string {
+	if before.Organization != present.Organization {
+		return "the organisation behind the address is another one"
+	}
+	if before.HighestVersion != 0 && present.HighestVersion != 0 && present.HighestVersion < before.HighestVersion {
+		return "the environment's row versions went back: it was restored to an earlier moment"
+	}
+	gone := 0
+	for _, w := range witnesses {
+		v, ok := now[w.Ref()]
+		switch {
+		case !ok:
+			gone++
+		case v < w.Version:
+			return "rows have older versions than when they were captured: the environment was restored to an earlier moment"
+		}
+	}
+	if len(witnesses) >= minWitnesses && gone == len(witnesses) {
+		return "every row that was newest at the last capture is gone: the environment was restored to an earlier moment, or emptied"
+	}
+	return ""
+}
+
+// Witness is a row that was among the newest of an environment when it was
+// captured. If it is older later, time went back.
+type Witness struct {
+	Table   string     `json:"table"`
+	Key     allod.GUID `json:"key"`
+	Version uint64     `json:"version"`
+}
+
+// Ref names the witness's record.
+func (w Witness) Ref() allod.RecordRef { return allod.RecordRef{Table: w.Table, Key: w.Key} }
+
+const (
+	maxWitnesses = 32
+	minWitnesses = 8 // fewer that are all gone prove nothing
+)

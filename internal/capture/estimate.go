@@ -1,0 +1,120 @@
+package capture
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"allod"
+	"allod/internal/source"
+	"allod/internal/vault"
+)
+
+// Plan says what a backup would read. Numbers are estimates.
+type Plan struct {
+	Environment string      `json:"environment"`
+	Tables      []PlanTable `json:"tables"`
+	Rows        int64       `json:"rows"`     // to be read; -1 parts are left out
+	Requests    int64       `json:"requests"` // against the source's limits
+	Bytes       int64       `json:"bytes"`    // on disk, about 400 per row read in full; files come on top
+	Gaps        []allod.Gap `json:"gaps"`     // what would not be read
+	NewLine     string      `json:"new_line,omitempty"`
+}
+
+// PlanTable is one table of a Plan.
+type PlanTable struct {
+	Table  string `json:"table"`
+	Method string `json:"method"` // full or delta
+	Rows   int64  `json:"rows"`   // in the source; -1 = not known
+	Files  bool   `json:"files"`  // has file columns, whose bytes are not estimated
+}
+
+const (
+	planPage     = 5000 // rows per request (protocols/dataverse.md §4.1)
+	planRowBytes = 400  // measured, docs/benchmarks.md
+)
+
+// Estimate says what Run would do, without reading rows or writing anything.
+func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string, o Options) (*Plan, error) {
+	o = withDefaults(o, src.Capabilities())
+	schema, err := src.Describe(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("plan a backup of %s: read the schema: %w", env, err)
+	}
+	raw, last, err := v.CaptureState(ctx, env)
+	if err != nil {
+		return nil, fmt.Errorf("plan a backup of %s: %w", env, err)
+	}
+	state, err := decodeState(raw)
+	if err != nil {
+		return nil, fmt.Errorf("plan a backup of %s: %w", env, err)
+	}
+	r := &runner{env: env, o: o, src: src, schema: schema, state: state, started: o.Now(), manifests: map[string]allod.TableManifest{}, dirty: map[string]bool{}}
+	if err := r.checkTables(); err != nil {
+		return nil, err
+	}
+	if r.rights, err = readRights(ctx, src, schema); err != nil {
+		return nil, fmt.Errorf("plan a backup of %s: read what the application user may see: %w", env, err)
+	}
+	if err := r.checkLine(ctx, last != nil); err != nil {
+		return nil, err
+	}
+	p := &Plan{Environment: env, NewLine: r.lineWhy}
+	for _, j := range r.choose() {
+		t, err := r.planTable(ctx, j)
+		if err != nil {
+			return nil, fmt.Errorf("plan a backup of %s: %w", env, err)
+		}
+		p.add(t)
+	}
+	p.Gaps = r.gapList()
+	slices.SortFunc(p.Tables, func(a, b PlanTable) int { return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Table, b.Table)) })
+	return p, nil
+}
+
+func (r *runner) planTable(ctx context.Context, j job) (PlanTable, error) {
+	t := PlanTable{Table: j.table.Name, Method: "delta", Rows: -1, Files: len(j.files) > 0}
+	if j.full {
+		t.Method = "full"
+	}
+	finder, ok := r.src.(source.Finder)
+	if !ok || !j.full {
+		return t, nil
+	}
+	n, err := finder.Count(ctx, j.table)
+	if err != nil && allod.KindOf(err) == allod.Unavailable {
+		return t, err
+	}
+	if err == nil {
+		t.Rows = n
+	}
+	return t, nil
+}
+
+func (p *Plan) add(t PlanTable) {
+	p.Tables = append(p.Tables, t)
+	p.Requests++
+	if t.Rows > 0 {
+		p.Rows += t.Rows
+		p.Requests += t.Rows / planPage * 2 // keys first, then all columns
+		p.Bytes += t.Rows * planRowBytes
+	}
+}
+
+// OldestToken returns when the oldest change-tracking token of the state was
+// handed out, UTC; zero when there is none.
+func OldestToken(state []byte) (time.Time, error) {
+	s, err := decodeState(state)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var oldest time.Time
+	for _, t := range s.Tables {
+		if t.Delta != (source.Cursor{}) && !t.DeltaAt.IsZero() && (oldest.IsZero() || t.DeltaAt.Before(oldest)) {
+			oldest = t.DeltaAt
+		}
+	}
+	return oldest, nil
+}

@@ -1,0 +1,543 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"allod"
+	"allod/internal/source"
+	"allod/internal/vault"
+)
+
+const (
+	fetchBatch  = 500   // rows fetched by id at once
+	settleRows  = 1000  // changes during a read that are few enough to stop chasing
+	settleTries = 5     // rounds of chasing before saying so
+	confirmMax  = 50000 // missing rows looked up one by one; more need a person
+)
+
+// readOnce reads one table by its token or from the start, and settles what
+// is deleted. Rights that change while it reads make it begin again once.
+func (r *runner) readOnce(ctx context.Context, j job) error {
+	for again := true; ; again = false {
+		t := &tableRun{runner: r, job: j, started: r.o.Now().UTC(), ts: r.tableState(j.table.Name)}
+		r.noteStart(t.started)
+		err := t.read(ctx)
+		if err == nil {
+			err = t.settle(ctx)
+		}
+		if t.w != nil {
+			t.w.Discard() // nothing once it is finished
+		}
+		if !errors.Is(err, errRightsChanged) || !again {
+			return err
+		}
+		if j, err = r.refresh(ctx, j.table); err != nil {
+			return err
+		}
+	}
+}
+
+// errRightsChanged says that the reader sees other columns than when the read
+// began, so that nulls it read may be none.
+var errRightsChanged = allod.Errorf(allod.Denied, "the rights of the application user changed while the table was being read")
+
+func (r *runner) tableState(name string) TableState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Tables[name]
+}
+
+func (r *runner) noteStart(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first.IsZero() || at.Before(r.first) {
+		r.first = at
+	}
+}
+
+// refresh reads the rights again and chooses the table anew.
+func (r *runner) refresh(ctx context.Context, t *allod.Table) (job, error) {
+	rights, err := readRights(ctx, r.src, r.schema)
+	if err != nil {
+		return job{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rights = rights
+	r.gaps = slices.DeleteFunc(r.gaps, func(g allod.Gap) bool { return g.Table == t.Name })
+	j, ok := r.chooseTable(t)
+	if !ok {
+		return job{}, allod.Errorf(allod.Denied, "read %s: the application user may not read this table any more", t.Name)
+	}
+	j.full = true
+	return j, nil
+}
+
+// tableRun is one read of one table.
+type tableRun struct {
+	*runner
+	job
+	ts      TableState
+	w       *vault.TableWriter
+	mode    vault.Mode
+	started time.Time
+
+	rows      int64 // read
+	high      uint64
+	newest    []Witness
+	ended     bool // the last page came
+	first     bool // the vault holds nothing of this table yet
+	method    string
+	gone      []allod.GUID // said to be deleted
+	changes   vault.Changes
+	alive     int64 // rows alive once this is committed
+	unread    int64 // files whose bytes were not read
+	unreadWhy string
+}
+
+func (t *tableRun) open(ctx context.Context, mode vault.Mode) error {
+	w, err := t.run.Table(ctx, t.table, mode)
+	t.w, t.mode = w, mode
+	return fatal(err)
+}
+
+func (t *tableRun) read(ctx context.Context) error {
+	if !t.full {
+		t.method = "delta"
+		if err := t.open(ctx, vault.ModeDelta); err != nil {
+			return err
+		}
+		_, err := t.follow(ctx)
+		t.ended = err == nil
+		return err
+	}
+	t.first = t.ts.Rows == 0 && t.ts.ReadAt.IsZero()
+	t.method = "full"
+	mode := vault.ModeFull
+	if t.first {
+		mode = vault.ModeDelta // nothing can be missing; what is read can be committed as it comes
+	}
+	if err := t.open(ctx, mode); err != nil {
+		return err
+	}
+	if t.first && t.ts.Resume != (source.Cursor{}) {
+		return t.readLong(ctx, t.ts.Resume)
+	}
+	return t.readStart(ctx)
+}
+
+// readStart reads from the beginning. A table that fits one page is read and
+// tracked in one request; a longer one gets its token first, so that nothing
+// that changes while it is read is missed (design/capture.md, reading much).
+func (t *tableRun) readStart(ctx context.Context) error {
+	if t.table.Tracking && t.ts.Rows > fetchBatch*10 {
+		return t.readTracked(ctx)
+	}
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Track: t.table.Tracking}) {
+		if err != nil {
+			return err
+		}
+		if t.table.Tracking && !page.Last {
+			return t.readTracked(ctx)
+		}
+		if err := t.takePage(ctx, &page); err != nil {
+			return err
+		}
+		if page.Last {
+			t.ended = true
+			t.ts.Delta, t.ts.KeyOnly, t.ts.DeltaAt = page.Delta, false, t.started
+		} else if err := t.checkpoint(ctx, page.Next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTracked takes a token by reading the keys alone, then reads all columns,
+// then what changed meanwhile.
+func (t *tableRun) readTracked(ctx context.Context) error {
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: []string{t.table.Key}, Track: true}) {
+		if err != nil {
+			return err
+		}
+		if page.Last {
+			t.ts.Delta, t.ts.KeyOnly, t.ts.DeltaAt = page.Delta, true, t.started
+		}
+	}
+	return t.readLong(ctx, source.Cursor{})
+}
+
+func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
+	t.method = "full, then key-delta"
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Cursor: from}) {
+		if err != nil {
+			return err
+		}
+		if err := t.takePage(ctx, &page); err != nil {
+			return err
+		}
+		t.ended = page.Last
+		if !page.Last {
+			if err := t.checkpoint(ctx, page.Next); err != nil {
+				return err
+			}
+		}
+	}
+	t.ts.Resume = source.Cursor{}
+	if t.ts.Delta == (source.Cursor{}) {
+		return nil
+	}
+	for range settleTries {
+		n, err := t.follow(ctx)
+		if err != nil {
+			return err
+		}
+		if n <= settleRows {
+			return nil
+		}
+	}
+	t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapConcurrentlyChanged, Accepted: true, Reason: "rows changed faster than they could be read; the next capture brings the rest"})
+	return nil
+}
+
+// follow reads what changed since the token and moves it on. It returns the
+// number of changes.
+func (t *tableRun) follow(ctx context.Context) (int, error) {
+	columns := t.columns
+	if t.ts.KeyOnly {
+		columns = []string{t.table.Key}
+		t.method = "key-delta"
+	}
+	changed := map[allod.GUID]bool{}
+	var deleted, fetch []allod.GUID
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: columns, Cursor: t.ts.Delta}) {
+		if err != nil {
+			return 0, err
+		}
+		deleted = append(deleted, page.Deleted...)
+		for i := range page.Rows {
+			changed[page.Rows[i].Key] = true
+			if t.ts.KeyOnly {
+				fetch = append(fetch, page.Rows[i].Key)
+			}
+		}
+		if !t.ts.KeyOnly {
+			if err := t.takePage(ctx, &page); err != nil {
+				return 0, err
+			}
+		}
+		if page.Last {
+			t.ts.Delta, t.ts.DeltaAt = page.Delta, t.o.Now().UTC()
+		}
+	}
+	// Both changed and deleted in one delta: only a fresh look tells.
+	for _, id := range deleted {
+		if changed[id] {
+			fetch = append(fetch, id)
+		}
+	}
+	found, err := t.fetch(ctx, fetch)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range deleted {
+		if !found[id] {
+			t.gone = append(t.gone, id)
+		}
+	}
+	return len(changed) + len(deleted), nil
+}
+
+// fetch reads rows by id and stores them. Ids that the source has not are left
+// out: they will be said to be deleted.
+func (t *tableRun) fetch(ctx context.Context, ids []allod.GUID) (map[allod.GUID]bool, error) {
+	found := map[allod.GUID]bool{}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	finder, ok := t.src.(source.Finder)
+	if !ok {
+		return nil, allod.Errorf(allod.Internal, "read %s: the source gives a key-only token but cannot read rows by id", t.table.Name)
+	}
+	for chunk := range slices.Chunk(ids, fetchBatch) {
+		rows, err := finder.Get(ctx, t.table, chunk, t.columns)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			found[rows[i].Key] = true
+		}
+		if err := t.takePage(ctx, &source.Page{Rows: rows}); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// takePage stores the rows of one page: hidden nulls and excluded columns
+// become absent, files are read unless the vault has them.
+func (t *tableRun) takePage(ctx context.Context, page *source.Page) error {
+	for i := range page.Rows {
+		row := &page.Rows[i]
+		for _, c := range t.hidden {
+			if c < len(row.Cells) && row.Cells[c].IsNull() {
+				row.Cells[c] = allod.Value{}
+			}
+		}
+		for _, c := range t.skip {
+			if c < len(row.Cells) {
+				row.Cells[c] = allod.Value{}
+			}
+		}
+		if err := t.takeFiles(ctx, row); err != nil {
+			return err
+		}
+		if err := t.w.Put(row); err != nil {
+			return fatal(err)
+		}
+		t.note(row)
+	}
+	t.rows += int64(len(page.Rows))
+	t.mu.Lock()
+	t.pending += page.WireBytes
+	t.mu.Unlock()
+	t.progress.update(func(p *Progress) { p.Rows += int64(len(page.Rows)); p.Table = t.table.Name })
+	return nil
+}
+
+// note remembers the newest rows as witnesses.
+func (t *tableRun) note(row *allod.Row) {
+	if row.Version == 0 || row.Key.IsZero() {
+		return
+	}
+	t.high = max(t.high, row.Version)
+	if len(t.newest) >= minWitnesses && row.Version <= t.newest[0].Version {
+		return
+	}
+	t.newest = append(t.newest, Witness{Table: t.table.Name, Key: row.Key, Version: row.Version})
+	slices.SortFunc(t.newest, func(a, b Witness) int {
+		switch {
+		case a.Version < b.Version:
+			return -1
+		case a.Version > b.Version:
+			return 1
+		}
+		return 0
+	})
+	if len(t.newest) > minWitnesses {
+		t.newest = t.newest[1:]
+	}
+}
+
+// checkpoint commits what a first read has so far, so that a killed run goes
+// on from there.
+func (t *tableRun) checkpoint(ctx context.Context, next source.Cursor) error {
+	if !t.first || t.rows < t.o.Checkpoint || next == (source.Cursor{}) {
+		return nil
+	}
+	c, err := t.w.Finish(ctx)
+	if err != nil {
+		return fatal(err)
+	}
+	t.addChanges(c)
+	t.ts.Resume = next
+	if err := t.record(allod.TableCarried); err != nil {
+		return err
+	}
+	if err := t.commit(ctx, false); err != nil {
+		return fatal(err)
+	}
+	t.rows = 0
+	return t.open(ctx, vault.ModeDelta)
+}
+
+func (t *tableRun) addChanges(c vault.Changes) {
+	t.changes.Created += c.Created
+	t.changes.Updated += c.Updated
+	t.changes.Unchanged += c.Unchanged
+	t.changes.Deleted += c.Deleted
+	t.changes.Missing = c.Missing
+	t.changes.Before = c.Before
+	t.alive = c.After()
+	if c.Erased > 0 {
+		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapErasedReturned, Rows: c.Erased, Reason: "erased records came back in the source; they were not stored"})
+	}
+}
+
+// settle finishes the table: deletions said and proven, then its place in the
+// manifest and the state.
+func (t *tableRun) settle(ctx context.Context) error {
+	after, err := t.rightsAfter(ctx)
+	if err != nil {
+		return err
+	}
+	reason := allod.DeleteSaid
+	if after != nil && !t.ts.ReadAt.IsZero() && after.RetentionRuns[t.table.Name].After(t.ts.ReadAt) && len(t.gone) > 0 {
+		reason = allod.DeleteRetention
+		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapRetention, Rows: int64(len(t.gone)), Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"})
+	}
+	for _, id := range t.gone {
+		if err := t.w.Delete(allod.RecordRef{Table: t.table.Name, Key: id}, reason); err != nil {
+			return fatal(err)
+		}
+	}
+	c, err := t.w.Finish(ctx)
+	if err != nil {
+		return fatal(err)
+	}
+	t.addChanges(c)
+	if t.mode == vault.ModeFull {
+		if err := t.settleMissing(ctx, after); err != nil {
+			return err
+		}
+	}
+	if t.unread > 0 {
+		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapFileUnread, Rows: t.unread, Reason: t.unreadWhy, Accepted: t.o.NoFiles})
+	}
+	state := allod.TableDelta
+	if t.full {
+		state = allod.TableFull
+	}
+	return t.record(state)
+}
+
+// rightsAfter asks for the rights again where they matter: when something may
+// be deleted, or when the table has secured columns.
+func (t *tableRun) rightsAfter(ctx context.Context) (*source.Rights, error) {
+	secured := slices.ContainsFunc(t.table.Columns, func(c allod.Column) bool { return c.Secured })
+	if t.rights == nil || !secured && len(t.gone) == 0 && t.mode != vault.ModeFull {
+		return t.rights, nil
+	}
+	after, err := readRights(ctx, t.src, t.schema)
+	if err != nil {
+		return nil, err
+	}
+	was, is := slices.Clone(names(t.table, t.hidden)), slices.Clone(after.Hidden[t.table.Name])
+	slices.Sort(was)
+	slices.Sort(is)
+	is = slices.DeleteFunc(is, func(c string) bool { return !slices.Contains(t.columns, c) })
+	if !slices.Equal(was, is) {
+		return nil, fmt.Errorf("read %s: %w", t.table.Name, errRightsChanged)
+	}
+	return after, nil
+}
+
+// settleMissing decides about rows that a full read did not bring.
+func (t *tableRun) settleMissing(ctx context.Context, after *source.Rights) error {
+	a := Absence{Table: t.table.Name, Before: t.changes.Before, Missing: t.changes.Missing, Ended: t.ended, LastCapture: t.ts.ReadAt, DepthLast: t.ts.Depth}
+	if t.rights != nil && after != nil {
+		a.RightsKnown = true
+		a.DepthBefore, a.DepthAfter = t.rights.Depth[t.table.Name], after.Depth[t.table.Name]
+		a.RetentionRun = after.RetentionRuns[t.table.Name]
+	}
+	v := JudgeAbsence(a)
+	if v.Ask && a.Missing <= confirmMax {
+		ok, err := t.confirm(ctx)
+		if err != nil {
+			return err
+		}
+		a.Confirmed = ok
+		v = JudgeAbsence(a)
+	}
+	if v.Gap != nil {
+		t.addGap(*v.Gap)
+	}
+	if v.Alarm != "" {
+		t.mu.Lock()
+		t.alarms = append(t.alarms, v.Alarm)
+		t.mu.Unlock()
+	}
+	if !v.Delete {
+		return nil
+	}
+	if err := t.w.DeleteMissing(v.Reason); err != nil {
+		return fatal(err)
+	}
+	t.changes.Deleted += a.Missing
+	t.alive -= a.Missing
+	return nil
+}
+
+// confirm looks for the missing rows by id: true when none is there.
+func (t *tableRun) confirm(ctx context.Context) (bool, error) {
+	finder, ok := t.src.(source.Finder)
+	if !ok {
+		return false, nil
+	}
+	if t.table.Intersect {
+		return t.confirmPairs(ctx)
+	}
+	var ids []allod.GUID
+	look := func() (bool, error) {
+		rows, err := finder.Get(ctx, t.table, ids, []string{t.table.Key})
+		ids = ids[:0]
+		return len(rows) == 0, err
+	}
+	for ref, err := range t.w.Missing(ctx) {
+		if err != nil {
+			return false, fatal(err)
+		}
+		if ids = append(ids, ref.Key); len(ids) == fetchBatch {
+			if ok, err := look(); err != nil || !ok {
+				return false, err
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return true, nil
+	}
+	return look()
+}
+
+// confirmPairs reads an intersect table a second time: pairs have no key to
+// be asked for.
+func (t *tableRun) confirmPairs(ctx context.Context) (bool, error) {
+	missing := map[allod.RecordRef]bool{}
+	for ref, err := range t.w.Missing(ctx) {
+		if err != nil {
+			return false, fatal(err)
+		}
+		missing[ref] = true
+	}
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns}) {
+		if err != nil {
+			return false, err
+		}
+		for i := range page.Rows {
+			if missing[page.Rows[i].Ref()] {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// record puts the table into the manifest and the state of the next commit.
+func (t *tableRun) record(state allod.TableState) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.o.Now().UTC()
+	ts := t.ts
+	ts.Rows = t.alive
+	m := allod.TableManifest{Table: t.table.Name, State: state, Rows: ts.Rows, Created: t.changes.Created, Updated: t.changes.Updated, Deleted: t.changes.Deleted,
+		Started: t.started, Finished: now, HighWater: max(t.high, ts.High), Method: t.method}
+	t.manifests[t.table.Name] = m
+	t.dirty[t.table.Name] = true
+	ts.High = m.HighWater
+	ts.Run = t.run.ID()
+	if state != allod.TableCarried {
+		ts.ReadAt = t.started
+	}
+	if t.rights != nil {
+		ts.Depth = t.rights.Depth[t.table.Name]
+	}
+	t.ts = ts
+	t.state.Tables[t.table.Name] = ts
+	t.witnesses = addWitnesses(t.witnesses, t.newest)
+	t.last = now
+	return nil
+}

@@ -1,0 +1,113 @@
+package capture
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"allod"
+	"allod/internal/source"
+)
+
+// State is what one capture leaves for the next. It rides in the log entry,
+// sealed for the capture slot, so that a vault restored from a lagging copy
+// never skips changes.
+type State struct {
+	Format    int                   `json:"format"` // 1
+	Line      uint64                `json:"line"`
+	Identity  allod.Identity        `json:"identity"`
+	Witnesses []Witness             `json:"witnesses,omitempty"`
+	Tables    map[string]TableState `json:"tables"` // by logical name
+}
+
+// TableState is what is remembered of one table.
+type TableState struct {
+	ID      allod.GUID    `json:"id"`      // the source's immutable id
+	Columns string        `json:"columns"` // digest of the columns read
+	Delta   source.Cursor `json:"delta,omitzero"`
+	DeltaAt time.Time     `json:"delta_at,omitzero"`  // UTC; when Delta was handed out
+	Resume  source.Cursor `json:"resume,omitzero"`    // where a first read that was cut off goes on
+	KeyOnly bool          `json:"key_only,omitempty"` // Delta gives keys; the rows are fetched by id
+	Run     string        `json:"run"`                // the run that read it last
+	ReadAt  time.Time     `json:"read_at,omitzero"`   // UTC; when that read began
+	Rows    int64         `json:"rows"`               // rows alive
+	Depth   source.Depth  `json:"depth"`
+	Hidden  []string      `json:"hidden,omitempty"` // secured columns the reader could not see
+	High    uint64        `json:"high"`             // highest row version read
+	Gone    bool          `json:"gone,omitempty"`   // the table is no longer in the source
+}
+
+const stateFormat = 1
+
+func decodeState(b []byte) (*State, error) {
+	s := &State{Tables: map[string]TableState{}}
+	if len(b) == 0 {
+		return s, nil
+	}
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, &allod.Error{Kind: allod.Corrupt, Err: fmt.Errorf("read the state of the last capture: %w", err)}
+	}
+	if s.Format != stateFormat {
+		return nil, allod.Errorf(allod.Invalid, "read the state of the last capture: format %d, this program knows %d", s.Format, stateFormat)
+	}
+	if s.Tables == nil {
+		s.Tables = map[string]TableState{}
+	}
+	return s, nil
+}
+
+func (s *State) encode() ([]byte, error) {
+	s.Format = stateFormat
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("write the state of the capture: %w", err)
+	}
+	return b, nil
+}
+
+// restartLine forgets every token: the next reads are full.
+func (s *State) restartLine() {
+	s.Line++
+	s.Witnesses = nil
+	for name, t := range s.Tables {
+		t.Delta, t.DeltaAt, t.Resume, t.High, t.Run = source.Cursor{}, time.Time{}, source.Cursor{}, 0, ""
+		s.Tables[name] = t
+	}
+}
+
+// addWitnesses keeps the newest rows of old and fresh together, one per record.
+func addWitnesses(old, fresh []Witness) []Witness {
+	newest := map[allod.RecordRef]Witness{}
+	for _, w := range slices.Concat(old, fresh) {
+		if w.Version >= newest[w.Ref()].Version {
+			newest[w.Ref()] = w
+		}
+	}
+	all := make([]Witness, 0, len(newest))
+	for _, w := range newest {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b Witness) int {
+		return cmp.Or(cmp.Compare(b.Version, a.Version), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key.String(), b.Key.String()))
+	})
+	if len(all) > maxWitnesses {
+		all = all[:maxWitnesses]
+	}
+	return all
+}
+
+// columnsDigest names the set of columns a table is read with: a delta token
+// is bound to it.
+func columnsDigest(columns []string) string {
+	sorted := slices.Clone(columns)
+	slices.Sort(sorted)
+	h := sha256.New()
+	for _, c := range sorted {
+		fmt.Fprintf(h, "%d:%s", len(c), c)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
