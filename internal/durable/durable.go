@@ -188,6 +188,12 @@ func (d *Disk) EnsureDir(base, rel string) error {
 	return nil
 }
 
+// SyncDir makes the names in the folder dir durable: who finds a file that
+// another process has just made calls it before relying on that file.
+func (d *Disk) SyncDir(dir string) error {
+	return Wrap(d.syncDir(dir), "sync folder %s", dir)
+}
+
 // mkdir makes one folder, or finds it there, and syncs the one above.
 func (d *Disk) mkdir(path string) error {
 	err := d.step(StepMkdir, path, func() error { return os.Mkdir(path, 0o700) })
