@@ -449,3 +449,27 @@ func (p *scan) caseExpr() (Expr, error) {
 		}
 	}
 }
+
+// ParseLiteral reads a primitive literal as it stands in a URL,
+// percent-encoded, e.g. 'O”Neil', 42 or duration'P1D'. Errors are Invalid.
+func (d Dialect) ParseLiteral(raw string) (*Literal, error) {
+	text, err := decode(raw, "literal", d.PlusIsSpace)
+	if err != nil {
+		return nil, err
+	}
+	p := &scan{s: text, d: d, what: "literal"}
+	lit, ok := p.literal()
+	if !ok || !p.done() {
+		return nil, p.fail("a literal")
+	}
+	return lit, nil
+}
+
+// ParseEscaped reads a percent-encoded expression. Errors are Invalid.
+func (d Dialect) ParseEscaped(raw string) (Expr, error) {
+	text, err := decode(raw, "expression", d.PlusIsSpace)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExpr(text)
+}
