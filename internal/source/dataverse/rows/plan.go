@@ -106,7 +106,9 @@ func NewPlan(t *allod.Table, columns []string, pair [2]string) (*Plan, error) {
 		p.modified = p.member("modifiedon", allod.DateTime)
 	}
 	for n, name := range pair {
-		if name != "" {
+		if c := t.Column(name); c != nil && c.Type == allod.Lookup { // list members
+			p.pair[n] = p.member(odata.LookupProperty(name), allod.Lookup)
+		} else if name != "" {
 			p.pair[n] = p.member(name, allod.ID)
 		}
 	}

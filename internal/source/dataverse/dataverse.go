@@ -1,0 +1,164 @@
+// Package dataverse reads and writes one Dataverse environment over the Web
+// API (protocols/dataverse.md). It implements source.Source and the further
+// abilities source.RightsReader, Finder, FileReader and Target.
+package dataverse
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"allod"
+	"allod/internal/source"
+	"allod/internal/source/odataclient"
+)
+
+// apiPath is the version of the Web API that is spoken (protocols/dataverse.md
+// §2.1).
+const apiPath = "/api/data/v9.2/"
+
+// deltaLife is how long a change-tracking token lives
+// (organization.ExpireChangeTrackingInDays; protocols/dataverse.md §5.2).
+const deltaLife = 7 * 24 * time.Hour
+
+// Options of a Source. Environment and URL are required.
+type Options struct {
+	Environment string // name given by allod connect
+	URL         string // root, e.g. https://contoso.crm.dynamics.com
+
+	// Credential signs in; nil only for an emulator on this machine.
+	Credential azcore.TokenCredential
+	CAFile     string // PEM file of further certificate authorities
+	Proxy      string // URL; "" = as the process environment says
+
+	MaxConcurrency    int // 0 = half of what the service suggests
+	MaxRequestsPerDay int // 0 = no limit
+
+	// Transport replaces the network, for tests.
+	Transport http.RoundTripper
+	Now       func() time.Time                           // nil = time.Now
+	Sleep     func(context.Context, time.Duration) error // nil = a timer
+	Rand      func() float64                             // in [0,1); nil = random
+}
+
+// Source is one environment. It is safe for concurrent use.
+type Source struct {
+	name   string
+	root   string
+	client *odataclient.Client
+	now    func() time.Time
+
+	mu    sync.Mutex
+	pairs map[string][2]string // intersect table → the two columns of a pair
+	sets  map[string]string    // table → entity set, as last described
+	user  allod.GUID           // who we are; zero = not asked yet
+}
+
+var (
+	_ source.Source = (*Source)(nil)
+)
+
+// New makes a Source. It does no I/O besides reading CAFile. A URL with
+// another path than the root or the API's own is Invalid.
+func New(o Options) (*Source, error) {
+	root, err := rootOf(o.URL)
+	if err != nil {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "connect %s: %w", o.Environment, err),
+			"give the root address of the environment, e.g. https://contoso.crm.dynamics.com")
+	}
+	c, err := odataclient.New(odataclient.Options{
+		Base: root + apiPath, Environment: o.Environment,
+		Credential: o.Credential, Scope: root + "/.default",
+		CAFile: o.CAFile, Proxy: o.Proxy, Transport: o.Transport,
+		MaxConcurrency: o.MaxConcurrency, MaxRequestsPerDay: o.MaxRequestsPerDay,
+		// Per user and web server (protocols/dataverse.md §7).
+		Limits:           odataclient.Limits{Window: 5 * time.Minute, Requests: 6000, Busy: 1200 * time.Second, Concurrent: 52},
+		Explain:          explain,
+		RequestIDHeaders: []string{"X-Ms-Service-Request-Id", "Req_id"},
+		Header: http.Header{
+			"Accept": {"application/json"}, "Odata-Version": {"4.0"}, "Odata-Maxversion": {"4.0"},
+			"If-None-Match": {"null"}, "User-Agent": {"Allod"},
+		},
+		Now: o.Now, Sleep: o.Sleep, Rand: o.Rand,
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Source{name: o.Environment, root: root, client: c, now: now, pairs: map[string][2]string{}, sets: map[string]string{}}, nil
+}
+
+// rootOf takes the root out of what people paste: the root, the API's address,
+// or that of a page of the application.
+func rootOf(address string) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil || u.Host == "" || u.User != nil {
+		return "", allod.Errorf(allod.Invalid, "the address is not a URL")
+	}
+	switch p := strings.TrimSuffix(u.Path, "/"); {
+	case p == "", strings.HasPrefix(p, "/api/data"), strings.HasPrefix(p, "/main.aspx"):
+	default:
+		return "", allod.Errorf(allod.Invalid, "the address has a path that is not Dataverse's")
+	}
+	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Host), nil
+}
+
+// Capabilities says what this source can do.
+func (s *Source) Capabilities() source.Capabilities {
+	return source.Capabilities{
+		Kind: "dataverse", Environment: s.name, URL: s.root, DeltaLife: deltaLife,
+		Loopback: s.client.IsLoopback(), Parallel: max(s.client.Parallel(), 1),
+	}
+}
+
+// Stats returns what was asked of the service so far.
+func (s *Source) Stats() odataclient.Stats { return s.client.Stats() }
+
+// ClockSkew is how far the service's clock is ahead of this machine's; 0 when
+// they agree or nothing was asked yet.
+func (s *Source) ClockSkew() time.Duration { return s.client.Skew() }
+
+// explain turns Dataverse's codes into Kinds and next steps
+// (protocols/dataverse.md §9.2, §9.3).
+func explain(status int, code string) (allod.Kind, string) {
+	switch strings.ToLower(code) {
+	case "0x80072560":
+		return allod.Denied, "make an application user with this client id in the environment and give it a role (allod setup dataverse)"
+	case "0x80040220", "0x80048306", "0x80040299", "0x8004f036":
+		return allod.Denied, "give the application user's role this privilege on the whole organization (allod setup dataverse writes the roles)"
+	case "0x80040217", "0x80060891":
+		return allod.NotFound, ""
+	case "0x8006088a":
+		return allod.NotFound, "the environment has no such table any more: read the schema again"
+	case "0x80040237", "0x80060892", "0x80040333":
+		return allod.Conflict, "a row with the same key or unique value exists"
+	case "0x80060882":
+		return allod.Conflict, "somebody changed the row meanwhile: plan again"
+	case "0x80040227":
+		return allod.Conflict, "other rows refer to it: remove or move them first"
+	case "0x80049939", "0x80049929":
+		return allod.Conflict, "the recycle bin of the environment holds a row with this key"
+	case "0x80048408":
+		return allod.Invalid, "state and status reason do not fit each other in this environment"
+	case "0x80044331":
+		return allod.Invalid, "a text is longer than the column takes here"
+	case "0x80048d19":
+		return allod.Invalid, "the environment does not know a column or relationship that was written: compare the schemas"
+	case "0x80072321", "0x80072322", "0x80072326":
+		return allod.Unavailable, "the service's protection limits are used up: lower --max-concurrency or try later"
+	case "0x80044150", "0x80044151":
+		return allod.Unavailable, "the database was busy: try again later"
+	}
+	if status == http.StatusMethodNotAllowed {
+		return allod.Conflict, ""
+	}
+	return 0, ""
+}

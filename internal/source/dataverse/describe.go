@@ -1,0 +1,242 @@
+package dataverse
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"allod"
+	"allod/internal/odata"
+	"allod/internal/source/dataverse/metadata"
+	"allod/internal/source/odataclient"
+	"allod/internal/source/odataclient/scan"
+)
+
+// maxMetadata bounds an answer about one table, or the list of tables.
+const maxMetadata = 128 << 20
+
+// Describe reads the schema: the list of tables, then each table's columns,
+// keys and relationships, and the options of its choices, several tables at
+// once (protocols/dataverse.md §3.2 to §3.4).
+func (s *Source) Describe(ctx context.Context) (*allod.Schema, error) {
+	id, err := s.identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Value []metadata.Entity }
+	if err := s.getJSON(ctx, "EntityDefinitions?$select="+metadata.EntitySelect, "", &list); err != nil {
+		return nil, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(s.client.Parallel(), 2))
+	for i := range list.Value {
+		g.Go(func() error { return s.describeTable(gctx, &list.Value[i]) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	schema, err := metadata.Build(id, list.Value)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
+	}
+	s.remember(schema)
+	schema.Identity.HighestVersion = s.highestVersion(ctx, schema)
+	return schema, nil
+}
+
+// describeTable fills in what the list does not hold. A table that is dropped
+// meanwhile is left without columns.
+func (s *Source) describeTable(ctx context.Context, e *metadata.Entity) error {
+	if e.LogicalName == "" {
+		return nil
+	}
+	at := "EntityDefinitions(LogicalName='" + e.LogicalName + "')"
+	var more metadata.Entity
+	err := s.getJSON(ctx, at+"?$select=LogicalName&$expand=Attributes,Keys,ManyToOneRelationships,ManyToManyRelationships", e.LogicalName, &more)
+	if allod.KindOf(err) == allod.NotFound {
+		e.EntitySetName = ""
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.Attributes, e.Keys = more.Attributes, more.Keys
+	e.ManyToOneRelationships, e.ManyToManyRelationships = more.ManyToOneRelationships, more.ManyToManyRelationships
+	for _, cast := range metadata.OptionCasts(e.Attributes) {
+		var sets struct{ Value []metadata.Attribute }
+		expand := "OptionSet($select=Options),GlobalOptionSet($select=Options)"
+		if cast == "BooleanAttributeMetadata" {
+			expand = "OptionSet($select=TrueOption,FalseOption),GlobalOptionSet($select=TrueOption,FalseOption)"
+		}
+		err := s.getJSON(ctx, at+"/Attributes/Microsoft.Dynamics.CRM."+cast+"?$select=LogicalName&$expand="+expand, e.LogicalName, &sets)
+		if err != nil {
+			return err
+		}
+		metadata.SetOptions(e.Attributes, sets.Value)
+	}
+	return nil
+}
+
+// remember keeps what reads need besides the table.
+func (s *Source) remember(schema *allod.Schema) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range schema.Relationships {
+		if r := &schema.Relationships[i]; r.ManyToMany() {
+			s.pairs[r.Intersect] = [2]string{r.Column1, r.Column2}
+		}
+	}
+	for i := range schema.Tables {
+		s.sets[schema.Tables[i].Name] = schema.Tables[i].Set
+	}
+}
+
+// pairColumns returns the columns of an intersect table that make a pair,
+// asking for them when Describe was not called in this process.
+func (s *Source) pairColumns(ctx context.Context, t *allod.Table) ([2]string, error) {
+	if !t.Intersect {
+		return [2]string{}, nil
+	}
+	s.mu.Lock()
+	pair, ok := s.pairs[t.Name]
+	s.mu.Unlock()
+	if ok {
+		return pair, nil
+	}
+	var e metadata.Entity
+	err := s.getJSON(ctx, "EntityDefinitions(LogicalName='"+t.Name+"')?$select=LogicalName&$expand=ManyToManyRelationships", t.Name, &e)
+	if err != nil {
+		return pair, err
+	}
+	for _, r := range e.ManyToManyRelationships {
+		if r.IntersectEntityName == t.Name {
+			pair = [2]string{r.Entity1IntersectAttribute, r.Entity2IntersectAttribute}
+			break
+		}
+	}
+	s.mu.Lock()
+	s.pairs[t.Name] = pair
+	s.mu.Unlock()
+	return pair, nil
+}
+
+// identity asks who we are and which organisation this is.
+func (s *Source) identity(ctx context.Context) (allod.Identity, error) {
+	var id allod.Identity
+	var who struct{ UserId, OrganizationId string }
+	if err := s.getJSON(ctx, "WhoAmI", "", &who); err != nil {
+		return id, err
+	}
+	var err error
+	if id.User, err = allod.ParseGUID(who.UserId); err == nil {
+		id.Organization, err = allod.ParseGUID(who.OrganizationId)
+	}
+	if err != nil {
+		return id, allod.Errorf(allod.Unavailable, "%s: WhoAmI gave no ids", s.name)
+	}
+	s.mu.Lock()
+	s.user = id.User
+	s.mu.Unlock()
+	var version struct{ Version string }
+	if err := s.getJSON(ctx, "RetrieveVersion()", "", &version); err != nil {
+		return id, err
+	}
+	id.Version = version.Version
+	var orgs struct {
+		Value []struct{ OrganizationID, Name string }
+	}
+	// A reader without a right on the organisation's row still has its id.
+	err = s.getJSON(ctx, "organizations?$select=organizationid,name", "organization", &orgs)
+	if err != nil && allod.KindOf(err) != allod.Denied {
+		return id, err
+	}
+	if len(orgs.Value) == 1 {
+		id.Name = orgs.Value[0].Name
+	}
+	return id, nil
+}
+
+// probes are small tables that every environment tracks; a token for one of
+// them tells the newest row version.
+var probes = [...]string{"businessunit", "transactioncurrency", "organization", "subject", "territory", "uomschedule", "team"}
+
+// highestVersion is the newest row version the source has given out. The only
+// place that says it is the version in front of a change-tracking token
+// (protocols/dataverse.md §5.2), which the docs call opaque: what does not look
+// like one leaves it unknown, 0.
+func (s *Source) highestVersion(ctx context.Context, schema *allod.Schema) uint64 {
+	for _, name := range probes {
+		t := schema.Table(name)
+		if t == nil || !t.Tracking || t.Unreadable != "" {
+			continue
+		}
+		var page struct {
+			Delta string `json:"@odata.deltaLink"`
+		}
+		r := &odataclient.Request{URL: t.Set + "?$select=" + t.Key, Table: name, Header: prefer(true, 0)}
+		if err := s.requestJSON(ctx, r, &page); err != nil {
+			continue
+		}
+		return tokenVersion(page.Delta)
+	}
+	return 0
+}
+
+// tokenVersion reads the number in front of a $deltatoken; 0 if there is none.
+func tokenVersion(link string) uint64 {
+	_, token, ok := strings.Cut(link, "$deltatoken=")
+	if !ok {
+		return 0
+	}
+	end := strings.IndexFunc(token, func(r rune) bool { return r < '0' || r > '9' })
+	if end <= 0 || (token[end] != '%' && token[end] != '!') {
+		return 0
+	}
+	n, err := strconv.ParseUint(token[:end], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// prefer makes the header of a list request. It goes with every page, since
+// page size and annotations are not in the links (protocols/dataverse.md §4.1).
+func prefer(track bool, pageSize int) map[string][]string {
+	v := `odata.include-annotations="` + odata.LookupLogicalName + `,` + odata.AssociatedNavigation + `"`
+	if pageSize > 0 {
+		v += ",odata.maxpagesize=" + strconv.Itoa(pageSize)
+	}
+	if track {
+		v += ",odata.track-changes"
+	}
+	return map[string][]string{"Prefer": {v}}
+}
+
+// getJSON reads one answer into v.
+func (s *Source) getJSON(ctx context.Context, link, table string, v any) error {
+	return s.requestJSON(ctx, &odataclient.Request{URL: link, Table: table, MaxBytes: maxMetadata}, v)
+}
+
+func (s *Source) requestJSON(ctx context.Context, r *odataclient.Request, v any) error {
+	r.Check = func(res *odataclient.Response) error {
+		p := scan.New(res.Body)
+		if err := p.Skip(); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(res.Body), v); err != nil {
+			var shape *json.UnmarshalTypeError
+			if errors.As(err, &shape) {
+				return allod.Errorf(allod.Unavailable, "the answer has another shape than documented at %s", shape.Field)
+			}
+			return allod.Errorf(allod.Unavailable, "the answer has another shape than documented")
+		}
+		return nil
+	}
+	_, err := s.client.Do(ctx, r)
+	return err
+}
