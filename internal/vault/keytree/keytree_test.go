@@ -1,0 +1,306 @@
+package keytree
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"allod"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+var testVault = allod.GUID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+
+func fixed(t testing.TB, root uint64) *State {
+	t.Helper()
+	s, err := New(testVault, root, bytes.NewReader(bytes.Repeat([]byte{0x5a}, 1<<16)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+type vector struct {
+	Identity, Leaf, Tag string
+	Generation          uint8
+	Seed                string
+}
+
+// TestVectors pins leaf, tag and seed: whoever writes another reader checks
+// against testdata/vectors.json (vault 0102…10, root 7, root seed 16 × 5a,
+// index key 32 × a5).
+func TestVectors(t *testing.T) {
+	s := fixed(t, 7)
+	x := NewIndexer([32]byte(bytes.Repeat([]byte{0xa5}, 32)))
+	var got []vector
+	for _, id := range []string{"", "a", "record identity of some length, beyond one block of the hash function"} {
+		for _, gen := range []uint8{0, 1, 128, 255} {
+			leaf := x.Leaf([]byte(id))
+			tag := x.Tag([]byte(id))
+			seed, err := s.Seed(leaf, gen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, vector{id, hex.EncodeToString(appendPath(nil, path{leaf: uint64(leaf)})[1:9]), hex.EncodeToString(tag[:]), gen, hex.EncodeToString(seed[:])})
+		}
+	}
+	if *update {
+		b, err := json.MarshalIndent(got, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("testdata/vectors.json", append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile("testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []vector
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("vectors (-want +got):\n" + diff)
+	}
+}
+
+type held struct {
+	kind Kind
+	log  uint64
+}
+
+// TestPunctureModel runs punctures, put-backs and seal/load against a map.
+func TestPunctureModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		first, err := New(testVault, 1, bytes.NewReader(bytes.Repeat([]byte{7}, 16)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.rand = bytes.NewReader(bytes.Repeat([]byte{9}, 1<<20))
+		s := first
+		gone := map[Leaf]map[int]held{} // generation → why; -1 = whole record
+		// Few leaves close together and far apart, so that paths share nodes.
+		leaves := []Leaf{0, 1, 2, 1 << 51, 1<<52 - 1, 1 << 52, 1 << 63, ^Leaf(0), ^Leaf(0) - 1, 0x123456789abcdef0}
+		objects := map[string][]byte{}
+		seeds := map[Leaf]Seed{}
+		logNo := uint64(0)
+		check := func() {
+			for _, leaf := range leaves {
+				lowest := -1
+				for gen := 0; gen < 256; gen += 1 + gen%5*7 {
+					checkSeed(t, s, first, leaf, uint8(gen), gone[leaf])
+				}
+				for gen := range 256 {
+					_, whole := gone[leaf][-1]
+					if _, one := gone[leaf][gen]; !one && !whole {
+						lowest = gen
+						break
+					}
+				}
+				gen, _, err := s.Current(leaf)
+				if got := int(gen); lowest >= 0 && (err != nil || got != lowest) {
+					t.Fatalf("current generation of %x: got %d, %v, want %d", leaf, got, err, lowest)
+				}
+				if lowest < 0 && err == nil {
+					t.Fatalf("current generation of %x: got %d, want none", leaf, gen)
+				}
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"puncture": func(t *rapid.T) {
+				logNo++
+				leaf := rapid.SampledFrom(leaves).Draw(t, "leaf")
+				gen := rapid.IntRange(-1, 20).Draw(t, "generation")
+				kind := Superseded
+				if gen < 0 {
+					kind = rapid.SampledFrom([]Kind{Erased, Restricted, Held}).Draw(t, "kind")
+				}
+				if gone[leaf] == nil {
+					gone[leaf] = map[int]held{}
+				}
+				if seed, err := s.RecordSeed(leaf); err == nil {
+					seeds[leaf] = seed
+				}
+				next, err := s.Puncture([]Target{{leaf, gen}}, kind, logNo)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s = next
+				if _, whole := gone[leaf][-1]; !whole || gen < 0 {
+					if gen < 0 {
+						clear(gone[leaf])
+					}
+					gone[leaf][gen] = held{kind, logNo}
+				}
+			},
+			"put back": func(t *rapid.T) {
+				leaf := rapid.SampledFrom(leaves).Draw(t, "leaf")
+				h, whole := gone[leaf][-1]
+				next, err := s.PutBack(leaf, seeds[leaf])
+				if ok := whole && (h.kind == Restricted || h.kind == Held); ok != (err == nil) {
+					t.Fatalf("put back: got %v, want success %v", err, ok)
+				}
+				if err != nil {
+					return
+				}
+				// Generations punctured before stay gone only if they were
+				// punctured after the seed was taken: the model takes the
+				// seed only while the node is whole.
+				s = next
+				delete(gone, leaf)
+			},
+			"store and load": func(t *rapid.T) {
+				key := [32]byte{byte(s.Epoch())}
+				sealed, err := s.Seal(key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range sealed {
+					objects[o.Name] = o.Data
+				}
+				loaded, err := Load(testVault, 1, s.Epoch(), key, func(name string) ([]byte, error) {
+					if b, ok := objects[name]; ok {
+						return b, nil
+					}
+					return nil, errors.New("no object " + name)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if loaded.AbsentDigest() != s.AbsentDigest() {
+					t.Fatal("absent list changed on the way")
+				}
+				loaded.rand = s.rand
+				s = loaded
+			},
+			"": func(t *rapid.T) { check() },
+		})
+	})
+}
+
+func checkSeed(t *rapid.T, s, first *State, leaf Leaf, gen uint8, gone map[int]held) {
+	got, err := s.Seed(leaf, gen)
+	why, isGone := gone[-1]
+	if !isGone {
+		why, isGone = gone[int(gen)]
+	}
+	if !isGone {
+		want, _ := first.Seed(leaf, gen)
+		if err != nil || got != want {
+			t.Fatalf("seed of %x/%d: got %x, %v, want %x", leaf, gen, got, err, want)
+		}
+		return
+	}
+	var a *AbsentError
+	if !errors.As(err, &a) {
+		t.Fatalf("seed of %x/%d: got %v, want it gone", leaf, gen, err)
+	}
+	if a.Kind != why.kind || a.Log != why.log {
+		t.Fatalf("seed of %x/%d: got %v by %d, want %v by %d", leaf, gen, a.Kind, a.Log, why.kind, why.log)
+	}
+}
+
+func TestLostSeedIsCorruption(t *testing.T) {
+	s := fixed(t, 1)
+	p, err := s.Puncture([]Target{{Leaf: 42, Generation: -1}}, Erased, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pg := range p.pages {
+		pg.absents = nil
+	}
+	if _, err := p.Seed(42, 0); allod.KindOf(err) != allod.Corrupt {
+		t.Errorf("seed that is gone without a record: got %v, want kind corrupt", err)
+	}
+}
+
+func TestEveryFlippedBitIsFound(t *testing.T) {
+	s := fixed(t, 1)
+	p, err := s.Puncture([]Target{{Leaf: 42, Generation: -1}, {Leaf: 1 << 60, Generation: 0}}, Erased, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := [32]byte{1}
+	sealed, err := p.Seal(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := map[string][]byte{}
+	for _, o := range sealed {
+		objects[o.Name] = o.Data
+	}
+	for name, data := range objects {
+		for i := range data {
+			data[i] ^= 1 << (i % 8)
+			if _, err := Load(testVault, 1, 2, key, func(n string) ([]byte, error) { return objects[n], nil }); err == nil {
+				t.Fatalf("%s: byte %d changed and nobody noticed", name, i)
+			}
+			data[i] ^= 1 << (i % 8)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	s := fixed(f, 1)
+	p, err := s.Puncture([]Target{{Leaf: 42, Generation: -1}, {Leaf: 1 << 60, Generation: 0}}, Erased, 3)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(s.encode(), true)
+	f.Add(p.encode(), true)
+	f.Add(p.pages[0].encode(0), false)
+	f.Fuzz(func(t *testing.T, b []byte, root bool) {
+		if root {
+			r := &State{vault: testVault, root: 1, epoch: 2, pages: map[uint16]*page{}}
+			if r.decode(b) == nil && !bytes.Equal(r.encode(), b) {
+				t.Error("root page has two encodings")
+			}
+			return
+		}
+		var q page
+		if q.decode(b, 0) == nil && !bytes.Equal(q.encode(0), b) {
+			t.Error("page has two encodings")
+		}
+	})
+}
+
+func BenchmarkDerive(b *testing.B) {
+	s := fixed(b, 1)
+	var sum byte
+	for i := 0; b.Loop(); i++ {
+		_, seed, err := s.Current(Leaf(uint64(i) * 0x9e3779b97f4a7c15))
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum ^= seed[0]
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
+}
+
+func BenchmarkDeriveAfterPunctures(b *testing.B) {
+	s := fixed(b, 1)
+	var targets []Target
+	for i := range 10_000 {
+		targets = append(targets, Target{Leaf: Leaf(uint64(i) * 0xbf58476d1ce4e5b9), Generation: -1})
+	}
+	s, err := s.Puncture(targets, Erased, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		if _, _, err := s.Current(Leaf(uint64(i) * 0x9e3779b97f4a7c15)); err != nil && i > 0 && allod.KindOf(err) == allod.Corrupt {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
+}
