@@ -37,6 +37,11 @@ func deriveDetails(t *Table) {
 }
 
 func stringLength(t *Table, name string) int {
+	if strings.HasPrefix(name, "address") && logical(name) { // the column of an address as in the table of addresses
+		if _, part, ok := strings.Cut(name, "_"); ok {
+			name = part
+		}
+	}
 	switch name {
 	case "documentbody", "body", "bodybinary":
 		return 1073741823
