@@ -1,0 +1,466 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"allod"
+	"allod/internal/history"
+	"allod/internal/source"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ApplyOptions say how a plan is carried out. The zero value works.
+type ApplyOptions struct {
+	ID       string  // of this restore, written to the source's logs; "" = the plan's id
+	Batch    int     // ops handed to the target at once; 0 = 100
+	Parallel int     // batches at once; 0 = 4
+	Rate     float64 // ops per second at most; 0 = no limit
+	// PauseAtErrors stops after so many failed ops; 0 = never.
+	PauseAtErrors int
+	Bypass        []string // "plugins", "flows"
+	// Reread says that the caller built the plan again and compared, so that
+	// one older than 24 hours may run.
+	Reread bool
+	// Progress, when not nil, is called after each batch, one call at a time.
+	Progress func(done, total int64)
+	// OnResult, when not nil, is called for every step carried out, one call at
+	// a time; an error from it stops the restore.
+	OnResult func(Step, source.Result) error
+	// Now is the clock, nil = time.Now; Sleep waits, nil = a timer that ctx
+	// interrupts.
+	Now   func() time.Time
+	Sleep func(ctx context.Context, d time.Duration) error
+}
+
+// Report is the outcome of a restore. Its JSON is stable: fields may be added.
+type Report struct {
+	ID        string    `json:"id"`
+	Plan      string    `json:"plan"`
+	Approval  string    `json:"approval"`
+	Created   int64     `json:"created"` // rows and pairs
+	Updated   int64     `json:"updated"` // rows
+	Unchanged int64     `json:"unchanged"`
+	Failed    int64     `json:"failed"`
+	Conflicts []Skip    `json:"conflicts"`
+	Skipped   []Skip    `json:"skipped"` // those of the plan and those found while writing
+	Failures  []Failure `json:"failures"`
+	Notes     []string  `json:"notes"`  // what the target did otherwise than asked
+	Paused    string    `json:"paused"` // why it stopped before its end, "" if it did not
+	Steps     int64     `json:"steps"`  // carried out
+	Started   time.Time `json:"started"`
+	Finished  time.Time `json:"finished"`
+	Warnings  []string  `json:"warnings"`
+	Refused   []Refusal `json:"refused"`
+}
+
+// Failure is a step that the target refused.
+type Failure struct {
+	Table  string        `json:"table"`
+	ID     allod.GUID    `json:"id"`
+	Op     source.OpKind `json:"op"`
+	Kind   string        `json:"kind"`
+	Reason string        `json:"reason"`
+}
+
+// Err returns nil when everything was done, else an error that says how much
+// was not: Conflict if rows were touched since the plan, Partial otherwise.
+func (r *Report) Err() error {
+	switch {
+	case r.Failed > 0 || r.Paused != "" && len(r.Conflicts) == 0:
+		return allod.Errorf(allod.Partial, "restore %s: %d rows failed, %d conflicts%s", r.ID, r.Failed, len(r.Conflicts), pausedText(r.Paused))
+	case len(r.Conflicts) > 0:
+		return allod.WithHint(allod.Errorf(allod.Conflict, "restore %s: %d rows were touched since it was planned%s", r.ID, len(r.Conflicts), pausedText(r.Paused)),
+			"plan again; what is done already is not in the new plan")
+	}
+	return nil
+}
+
+func pausedText(why string) string {
+	if why == "" {
+		return ""
+	}
+	return "; stopped: " + why
+}
+
+// errPaused ends a restore whose report says why.
+var errPaused = errors.New("paused")
+
+// Apply carries out the plan. Values come from snap, which must be the view
+// that the plan was built from; versions of rows that this restore itself has
+// written are read from live where the target does not return them. Groups of
+// independent steps run in parallel; the groups run in order.
+//
+// The report is returned in every case, also with an error: that of an
+// interrupted ctx, of the views, or of a target that could not begin. Failed
+// rows and conflicts are in the report and no error: see Report.Err. To go on
+// after a stop, build a new plan: what has been written is equal and not in it.
+func Apply(ctx context.Context, p *Plan, snap, live source.View, target source.Target, o ApplyOptions) (*Report, error) {
+	a := newApplier(p, snap, live, target, o)
+	defer func() { a.r.Finished = a.o.Now().UTC() }()
+	if p.From != snap.Name() || p.To != live.Name() {
+		return a.r, allod.Errorf(allod.Invalid, "apply plan %s: it goes from %s to %s, not from %s to %s", p.ID, p.From, p.To, snap.Name(), live.Name())
+	}
+	if p.Stale(a.o.Now()) && !o.Reread {
+		return a.r, allod.WithHint(allod.Errorf(allod.Conflict, "apply plan %s: it is older than 24 hours", p.ID), "plan again and compare")
+	}
+	for i := 0; i < len(p.steps); {
+		n := a.group(i)
+		if err := a.runGroup(ctx, i, i+n); err != nil {
+			if errors.Is(err, errPaused) {
+				return a.r, nil
+			}
+			if ctx.Err() != nil {
+				a.pause("interrupted")
+			}
+			return a.r, err
+		}
+		i += n
+	}
+	return a.r, nil
+}
+
+// applier is one restore being carried out.
+type applier struct {
+	p          *Plan
+	snap, live source.View
+	target     source.Target
+	o          ApplyOptions
+	cols       map[string]*history.Columns
+	maps       map[allod.RecordRef]allod.GUID
+	multi      map[rowID]*rowState // rows with several steps
+	lim        limiter
+
+	mu      sync.Mutex
+	r       *Report
+	dropped map[allod.RecordRef]struct{}
+	errors  int
+	total   int64
+	made    map[string]platformRows // per table: what the platform made by itself
+}
+
+type rowID struct {
+	table uint16
+	key   allod.GUID
+}
+
+// rowState follows a row through the passes. Steps of one row never run at the
+// same time.
+type rowState struct {
+	version uint64 // 0 = read it before the next write
+	created bool
+	counted bool
+	skip    string
+	touched bool // this restore has written it
+}
+
+func newApplier(p *Plan, snap, live source.View, target source.Target, o ApplyOptions) *applier {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.ID == "" {
+		o.ID = p.ID
+	}
+	if o.Batch <= 0 {
+		o.Batch = 100
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = 4
+	}
+	a := &applier{p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: map[allod.RecordRef]allod.GUID{},
+		multi: map[rowID]*rowState{}, dropped: map[allod.RecordRef]struct{}{}, made: map[string]platformRows{},
+		r: &Report{ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: []Skip{}, Skipped: append([]Skip{}, p.Skipped...),
+			Failures: []Failure{}, Notes: []string{}, Warnings: p.Warnings, Refused: p.Refused, Started: o.Now().UTC()}}
+	a.lim = limiter{rate: o.Rate, now: o.Now, sleep: o.Sleep}
+	for _, m := range p.Mappings {
+		a.maps[allod.RecordRef{Table: m.Table, Key: m.From}] = m.To
+	}
+	for _, d := range p.Dropped {
+		a.dropped[d] = struct{}{}
+	}
+	seen := map[rowID]struct{}{}
+	for i := range p.steps {
+		s := &p.steps[i]
+		if s.op == opAssociate {
+			a.total++
+			continue
+		}
+		id := rowID{s.table, s.key}
+		if _, again := seen[id]; again && a.multi[id] == nil {
+			a.multi[id] = &rowState{}
+		}
+		seen[id] = struct{}{}
+		a.total++
+	}
+	return a
+}
+
+// group returns how many steps from i on are independent of each other: those
+// of one pass, table and wave, each row once.
+func (a *applier) group(i int) int {
+	s := &a.p.steps[i]
+	n := 1
+	for i+n < len(a.p.steps) {
+		t := &a.p.steps[i+n]
+		if t.pass != s.pass || t.table != s.table || t.wave != s.wave || t.op != s.op && (t.op == opAssociate || s.op == opAssociate || t.op == opParties || s.op == opParties) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// runGroup carries out the steps [from, to) in batches. Steps of one row stay
+// in one batch, in order.
+func (a *applier) runGroup(ctx context.Context, from, to int) error {
+	if err := a.platformMade(ctx, from); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(a.o.Parallel)
+	for from < to {
+		n := min(a.o.Batch, to-from)
+		for from+n < to && a.p.steps[from+n].key == a.p.steps[from+n-1].key {
+			n++
+		}
+		steps := a.p.steps[from : from+n]
+		g.Go(func() error { return a.batch(gctx, steps) })
+		from += n
+	}
+	return g.Wait()
+}
+
+// batch reads the values of some steps, writes them and notes what came of it.
+func (a *applier) batch(ctx context.Context, steps []packed) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if a.isPaused() {
+		return errPaused
+	}
+	w, err := a.build(ctx, steps)
+	if err != nil {
+		return err
+	}
+	if err := a.send(ctx, w); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.r.Steps += int64(len(steps))
+	if a.o.Progress != nil {
+		a.o.Progress(a.r.Steps, a.total)
+	}
+	if a.r.Paused != "" {
+		return errPaused
+	}
+	return nil
+}
+
+// retries is how often a row that was touched since is read and written again
+// when the snapshot is to win.
+const retries = 3
+
+func (a *applier) send(ctx context.Context, w []write) error {
+	for try := 0; len(w) > 0; try++ {
+		ops := make([]source.Op, len(w))
+		for i := range w {
+			ops[i] = w[i].op
+		}
+		if err := a.lim.wait(ctx, len(ops)); err != nil {
+			return err
+		}
+		res, err := a.target.Apply(ctx, source.WriteOptions{Tag: "allod:" + a.o.ID, Bypass: a.o.Bypass}, ops)
+		if err != nil {
+			return err
+		}
+		if len(res) != len(ops) {
+			return allod.Errorf(allod.Internal, "restore %s: the target answered %d of %d writes", a.o.ID, len(res), len(ops))
+		}
+		var again []write
+		for i := range w {
+			if a.mayRetry(&w[i], res[i].Err) && try < retries {
+				again = append(again, w[i])
+				continue
+			}
+			if err := a.note(&w[i], res[i]); err != nil {
+				return err
+			}
+		}
+		if w, err = a.refresh(ctx, again); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayRetry reports whether a conflict is settled by writing again: the
+// snapshot is to win.
+func (a *applier) mayRetry(w *write, err error) bool {
+	if allod.KindOf(err) != allod.Conflict || w.op.Kind == source.OpCreate {
+		return false
+	}
+	return a.p.OnConflict == Backup
+}
+
+// refresh gives writes the version that their row has now.
+func (a *applier) refresh(ctx context.Context, w []write) ([]write, error) {
+	if len(w) == 0 {
+		return nil, nil
+	}
+	versions, err := a.versions(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	for i := range w {
+		w[i].op.Version = versions[w[i].op.Key]
+	}
+	return w, nil
+}
+
+func (a *applier) versions(ctx context.Context, w []write) (map[allod.GUID]uint64, error) {
+	var ids []allod.GUID
+	for i := range w {
+		ids = append(ids, w[i].op.Key)
+	}
+	rows, err := a.live.Get(ctx, w[0].op.Table.Name, refsOf(w[0].op.Table.Name, ids))
+	if err != nil {
+		return nil, err
+	}
+	out := map[allod.GUID]uint64{}
+	for i := range rows {
+		out[rows[i].Key] = rows[i].Version
+	}
+	return out, nil
+}
+
+func (a *applier) isPaused() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.r.Paused != ""
+}
+
+func (a *applier) pause(why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.r.Paused == "" {
+		a.r.Paused = why
+	}
+}
+
+// note records the result of one write.
+func (a *applier) note(w *write, res source.Result) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	st := a.multi[rowID{w.step.table, w.step.key}]
+	table := a.p.tables[w.step.table]
+	switch kind := allod.KindOf(res.Err); {
+	case res.Err == nil:
+		a.succeeded(w, st, res)
+	case kind == allod.Conflict:
+		a.r.Conflicts = append(a.r.Conflicts, Skip{Table: table, ID: w.step.key, Reason: conflictReason(w.op.Kind)})
+		a.lost(w, st, false, "it was touched since the plan was made")
+		if a.p.OnConflict == Stop && a.r.Paused == "" {
+			a.r.Paused = "a row was touched since the plan was made"
+		}
+	default:
+		a.r.Failed++
+		a.errors++
+		a.r.Failures = append(a.r.Failures, Failure{Table: table, ID: w.step.key, Op: w.op.Kind, Kind: kind.String(), Reason: res.Err.Error()})
+		a.lost(w, st, true, "an earlier step of it failed")
+		if a.o.PauseAtErrors > 0 && a.errors >= a.o.PauseAtErrors && a.r.Paused == "" {
+			a.r.Paused = "too many errors"
+		}
+	}
+	if res.Note != "" {
+		a.r.Notes = append(a.r.Notes, table+"("+w.step.key.String()+"): "+res.Note)
+	}
+	if a.o.OnResult != nil {
+		return a.o.OnResult(a.p.step(w.packed), res)
+	}
+	return nil
+}
+
+func conflictReason(k source.OpKind) string {
+	if k == source.OpCreate {
+		return "the row has come into being since the plan was made"
+	}
+	return "the row was touched since the plan was made"
+}
+
+// lost takes a row out of the rest of the restore. References to a row that
+// could not be made are left empty; one that somebody else made is there.
+func (a *applier) lost(w *write, st *rowState, failed bool, why string) {
+	if st != nil {
+		st.skip = why
+	}
+	if w.op.Kind == source.OpCreate && failed {
+		a.dropped[allod.RecordRef{Table: w.op.Table.Name, Key: w.step.key}] = struct{}{}
+	}
+}
+
+func (a *applier) succeeded(w *write, st *rowState, res source.Result) {
+	if st != nil {
+		st.version, st.touched = res.Version, true
+	}
+	switch w.op.Kind {
+	case source.OpCreate:
+		a.r.Created++
+		if st != nil {
+			st.created, st.counted = true, true
+		}
+	case source.OpAssociate:
+		a.r.Created++
+	default:
+		if st == nil {
+			a.r.Updated++
+		} else if !st.counted {
+			a.r.Updated++
+			st.counted = true
+		}
+	}
+}
+
+// limiter keeps a restore below a number of ops per second.
+type limiter struct {
+	mu    sync.Mutex
+	rate  float64
+	next  time.Time
+	now   func() time.Time
+	sleep func(context.Context, time.Duration) error
+}
+
+func (l *limiter) wait(ctx context.Context, n int) error {
+	if l.rate <= 0 {
+		return nil
+	}
+	l.mu.Lock()
+	now := l.now()
+	if l.next.Before(now) {
+		l.next = now
+	}
+	d := l.next.Sub(now)
+	l.next = l.next.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
+	l.mu.Unlock()
+	if d <= 0 {
+		return nil
+	}
+	return l.sleep(ctx, d)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,103 @@
+// Package restore brings records back: it computes a plan, explains it, and
+// carries it out.
+//
+// Build is pure given its two views, a snapshot and the live environment, and
+// writes nothing; a Plan holds operations, tables, ids, column names, reasons
+// and versions, never values, so it may be kept and shown. Apply reads the
+// values again from the snapshot and writes through a source.Target. A restore
+// that broke off is resumed by planning again: what is equal is not in the new
+// plan.
+//
+// What is restored are the classes data and link; tables for which the
+// platform does things of its own are handled as traps.go says.
+package restore
+
+import (
+	"slices"
+	"time"
+
+	"allod"
+	"allod/internal/relate"
+)
+
+// OnConflict says who wins where the snapshot and the live row differ, when
+// planning and when a row turns out to have been touched since.
+type OnConflict string
+
+// The choices. The zero value means Stop.
+const (
+	Stop      OnConflict = "stop"       // plan the snapshot's values; stop at the first row touched since
+	Backup    OnConflict = "backup"     // the snapshot wins, also over a row touched since
+	Live      OnConflict = "live"       // rows that exist are left alone; only missing ones are made
+	FillEmpty OnConflict = "fill-empty" // only cells that are null live are written
+)
+
+// Selection says which rows of the snapshot to restore.
+type Selection struct {
+	// All is every row of the classes data and link.
+	All bool
+	// Tables names whole tables, rows of them, or rows that a filter admits.
+	Tables []TableSelection
+	// DeletedOnly leaves out rows that exist live.
+	DeletedOnly bool
+}
+
+// TableSelection chooses rows of one table.
+type TableSelection struct {
+	Table  string
+	IDs    []allod.GUID          // nil = all rows
+	Filter func(*allod.Row) bool // nil = all; with IDs both must hold
+}
+
+// Options of Build. The zero value plans the selected rows with what is
+// attached to them into a non-production environment that is not on this
+// machine.
+type Options struct {
+	// Columns, when not empty, are the only ones written (COLUMN or
+	// TABLE.COLUMN), and rows that are missing live are not made;
+	// ExcludeColumns are never written.
+	Columns        []string
+	ExcludeColumns []string
+
+	// Related is followed from the selected rows in addition to what is
+	// attached to them (relate.Attached); RelatedLimit is the largest number
+	// of rows that this may give, 0 = relate.DefaultLimit. Not used with All.
+	Related      []relate.Follow
+	RelatedLimit int
+
+	OnConflict OnConflict
+	Security   bool // Invalid: does not exist yet
+	Production bool // the target is a production environment: the plan says so
+	// Loopback says that the target is an emulator on this machine. Anywhere
+	// else tables with traps that are not handled yet are refused.
+	Loopback bool
+	// Map names counterparts in the target for records of the snapshot, e.g.
+	// users; it goes before what Build finds by itself.
+	Map map[allod.RecordRef]allod.RecordRef
+	// Approvers are the people who approved; one alone is recorded as such.
+	Approvers []allod.Actor
+	// Now is the clock; nil = time.Now.
+	Now func() time.Time
+}
+
+func (o *Options) check() error {
+	if o.Security {
+		return allod.WithHint(allod.Errorf(allod.Invalid, "plan restore: restoring users, teams, roles and business units does not exist yet"),
+			"leave out --security; references to them are mapped")
+	}
+	if !slices.Contains([]OnConflict{"", Stop, Backup, Live, FillEmpty}, o.OnConflict) {
+		return allod.WithHint(allod.Errorf(allod.Invalid, "plan restore: no such choice for conflicts %q", string(o.OnConflict)),
+			"choose stop, backup, live or fill-empty")
+	}
+	return nil
+}
+
+func (s *Selection) check() error {
+	if s.All && len(s.Tables) > 0 {
+		return allod.Errorf(allod.Invalid, "plan restore: everything and single tables exclude each other")
+	}
+	if !s.All && len(s.Tables) == 0 {
+		return allod.WithHint(allod.Errorf(allod.Invalid, "plan restore: nothing is selected"), "name a table, with or without ids, or everything")
+	}
+	return nil
+}
