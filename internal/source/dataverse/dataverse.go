@@ -55,12 +55,20 @@ type Source struct {
 
 	mu    sync.Mutex
 	pairs map[string][2]string // intersect table → the two columns of a pair
-	sets  map[string]string    // table → entity set, as last described
+	sets  map[string]string    // table → entity set
 	user  allod.GUID           // who we are; zero = not asked yet
+	// table → name of its read privilege; nil = not asked yet
+	privileges map[string]string
+	// activity table → collection of its participants; nil = not asked yet
+	parties map[string]string
 }
 
 var (
-	_ source.Source = (*Source)(nil)
+	_ source.Source       = (*Source)(nil)
+	_ source.RightsReader = (*Source)(nil)
+	_ source.Finder       = (*Source)(nil)
+	_ source.FileReader   = (*Source)(nil)
+	_ source.Target       = (*Source)(nil)
 )
 
 // New makes a Source. It does no I/O besides reading CAFile. A URL with

@@ -92,8 +92,11 @@ func (s *Source) remember(schema *allod.Schema) {
 		}
 	}
 	for i := range schema.Tables {
-		s.sets[schema.Tables[i].Name] = schema.Tables[i].Set
+		if t := &schema.Tables[i]; t.Set != "" {
+			s.sets[t.Name] = t.Set
+		}
 	}
+	s.privileges, s.parties = nil, nil
 }
 
 // pairColumns returns the columns of an intersect table that make a pair,

@@ -33,8 +33,8 @@ const maxThrottles = 40
 // Request is one request.
 type Request struct {
 	Method string // "" = GET
-	// URL is relative to the base, or absolute on the base's host, and used
-	// byte for byte.
+	// URL is relative to the base, rooted ("/…"), or absolute on the base's
+	// host, and used byte for byte.
 	URL    string
 	Header http.Header
 	Body   []byte
@@ -151,8 +151,12 @@ func (c *Client) failure(r *Request, u *url.URL, f *failed) error {
 // resolve makes the URL of a request. Text from the service (nextLink) is used
 // byte for byte, and only if it stays on the host that the token is for.
 func (c *Client) resolve(link string) (*url.URL, error) {
-	if !strings.Contains(link[:min(len(link), 12)], "://") {
-		link = c.base.String() + strings.TrimPrefix(link, "/")
+	switch {
+	case strings.Contains(link[:min(len(link), 12)], "://"):
+	case strings.HasPrefix(link, "/"):
+		link = c.base.Scheme + "://" + c.base.Host + link
+	default:
+		link = c.base.String() + link
 	}
 	if len(link) > 64<<10 {
 		return nil, allod.Errorf(allod.Unavailable, "%s: an address of %d bytes", c.o.Environment, len(link))
@@ -404,6 +408,12 @@ func (c *Client) backoff(n int, after time.Duration) time.Duration {
 	d := time.Duration(math.Min(float64(500*time.Millisecond)*math.Pow(2, float64(n-1)), float64(30*time.Second)))
 	d = d/2 + time.Duration(c.o.Rand()*float64(d/2))
 	return max(d, after)
+}
+
+// Backoff waits before the n-th repeat of something, counted from 1, as Do does
+// between its own.
+func (c *Client) Backoff(ctx context.Context, n int) error {
+	return c.o.Sleep(ctx, c.backoff(n, 0))
 }
 
 // throttleWait is how long a 429 pauses everything: what the service said, else

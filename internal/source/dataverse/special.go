@@ -1,0 +1,278 @@
+package dataverse
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"allod"
+	"allod/internal/source"
+	"allod/internal/source/dataverse/rows"
+	"allod/internal/source/odataclient"
+)
+
+// closing names the message that closes a row of a table, and the row it makes
+// (protocols/dataverse.md §6.6; the messages' reference pages).
+type closing struct{ message, parameter, table, bind string }
+
+// closings are the states that some tables reach through a message only.
+func closingOf(table string, state int64) (closing, bool) {
+	switch {
+	case table == "incident" && state == 1:
+		return closing{"CloseIncident", "IncidentResolution", "incidentresolution", "incidentid"}, true
+	case table == "opportunity" && state == 1:
+		return closing{"WinOpportunity", "OpportunityClose", "opportunityclose", "opportunityid"}, true
+	case table == "opportunity" && state == 2:
+		return closing{"LoseOpportunity", "OpportunityClose", "opportunityclose", "opportunityid"}, true
+	case table == "quote" && state == 2:
+		return closing{"WinQuote", "QuoteClose", "quoteclose", "quoteid"}, true
+	case table == "quote" && state == 3:
+		return closing{"CloseQuote", "QuoteClose", "quoteclose", "quoteid"}, true
+	case table == "salesorder" && state == 3:
+		return closing{"FulfillSalesOrder", "OrderClose", "orderclose", "salesorderid"}, true
+	case table == "salesorder" && state == 2:
+		return closing{"CancelSalesOrder", "OrderClose", "orderclose", "salesorderid"}, true
+	}
+	return closing{}, false
+}
+
+// state sets statecode and statuscode: by PATCH, or by the message that the
+// table wants. A service that has no such message is given the PATCH.
+func (w *writer) state(ctx context.Context, op *source.Op) source.Result {
+	c, special := closingOf(op.Table.Name, op.Cells["statecode"].Int())
+	if special && op.Cells["statecode"].Type() == allod.Integer && op.Cells["statuscode"].Type() == allod.Integer {
+		res, known := w.close(ctx, op, c)
+		if known {
+			return res
+		}
+	}
+	p := payload{w: w, table: op.Table}
+	cells := map[string]allod.Value{}
+	for _, name := range slices.Sorted(maps.Keys(op.Cells)) {
+		if name == "statecode" || name == "statuscode" {
+			cells[name] = op.Cells[name]
+		}
+	}
+	if err := p.cells(ctx, cells); err != nil {
+		return source.Result{Err: err}
+	}
+	if p.empty() {
+		return source.Result{Err: allod.Errorf(allod.Invalid, "%s, table %s: no state to set", w.s.name, op.Table.Name)}
+	}
+	version, err := w.patch(ctx, op, p.body())
+	return source.Result{Err: err, Version: version, Note: p.note()}
+}
+
+// close sends a closing message. The message takes no version, so the row is
+// read first; known is false when the service has no such message.
+func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res source.Result, known bool) {
+	if op.Version != 0 {
+		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{op.Table.Key})
+		if err != nil {
+			return source.Result{Err: err}, true
+		}
+		if len(found) == 0 {
+			return source.Result{Err: allod.Errorf(allod.NotFound, "%s, table %s: the row is gone", w.s.name, op.Table.Name)}, true
+		}
+		if found[0].Version != op.Version {
+			return source.Result{Err: allod.Errorf(allod.Conflict, "%s, table %s: somebody changed the row meanwhile", w.s.name, op.Table.Name)}, true
+		}
+	}
+	inner := payload{w: w, table: op.Table}
+	inner.text("@odata.type", "Microsoft.Dynamics.CRM."+c.table)
+	subject := c.message
+	if v := op.Cells["subject"]; v.Type() == allod.String {
+		subject = v.Text()
+	}
+	inner.text("subject", subject)
+	inner.text(c.bind+"@odata.bind", "/"+rowURL(op.Table, op.Key))
+	outer := payload{w: w, table: op.Table}
+	outer.raw("Status", strconv.AppendInt(nil, op.Cells["statuscode"].Int(), 10))
+	outer.raw(c.parameter, inner.body())
+	_, version, err := w.send(ctx, &odataclient.Request{
+		Method: http.MethodPost, Table: op.Table.Name, URL: w.address(c.message), Header: w.headers(), Body: outer.body(),
+	}, func(ctx context.Context) (bool, uint64, error) {
+		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{"statecode"})
+		if err != nil || len(found) == 0 {
+			return false, 0, err
+		}
+		return found[0].Cell(op.Table.ColumnIndex("statecode")) == op.Cells["statecode"], found[0].Version, nil
+	})
+	if st := odataclient.AsStatus(err); st != nil && (st.Status == http.StatusNotFound || st.Status == http.StatusNotImplemented) {
+		return source.Result{}, false
+	}
+	return source.Result{Err: err, Version: version, Note: "closed by " + c.message + ", which makes a closing activity"}, true
+}
+
+// parties replaces the whole list of participants: the set cannot be written
+// row by row (protocols/dataverse.md §6.1).
+func (w *writer) parties(ctx context.Context, op *source.Op) source.Result {
+	nav, err := w.s.partyNavigation(ctx, op.Table.Name)
+	if err != nil {
+		return source.Result{Err: err}
+	}
+	list, err := w.partyList(ctx, op)
+	if err != nil {
+		return source.Result{Err: err}
+	}
+	h := w.headers()
+	if op.Version != 0 {
+		h = w.headers("If-Match", condition(op.Version))
+	}
+	_, err = w.s.client.Do(ctx, &odataclient.Request{
+		Method: http.MethodPut, Table: op.Table.Name, URL: w.address(rowURL(op.Table, op.Key) + "/" + nav), Header: h,
+		Body: slices.Concat([]byte(`{"value":`), list, []byte("}")), Repeatable: op.Version == 0,
+	})
+	return source.Result{Err: err}
+}
+
+// file writes or removes the bytes of one file, image or body column.
+func (w *writer) file(ctx context.Context, op *source.Op) source.Result {
+	c := op.Table.Column(op.Column)
+	if c == nil || c.Type != allod.File {
+		return source.Result{Err: allod.Errorf(allod.Invalid, "%s, table %s: %q is no file column", w.s.name, op.Table.Name, op.Column)}
+	}
+	if rows.IsBody(op.Table.Name, op.Column) || c.Native == rows.NativeImage {
+		return w.inline(ctx, op)
+	}
+	at := rowURL(op.Table, op.Key) + "/" + op.Column
+	if op.Content == nil {
+		_, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodDelete, Table: op.Table.Name, URL: w.address(at), Header: w.headers(), Repeatable: true})
+		if rowGone(err) {
+			err = nil
+		}
+		return source.Result{Err: err}
+	}
+	var err error
+	for n := 1; n <= repeats; n++ {
+		if err = w.upload(ctx, op, at); err == nil || ctx.Err() != nil || allod.KindOf(err) != allod.Unavailable {
+			break
+		}
+		if werr := w.s.client.Backoff(ctx, n); werr != nil {
+			break
+		}
+	}
+	return source.Result{Err: err}
+}
+
+// inline writes bytes that are part of the row, in base64.
+func (w *writer) inline(ctx context.Context, op *source.Op) source.Result {
+	p := payload{w: w, table: op.Table}
+	if op.Content == nil {
+		p.raw(op.Column, []byte("null"))
+	} else {
+		data, err := w.content(op, maxBody*3/4)
+		if err != nil {
+			return source.Result{Err: err}
+		}
+		p.text(op.Column, base64.StdEncoding.EncodeToString(data))
+		if rows.IsBody(op.Table.Name, op.Column) {
+			if op.File.Name != "" {
+				p.text("filename", op.File.Name)
+			}
+			if op.File.MIME != "" {
+				p.text("mimetype", op.File.MIME)
+			}
+		}
+	}
+	one := *op
+	one.Cells = nil
+	version, err := w.patch(ctx, &one, p.body())
+	return source.Result{Err: err, Version: version}
+}
+
+// content reads all bytes of an op.
+func (w *writer) content(op *source.Op, limit int64) (data []byte, err error) {
+	r, err := op.Content()
+	if err != nil {
+		return nil, fmt.Errorf("%s, table %s: open the file to write: %w", w.s.name, op.Table.Name, err)
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s, table %s: read the file to write: %w", w.s.name, op.Table.Name, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, allod.Errorf(allod.Invalid, "%s, table %s: the file is larger than the column can hold", w.s.name, op.Table.Name)
+	}
+	return data, nil
+}
+
+// upload sends a file column: in one request up to 4 MiB, in chunks above
+// (protocols/dataverse.md §8.2). A broken session begins anew with the first
+// byte.
+func (w *writer) upload(ctx context.Context, op *source.Op, at string) (err error) {
+	r, err := op.Content()
+	if err != nil {
+		return fmt.Errorf("%s, table %s: open the file to write: %w", w.s.name, op.Table.Name, err)
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	name := op.File.Name
+	if name == "" {
+		name = "file"
+	}
+	at = w.address(at, "x-ms-file-name="+escapeQuery(name))
+	buf := make([]byte, chunk)
+	n, err := io.ReadFull(r, buf)
+	whole := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !whole {
+		return fmt.Errorf("%s, table %s: read the file to write: %w", w.s.name, op.Table.Name, err)
+	}
+	if whole {
+		_, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodPatch, Table: op.Table.Name, URL: at,
+			Header: w.headers("Content-Type", "application/octet-stream"), Body: buf[:n:n], Repeatable: true})
+		return err
+	}
+	return w.chunks(ctx, op, at, r, buf)
+}
+
+// chunks uploads in ranges; buf holds the first of them.
+func (w *writer) chunks(ctx context.Context, op *source.Op, at string, r io.Reader, buf []byte) error {
+	size := op.File.Size
+	if size < int64(len(buf)) {
+		return allod.Errorf(allod.Invalid, "%s, table %s: the size of the file to write is not known", w.s.name, op.Table.Name)
+	}
+	res, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodPatch, Table: op.Table.Name, URL: at,
+		Header: w.headers("x-ms-transfer-mode", "chunked"), Repeatable: true})
+	if err != nil {
+		return err
+	}
+	session := res.Header.Get("Location")
+	if session == "" {
+		return allod.Errorf(allod.Unavailable, "%s, table %s: the service opened no upload session", w.s.name, op.Table.Name)
+	}
+	step := int64(chunk)
+	if n, err := strconv.ParseInt(res.Header.Get("X-Ms-Chunk-Size"), 10, 64); err == nil && n >= 1024 && n < step {
+		step = n
+	}
+	held := buf
+	for offset := int64(0); offset < size; {
+		n := min(step, size-offset)
+		if int64(len(held)) < n {
+			more := make([]byte, n-int64(len(held)))
+			if _, err := io.ReadFull(r, more); err != nil {
+				return fmt.Errorf("%s, table %s: the file to write is shorter than said: %w", w.s.name, op.Table.Name, err)
+			}
+			held = slices.Concat(held, more)
+		}
+		_, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodPatch, Table: op.Table.Name, URL: session, Body: held[:n:n],
+			Header: w.headers("Content-Type", "application/octet-stream", "x-ms-file-name", url.PathEscape(op.File.Name),
+				"Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, offset+n-1, size))})
+		if err != nil {
+			return err
+		}
+		offset += n
+		held = held[n:]
+	}
+	if n, err := io.ReadFull(r, make([]byte, 1)); n > 0 || (err != nil && !errors.Is(err, io.EOF)) {
+		return allod.Errorf(allod.Invalid, "%s, table %s: the file to write is longer than said", w.s.name, op.Table.Name)
+	}
+	return nil
+}
