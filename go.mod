@@ -68,3 +68,5 @@ require (
 	google.golang.org/protobuf v1.33.0 // indirect
 	pgregory.net/rapid v1.3.0 // indirect
 )
+
+godebug netdns=go
