@@ -95,13 +95,21 @@ func wantBytes(ctx context.Context, s blob.Store, name, want string) error {
 	return nil
 }
 
+// orNil gives a nil error words, because %w has none.
+func orNil(err error) error {
+	if err == nil {
+		return errors.New("nil")
+	}
+	return err
+}
+
 // wantErr checks the sentinel and the Kind of an error.
 func wantErr(what string, err, sentinel error, kind allod.Kind) error {
 	if sentinel != nil && !errors.Is(err, sentinel) {
-		return fmt.Errorf("%s: got error %v, want %v", what, err, sentinel)
+		return fmt.Errorf("%s: got error %w, want %s", what, orNil(err), sentinel.Error())
 	}
 	if got := allod.KindOf(err); got != kind {
-		return fmt.Errorf("%s: error %v has kind %v, want %v", what, err, got, kind)
+		return fmt.Errorf("%s: error %w has kind %v, want %v", what, orNil(err), got, kind)
 	}
 	return nil
 }
@@ -201,8 +209,18 @@ func ranges(ctx context.Context, s blob.Store, dir string) error {
 		off, n int64
 		want   string
 	}{
-		{0, -1, data}, {0, 10, data}, {0, 3, "012"}, {3, 4, "3456"}, {9, 1, "9"},
-		{7, -1, "789"}, {7, 100, "789"}, {10, -1, ""}, {10, 5, ""}, {11, 5, ""}, {1 << 40, -1, ""}, {4, 0, ""},
+		{0, -1, data},
+		{0, 10, data},
+		{0, 3, "012"},
+		{3, 4, "3456"},
+		{9, 1, "9"},
+		{7, -1, "789"},
+		{7, 100, "789"},
+		{10, -1, ""},
+		{10, 5, ""},
+		{11, 5, ""},
+		{1 << 40, -1, ""},
+		{4, 0, ""},
 	} {
 		got, err := get(ctx, s, dir+"r", tc.off, tc.n)
 		if err != nil {
@@ -384,7 +402,7 @@ func brokenReader(ctx context.Context, s blob.Store, dir string) error {
 		r := brokenAfter{io.LimitReader(&counter{}, 100<<10)}
 		err := s.Put(ctx, dir+"half", r, size, blob.PutOptions{})
 		if !errors.Is(err, errBroken) {
-			return fmt.Errorf("put of a reader that fails halfway: got error %v, want the reader's", err)
+			return fmt.Errorf("put of a reader that fails halfway: got error %w, want the reader's", orNil(err))
 		}
 		if err := wantAbsent(ctx, s, dir+"half"); err != nil {
 			return err

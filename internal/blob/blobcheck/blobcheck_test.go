@@ -39,7 +39,8 @@ func (b *broken) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, e
 }
 
 func (b *broken) Stat(ctx context.Context, name string) (blob.Info, error) { return b.stat(ctx, name) }
-func (b *broken) Delete(ctx context.Context, name string) error            { return b.remove(ctx, name) }
+
+func (b *broken) Delete(ctx context.Context, name string) error { return b.remove(ctx, name) }
 
 // TestEveryFlawIsFound plants one flaw at a time and expects the check named.
 func TestEveryFlawIsFound(t *testing.T) {

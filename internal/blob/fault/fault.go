@@ -209,6 +209,7 @@ func (s *Store) Get(ctx context.Context, name string, off, n int64) (io.ReadClos
 		return nil, fail(ctx, mode, Get, name)
 	case Hang:
 		return io.NopCloser(readFunc(func([]byte) (int, error) { return 0, fail(ctx, Hang, Get, name) })), nil
+	case Truncate, BreakOff, fine:
 	}
 	r, err := s.inner.Get(ctx, name, off, n)
 	if err != nil || mode == fine {
