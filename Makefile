@@ -1,0 +1,88 @@
+# Targets of Allod. `make help` lists them; `make check` is what CI runs.
+
+export CGO_ENABLED ?= 0
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+COVER   := .bench/cover.out
+
+# Packages whose tests also run under the race detector.
+CORE := . ./internal/odata/... ./internal/durable/... ./internal/blob/... ./internal/ledger/... ./internal/govern/... \
+        ./internal/vault/... ./internal/source/... ./internal/capture/... ./internal/relate/... \
+        ./internal/history/... ./internal/restore/...
+
+# Seconds that building cmd/allod from an empty cache may take on 2 cores.
+COLD_BUDGET ?= 120
+FUZZTIME    ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fmt fuzz cover golden bench arch check coldbuild kill chaos integration cross vet deadcode
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
+
+build: ## build ./allod
+	$(GO) build -o allod ./cmd/allod
+
+test: ## all tests that need nothing but Go
+	$(GO) test ./...
+
+race: ## tests of the core packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m $(CORE)
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## golangci-lint as pinned in tools/go.mod
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## put every file into shape
+	$(TOOL) golangci-lint fmt ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; done
+
+cover: ## coverage per function
+	@mkdir -p .bench
+	$(GO) test -coverprofile=$(COVER) ./...
+	$(GO) tool cover -func=$(COVER)
+
+golden: ## rewrite golden files; look at the difference before you commit it
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -r -n1 dirname | sort -u); do \
+		$(GO) test $$pkg -update; done
+	git diff --stat
+
+bench: ## benchmarks; results go to docs/benchmarks.md
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+arch: ## the rules of the repository
+	$(GO) test -count=1 .
+
+deadcode: ## functions that nothing reaches; must print nothing
+	@out=$$($(TOOL) deadcode -test ./...) || exit 1; if [ -n "$$out" ]; then echo "$$out"; exit 1; fi
+
+cross: ## build and vet for Windows and macOS
+	@set -e; for os in windows darwin; do echo "GOOS=$$os"; \
+		GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/allod; GOOS=$$os CGO_ENABLED=0 $(GO) vet ./...; done
+
+integration: ## tests of the whole; with CI=true a skipped one is a failure
+	ALLOD_INTEGRATION=1 $(GO) test -json -count=1 -timeout 20m ./internal/e2e/... | \
+		(cd tools && $(GO) run ./testcount $(if $(filter true,$(CI)),-noskip))
+
+kill: ## kill -9 at random moments, then compare; prints its seed
+	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Kill' ./internal/e2e/...
+
+chaos: ## every fault of the emulator against capture and restore
+	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Chaos|Fault|BadInput' ./internal/e2e/...
+
+coldbuild: ## build cmd/allod with an empty build cache, within COLD_BUDGET seconds (120)
+	@$(GO) mod download
+	@cache=$$(mktemp -d); start=$$(date +%s); \
+	GOCACHE=$$cache $(GO) build -o /dev/null ./cmd/allod; rc=$$?; took=$$(( $$(date +%s) - start )); \
+	rm -rf "$$cache"; [ $$rc -eq 0 ] || exit $$rc; \
+	echo "cold build: $$took s, budget $(COLD_BUDGET) s"; [ $$took -le $(COLD_BUDGET) ]
+
+check: vet race lint cross deadcode coldbuild integration ## what CI runs after go test ./...
+	@echo "check: all passed"
