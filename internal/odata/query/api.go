@@ -1,13 +1,17 @@
 package query
 
-import "allod"
+import (
+	"allod"
+	"allod/internal/odata/query/internal/eval"
+	"allod/internal/odata/query/internal/expr"
+)
 
 // MaxURL is the longest request text that is parsed, in bytes
 // (protocols/dataverse.md §4.7: 65,536 inside $batch).
-const MaxURL = 65536
+const MaxURL = expr.MaxText
 
 // MaxDepth is how deeply expressions and options may nest.
-const MaxDepth = 200
+const MaxDepth = expr.MaxDepth
 
 // Dialect says what a service takes beyond and beside the specification. The
 // zero value is the specification with any custom option.
@@ -21,23 +25,127 @@ type Dialect struct {
 	Exact bool
 }
 
-// Env tells Compile what names mean for rows of type R.
-type Env[R any] struct {
-	// Column returns a getter for the property; its error is Compile's.
-	Column func(name string) (func(R) (allod.Value, error), error)
-	// Single returns a getter for the row a single-valued navigation property
-	// leads to (false = there is none), and the Env of that row. May be nil.
-	Single func(name string) (func(R) (R, bool, error), *Env[R], error)
-	// Many returns a getter for the rows a collection-valued navigation
-	// property leads to, and the Env of those rows. May be nil.
-	Many func(name string) (func(R) ([]R, error), *Env[R], error)
-	// Function compiles a namespaced function that Compile itself does not
-	// know, e.g. Microsoft.Dynamics.CRM.EqualUserId. May be nil.
-	Function func(name string, args []Arg) (func(R) (allod.Value, error), error)
+// The nodes of expressions.
+type (
+	Expr        = expr.Expr
+	Literal     = expr.Literal
+	LiteralKind = expr.LiteralKind
+	Unary       = expr.Unary
+	Binary      = expr.Binary
+	Call        = expr.Call
+	Cast        = expr.Cast
+	Case        = expr.Case
+	When        = expr.When
+	Alias       = expr.Alias
+	List        = expr.List
+	Array       = expr.Array
+	Object      = expr.Object
+	Member      = expr.Member
+	Path        = expr.Path
+	Step        = expr.Step
+	StepKind    = expr.StepKind
+	Arg         = expr.Arg
+)
 
-	// Aliases are the values of parameter aliases; one that is missing is
-	// null (protocols/dataverse.md §4.3).
-	Aliases map[string]Expr
-	// FoldCase compares strings without regard to case, as Dataverse does.
-	FoldCase bool
+// The kinds of literals.
+const (
+	LitNull      = expr.LitNull
+	LitBool      = expr.LitBool      // Text is "true" or "false"
+	LitNumber    = expr.LitNumber    // Text are digits as written, or NaN, INF, -INF
+	LitString    = expr.LitString    // Text is the content, quotes undone
+	LitGUID      = expr.LitGUID      // Text as written
+	LitDate      = expr.LitDate      // Text is yyyy-mm-dd
+	LitDateTime  = expr.LitDateTime  // Text is yyyy-mm-ddThh:mm[:ss[.f]](Z|±hh:mm)
+	LitTimeOfDay = expr.LitTimeOfDay // Text is hh:mm[:ss[.f]]
+	LitDuration  = expr.LitDuration  // Text is e.g. P1DT2H, without duration''
+	LitBinary    = expr.LitBinary    // Text is base64url, without binary''
+	LitEnum      = expr.LitEnum      // Type is the qualified name, Text what stands in quotes
+	LitGeo       = expr.LitGeo       // Type is geography or geometry, Text what stands in quotes
+)
+
+// The kinds of steps of a Path.
+const (
+	StepName       = expr.StepName
+	StepCall       = expr.StepCall
+	StepKey        = expr.StepKey
+	StepAny        = expr.StepAny
+	StepAll        = expr.StepAll
+	StepCount      = expr.StepCount
+	StepFilter     = expr.StepFilter
+	StepIt         = expr.StepIt
+	StepThis       = expr.StepThis
+	StepRoot       = expr.StepRoot
+	StepAnnotation = expr.StepAnnotation
+	StepAlias      = expr.StepAlias
+)
+
+// ParseExpr reads an expression that is not percent-encoded, as in $filter.
+// Errors are Invalid.
+func ParseExpr(text string) (Expr, error) { return expr.ParseExpr(text) }
+
+// ParseValue reads a value of a primitive type, e.g. Edm.Guid, as it stands in
+// payloads and in DefaultValue: without quotes and not percent-encoded. Types
+// other than primitive ones are taken as enumerations. Errors are Invalid.
+func ParseValue(edmType, s string) (*Literal, error) { return expr.ParseValue(edmType, s) }
+
+// IsIdentifier reports whether s is an odataIdentifier: a letter or underscore
+// and up to 127 letters, digits and underscores, of any script.
+func IsIdentifier(s string) bool { return expr.IsIdentifier(s) }
+
+// Print returns the expression as text that ParseExpr reads back into the same
+// tree. It is content.
+func Print(e Expr) string { return expr.Print(e) }
+
+// AppendQuoted appends s as a string literal in single quotes, as in a filter;
+// not percent-encoded.
+func AppendQuoted(dst []byte, s string) []byte { return expr.AppendQuoted(dst, s) }
+
+// ParseLiteral reads a primitive literal as it stands in a URL,
+// percent-encoded, e.g. 'O''Neil', 42 or duration'P1D'. Errors are Invalid.
+func (d Dialect) ParseLiteral(raw string) (*Literal, error) {
+	text, err := expr.Decode(raw, "literal", d.PlusIsSpace)
+	if err != nil {
+		return nil, err
+	}
+	p := &expr.Scanner{Text: text, What: "literal"}
+	lit, ok := p.Literal()
+	if !ok || !p.Done() {
+		return nil, p.Fail("a literal")
+	}
+	return lit, nil
+}
+
+// ParseEscaped reads a percent-encoded expression. Errors are Invalid.
+func (d Dialect) ParseEscaped(raw string) (Expr, error) {
+	text, err := expr.Decode(raw, "expression", d.PlusIsSpace)
+	if err != nil {
+		return nil, err
+	}
+	return expr.ParseExpr(text)
+}
+
+// Env tells Compile what names mean for rows of type R.
+type Env[R any] = eval.Env[R]
+
+// Compile turns a Boolean expression into a function that judges rows; it is
+// safe for concurrent use if the getters of env are. Logic is three-valued:
+// where the expression is null the row is not chosen. Numbers are compared
+// exactly. Names that env refuses, functions nobody knows and values that make
+// no sense are Invalid, at once; operands that do not fit are Invalid when a row
+// shows it.
+func Compile[R any](e Expr, env Env[R]) (func(R) (bool, error), error) { return eval.Compile(e, env) }
+
+// CompileValue turns an expression into a function that computes its value.
+func CompileValue[R any](e Expr, env Env[R]) (func(R) (allod.Value, error), error) {
+	return eval.CompileValue(e, env)
+}
+
+// CompileOrder turns $orderby into a function that compares rows: null comes
+// first in ascending order.
+func CompileOrder[R any](items []OrderItem, env Env[R]) (func(a, b R) (int, error), error) {
+	list := make([]eval.Order, len(items))
+	for i, it := range items {
+		list[i] = eval.Order{Expr: it.Expr, Desc: it.Desc}
+	}
+	return eval.CompileOrder(list, env)
 }

@@ -5,10 +5,10 @@ import "strings"
 // transforms reads $apply: transformations separated by slashes
 // (protocols/dataverse.md §4.5).
 func (p *scan) transforms() ([]Transform, error) {
-	if err := p.enter(); err != nil {
+	if err := p.Enter(); err != nil {
 		return nil, err
 	}
-	defer p.leave()
+	defer p.Leave()
 	var list []Transform
 	for {
 		t, err := p.transform()
@@ -16,31 +16,31 @@ func (p *scan) transforms() ([]Transform, error) {
 			return nil, err
 		}
 		list = append(list, t)
-		if !p.take('/') {
+		if !p.Take('/') {
 			return list, nil
 		}
 	}
 }
 
 func (p *scan) transform() (t Transform, err error) {
-	name, err := p.ident()
+	name, err := p.Ident()
 	if err != nil {
 		return t, err
 	}
-	if err = p.need('('); err != nil {
+	if err = p.Need('('); err != nil {
 		return t, err
 	}
-	p.space()
+	p.Space()
 	switch name {
 	case "filter":
 		t.Kind = TransformFilter
-		t.Filter, err = p.expr()
+		t.Filter, err = p.Expr()
 	case "groupby":
 		t.Kind = TransformGroupBy
 		err = p.groupBy(&t)
 	case "aggregate":
 		t.Kind = TransformAggregate
-		err = p.items(func() error {
+		err = p.Items(func() error {
 			a, err := p.aggregate()
 			t.Aggregate = append(t.Aggregate, a)
 			return err
@@ -60,68 +60,68 @@ func (p *scan) transform() (t Transform, err error) {
 		n, err = p.number(false)
 		t.N = n.N
 	default:
-		err = p.fail("a transformation that is supported")
+		err = p.Fail("a transformation that is supported")
 	}
 	if err != nil {
 		return t, err
 	}
-	p.space()
-	return t, p.need(')')
+	p.Space()
+	return t, p.Need(')')
 }
 
 func (p *scan) groupBy(t *Transform) error {
-	if err := p.need('('); err != nil {
+	if err := p.Need('('); err != nil {
 		return err
 	}
-	err := p.items(func() error {
-		p.space()
-		e, err := p.path(Path{})
+	err := p.Items(func() error {
+		p.Space()
+		e, err := p.Path()
 		if err != nil {
 			return err
 		}
 		path, _ := e.(*Path)
 		t.GroupBy = append(t.GroupBy, path)
-		p.space()
+		p.Space()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := p.need(')'); err != nil {
+	if err := p.Need(')'); err != nil {
 		return err
 	}
-	p.space()
-	if !p.take(',') {
+	p.Space()
+	if !p.Take(',') {
 		return nil
 	}
-	p.space()
+	p.Space()
 	t.Apply, err = p.transforms()
 	return err
 }
 
 // aggregate reads "$count as n" or "revenue with sum as total".
 func (p *scan) aggregate() (a Aggregate, err error) {
-	p.space()
-	if p.takeExact("$count") {
+	p.Space()
+	if p.TakeExact("$count") {
 		a.Count = true
 	} else {
-		if a.Expr, err = p.expr(); err != nil {
+		if a.Expr, err = p.Expr(); err != nil {
 			return a, err
 		}
-		if !p.keyword("with") {
-			return a, p.fail("\"with\"")
+		if !p.Keyword("with") {
+			return a, p.Fail("\"with\"")
 		}
-		if a.With, err = p.dotted(); err != nil {
+		if a.With, err = p.Dotted(); err != nil {
 			return a, err
 		}
 		if strings.IndexByte(a.With, '.') < 0 && !strings.Contains(" sum average min max countdistinct ", " "+a.With+" ") {
-			return a, p.fail("sum, average, min, max or countdistinct")
+			return a, p.Fail("sum, average, min, max or countdistinct")
 		}
 	}
-	if !p.keyword("as") {
-		return a, p.fail("\"as\"")
+	if !p.Keyword("as") {
+		return a, p.Fail("\"as\"")
 	}
-	a.As, err = p.ident()
-	p.space()
+	a.As, err = p.Ident()
+	p.Space()
 	return a, err
 }

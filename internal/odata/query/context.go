@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/odata/query/internal/expr"
 )
 
 // ContextURL is a parsed context URL fragment
@@ -35,20 +36,20 @@ func ParseContext(fragment string) (*ContextURL, error) {
 	if len(fragment) > MaxURL {
 		return nil, allod.Errorf(allod.Invalid, "parse context URL: longer than %d bytes", MaxURL)
 	}
-	p := &scan{s: fragment, what: "context URL"}
+	p := &scan{Scanner: expr.Scanner{Text: fragment, What: "context URL"}}
 	c := &ContextURL{}
-	if p.takeExact("$ref") {
+	if p.TakeExact("$ref") {
 		c.Suffix = "$ref"
 	} else if strings.HasPrefix(fragment, "Collection(") {
-		p.i = len("Collection(")
-		start := p.i
-		if !p.takeExact("$ref") {
-			if _, err := p.dotted(); err != nil {
+		p.At = len("Collection(")
+		start := p.At
+		if !p.TakeExact("$ref") {
+			if _, err := p.Dotted(); err != nil {
 				return nil, err
 			}
 		}
-		c.Collection = p.s[start:p.i]
-		if err := p.need(')'); err != nil {
+		c.Collection = p.Text[start:p.At]
+		if err := p.Need(')'); err != nil {
 			return nil, err
 		}
 		if err := p.contextSelect(c); err != nil {
@@ -57,47 +58,47 @@ func ParseContext(fragment string) (*ContextURL, error) {
 	} else if err := p.contextPath(c); err != nil {
 		return nil, err
 	}
-	if !p.done() {
-		return nil, p.fail("the end")
+	if !p.Done() {
+		return nil, p.Fail("the end")
 	}
 	return c, nil
 }
 
 func (p *scan) contextPath(c *ContextURL) error {
 	for {
-		if p.peek() == '$' {
-			p.i++
-			name, err := p.ident()
+		if p.Peek() == '$' {
+			p.At++
+			name, err := p.Ident()
 			if err != nil || !strings.Contains(" entity delta deletedEntity link deletedLink ", " "+name+" ") || len(c.Path) == 0 {
-				return p.fail("$entity, $delta, $deletedEntity, $link or $deletedLink")
+				return p.Fail("$entity, $delta, $deletedEntity, $link or $deletedLink")
 			}
 			c.Suffix = "$" + name
 			return nil
 		}
 		if c.HasSelect || len(c.Path) > maxSegments {
-			return p.fail("the end")
+			return p.Fail("the end")
 		}
-		name, err := p.dotted()
+		name, err := p.Dotted()
 		if err != nil {
 			return err
 		}
 		seg := Segment{Kind: SegName, Name: name}
-		if p.peek() == '(' {
-			at := p.i
-			args, err := p.args(false)
+		if p.Peek() == '(' {
+			at := p.At
+			args, err := p.Args(false)
 			// A key is followed by more of the path; a list of names, or
 			// nothing, is a select list.
-			if err == nil && len(args) > 0 && p.peek() == '/' {
+			if err == nil && len(args) > 0 && p.Peek() == '/' {
 				seg.Parens, seg.Args = true, args
 			} else {
-				p.i = at
+				p.At = at
 			}
 		}
 		c.Path = append(c.Path, seg)
 		if err := p.contextSelect(c); err != nil {
 			return err
 		}
-		if !p.take('/') {
+		if !p.Take('/') {
 			return nil
 		}
 	}
@@ -105,7 +106,7 @@ func (p *scan) contextPath(c *ContextURL) error {
 
 // contextSelect reads a select list if there is one.
 func (p *scan) contextSelect(c *ContextURL) (err error) {
-	if p.peek() != '(' {
+	if p.Peek() != '(' {
 		return nil
 	}
 	c.HasSelect = true
@@ -114,16 +115,16 @@ func (p *scan) contextSelect(c *ContextURL) (err error) {
 }
 
 func (p *scan) contextItems() ([]ContextItem, error) {
-	if err := p.enter(); err != nil {
+	if err := p.Enter(); err != nil {
 		return nil, err
 	}
-	defer p.leave()
-	p.i++
-	if p.take(')') {
+	defer p.Leave()
+	p.At++
+	if p.Take(')') {
 		return nil, nil
 	}
 	var list []ContextItem
-	err := p.items(func() error {
+	err := p.Items(func() error {
 		it, err := p.contextItem()
 		list = append(list, it)
 		return err
@@ -131,7 +132,7 @@ func (p *scan) contextItems() ([]ContextItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list, p.need(')')
+	return list, p.Need(')')
 }
 
 func (p *scan) contextItem() (it ContextItem, err error) {
@@ -141,12 +142,12 @@ func (p *scan) contextItem() (it ContextItem, err error) {
 			return it, err
 		}
 		it.Path = append(it.Path, seg)
-		if !p.take('/') {
+		if !p.Take('/') {
 			break
 		}
 	}
-	it.Recursive = p.take('+')
-	if p.peek() == '(' {
+	it.Recursive = p.Take('+')
+	if p.Peek() == '(' {
 		it.Parens = true
 		it.Items, err = p.contextItems()
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/odata/query/internal/expr"
 )
 
 // place is where options stand; it decides which are allowed.
@@ -54,7 +55,7 @@ func (d Dialect) ParseOptions(raw string) (*Options, error) {
 // option reads one percent-encoded option into o.
 func (d Dialect) option(o *Options, raw string) error {
 	rawName, rawValue, hasValue := strings.Cut(raw, "=")
-	name, err := decode(rawName, "query option", d.PlusIsSpace)
+	name, err := expr.Decode(rawName, "query option", d.PlusIsSpace)
 	if err != nil {
 		return err
 	}
@@ -66,11 +67,11 @@ func (d Dialect) option(o *Options, raw string) error {
 	if system {
 		what = "$" + key
 	}
-	value, err := decode(rawValue, what, d.PlusIsSpace)
+	value, err := expr.Decode(rawValue, what, d.PlusIsSpace)
 	if err != nil {
 		return err
 	}
-	p := &scan{s: value, d: d, what: what}
+	p := &scan{Scanner: expr.Scanner{Text: value, What: what}, d: d}
 	switch {
 	case system:
 		if key == "search" && strings.IndexByte(rawValue, ';') >= 0 {
@@ -92,8 +93,8 @@ func (d Dialect) option(o *Options, raw string) error {
 		o.Names = append(o.Names, name)
 		return nil
 	}
-	if err == nil && !p.done() {
-		err = p.fail("the end")
+	if err == nil && !p.Done() {
+		err = p.Fail("the end")
 	}
 	return err
 }
@@ -119,7 +120,7 @@ func (d Dialect) system(name string) (string, bool) {
 
 // alias reads the value of a parameter alias.
 func (p *scan) alias(o *Options, name string) error {
-	v, err := p.jsonValue()
+	v, err := p.JSONValue()
 	if err != nil {
 		return err
 	}
@@ -133,53 +134,53 @@ func (p *scan) alias(o *Options, name string) error {
 
 // nested reads options in parentheses, separated by semicolons.
 func (p *scan) nested(at place) (*Options, error) {
-	if err := p.enter(); err != nil {
+	if err := p.Enter(); err != nil {
 		return nil, err
 	}
-	defer p.leave()
-	p.i++ // "("
+	defer p.Leave()
+	p.At++ // "("
 	o := &Options{}
 	for {
 		if err := p.nestedOption(o, at); err != nil {
 			return nil, err
 		}
-		if p.take(')') {
+		if p.Take(')') {
 			return o, nil
 		}
-		if err := p.need(';'); err != nil {
+		if err := p.Need(';'); err != nil {
 			return nil, err
 		}
 	}
 }
 
 func (p *scan) nestedOption(o *Options, at place) error {
-	if (at == inExpand || at == inSelect) && p.take('@') {
-		name, err := p.ident()
+	if (at == inExpand || at == inSelect) && p.Take('@') {
+		name, err := p.Ident()
 		if err != nil {
 			return err
 		}
-		if err := p.need('='); err != nil {
+		if err := p.Need('='); err != nil {
 			return err
 		}
 		return p.alias(o, name)
 	}
-	dollar := p.take('$')
-	n := run(p.rest(), func(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' })
-	key := p.rest()[:n]
+	dollar := p.Take('$')
+	n := expr.Run(p.Rest(), func(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' })
+	key := p.Rest()[:n]
 	if !p.d.Exact {
 		key = strings.ToLower(key)
 	} else if !dollar {
-		return p.fail("\"$\" before an option")
+		return p.Fail("\"$\" before an option")
 	}
 	if key == "" || !strings.Contains(allowed[at], " "+key+" ") {
-		return p.fail("an option that is allowed here")
+		return p.Fail("an option that is allowed here")
 	}
-	p.i += n
-	if err := p.need('='); err != nil {
+	p.At += n
+	if err := p.Need('='); err != nil {
 		return err
 	}
 	if p.d.Exact && o.Has("$"+key) {
-		return p.fail("each option once")
+		return p.Fail("each option once")
 	}
 	return p.value(o, key)
 }
@@ -194,7 +195,7 @@ func (p *scan) value(o *Options, key string) error {
 	case "expand":
 		o.Expand, err = p.expandItems()
 	case "filter":
-		o.Filter, err = p.expr()
+		o.Filter, err = p.Expr()
 	case "orderby":
 		o.OrderBy, err = p.orderItems()
 	case "compute":
@@ -202,15 +203,15 @@ func (p *scan) value(o *Options, key string) error {
 	case "apply":
 		o.Apply, err = p.transforms()
 	case "search":
-		o.Search, err = p.search()
+		o.Search, err = p.Search()
 	case "count":
 		o.Count.Set = true
 		switch {
-		case p.takeText("true"):
+		case p.TakeText("true"):
 			o.Count.Value = true
-		case p.takeText("false"):
+		case p.TakeText("false"):
 		default:
-			err = p.fail("true or false")
+			err = p.Fail("true or false")
 		}
 	case "top":
 		o.Top, err = p.number(false)
@@ -228,13 +229,13 @@ func (p *scan) value(o *Options, key string) error {
 
 // text reads an option whose value is taken as it is.
 func (p *scan) text(o *Options, key string) error {
-	v := p.rest()
-	p.i = len(p.s)
+	v := p.Rest()
+	p.At = len(p.Text)
 	switch key {
 	case "format":
 		a, b, media := strings.Cut(v, "/")
 		if l := strings.ToLower(v); media && (a == "" || b == "") || !media && l != "json" && l != "xml" && l != "atom" {
-			return p.fail("json, xml, atom or a media type")
+			return p.Fail("json, xml, atom or a media type")
 		}
 		o.Format = v
 	case "id":
@@ -245,26 +246,26 @@ func (p *scan) text(o *Options, key string) error {
 		o.DeltaToken = v
 	case "schemaversion":
 		for i := range len(v) {
-			if c := v[i]; v != "*" && !wordByte(c) && strings.IndexByte("-.~", c) < 0 {
-				return p.fail("a version")
+			if c := v[i]; v != "*" && !expr.WordByte(c) && strings.IndexByte("-.~", c) < 0 {
+				return p.Fail("a version")
 			}
 		}
 		o.Schema = v
 	}
 	if v == "" {
-		return p.fail("a value")
+		return p.Fail("a value")
 	}
 	return nil
 }
 
 func (p *scan) number(signed bool) (Number, error) {
-	neg := signed && p.take('-')
-	n := run(p.rest(), isDigit)
-	v, ok := parseInt(p.rest()[:n])
+	neg := signed && p.Take('-')
+	n := digits(p.Rest())
+	v, ok := expr.ParseInt(p.Rest()[:n])
 	if !ok {
-		return Number{}, p.fail("a number")
+		return Number{}, p.Fail("a number")
 	}
-	p.i += n
+	p.At += n
 	if neg {
 		v = -v
 	}
@@ -272,45 +273,32 @@ func (p *scan) number(signed bool) (Number, error) {
 }
 
 func (p *scan) levels() (Number, error) {
-	if p.takeText("max") {
+	if p.TakeText("max") {
 		return Number{Set: true, N: LevelsMax}, nil
 	}
-	if c := p.peek(); c < '1' || c > '9' {
-		return Number{}, p.fail("\"max\" or a number without leading zeroes")
+	if c := p.Peek(); c < '1' || c > '9' {
+		return Number{}, p.Fail("\"max\" or a number without leading zeroes")
 	}
 	return p.number(false)
 }
 
-// list reads items separated by commas.
-func (p *scan) items(item func() error) error {
-	for {
-		if err := item(); err != nil {
-			return err
-		}
-		if !p.take(',') {
-			return nil
-		}
-		p.space()
-	}
-}
-
 func (p *scan) orderItems() ([]OrderItem, error) {
 	var list []OrderItem
-	return list, p.items(func() error {
-		e, err := p.expr()
+	return list, p.Items(func() error {
+		e, err := p.Expr()
 		if err != nil {
 			return err
 		}
 		it := OrderItem{Expr: e}
-		at := p.i
-		if p.space() {
+		at := p.At
+		if p.Space() {
 			switch {
-			case p.takeText("asc"):
+			case p.TakeText("asc"):
 				it.Asc = true
-			case p.takeText("desc"):
+			case p.TakeText("desc"):
 				it.Desc = true
 			default:
-				p.i = at
+				p.At = at
 			}
 		}
 		p.spaceBeforeEnd()
@@ -322,24 +310,24 @@ func (p *scan) orderItems() ([]OrderItem, error) {
 // spaceBeforeEnd skips whitespace in front of a comma or of the end, which
 // clients write and services take.
 func (p *scan) spaceBeforeEnd() {
-	at := p.i
-	p.space()
-	if c := p.peek(); c != 0 && c != ',' {
-		p.i = at
+	at := p.At
+	p.Space()
+	if c := p.Peek(); c != 0 && c != ',' {
+		p.At = at
 	}
 }
 
 func (p *scan) computeItems() ([]ComputeItem, error) {
 	var list []ComputeItem
-	return list, p.items(func() error {
-		e, err := p.expr()
+	return list, p.Items(func() error {
+		e, err := p.Expr()
 		if err != nil {
 			return err
 		}
-		if !p.keyword("as") {
-			return p.fail("\"as\"")
+		if !p.Keyword("as") {
+			return p.Fail("\"as\"")
 		}
-		name, err := p.ident()
+		name, err := p.Ident()
 		list = append(list, ComputeItem{e, name})
 		return err
 	})
@@ -347,7 +335,7 @@ func (p *scan) computeItems() ([]ComputeItem, error) {
 
 func (p *scan) selectItems() ([]SelectItem, error) {
 	var list []SelectItem
-	return list, p.items(func() error {
+	return list, p.Items(func() error {
 		it, err := p.selectItem()
 		list = append(list, it)
 		return err
@@ -362,61 +350,61 @@ func (p *scan) selectItem() (SelectItem, error) {
 			return it, err
 		}
 		it.Path = append(it.Path, seg)
-		if strings.HasSuffix(seg, "*") || !p.take('/') {
+		if strings.HasSuffix(seg, "*") || !p.Take('/') {
 			break
 		}
 	}
 	last := it.Path[len(it.Path)-1]
 	if last == "*" && len(it.Path) > 1 {
-		return it, p.fail("\"*\" alone")
+		return it, p.Fail("\"*\" alone")
 	}
-	if p.peek() != '(' || strings.HasSuffix(last, "*") {
+	if p.Peek() != '(' || strings.HasSuffix(last, "*") {
 		p.spaceBeforeEnd()
 		return it, nil
 	}
-	if inner := p.rest()[1:]; strings.HasPrefix(inner, "$") || strings.HasPrefix(inner, "@") ||
-		strings.HasPrefix(inner[identLen(inner):], "=") {
+	if inner := p.Rest()[1:]; strings.HasPrefix(inner, "$") || strings.HasPrefix(inner, "@") ||
+		strings.HasPrefix(inner[expr.IdentLen(inner):], "=") {
 		var err error
 		it.Options, err = p.nested(inSelect)
 		return it, err
 	}
-	p.i++
+	p.At++
 	it.Parens = true
-	err := p.items(func() error {
-		name, err := p.ident()
+	err := p.Items(func() error {
+		name, err := p.Ident()
 		it.Params = append(it.Params, name)
 		return err
 	})
 	if err != nil {
 		return it, err
 	}
-	return it, p.need(')')
+	return it, p.Need(')')
 }
 
 // itemSegment reads a segment of a $select or $expand path.
 func (p *scan) itemSegment() (string, error) {
-	start := p.i
+	start := p.At
 	switch {
-	case p.take('*'):
+	case p.Take('*'):
 		return "*", nil
-	case p.take('@'):
-		if _, err := p.annotation(); err != nil {
+	case p.Take('@'):
+		if _, err := p.Annotation(); err != nil {
 			return "", err
 		}
-		return p.s[start:p.i], nil
+		return p.Text[start:p.At], nil
 	}
-	if _, err := p.dotted(); err != nil {
+	if _, err := p.Dotted(); err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(p.rest(), ".*") {
-		p.i += 2
+	if strings.HasPrefix(p.Rest(), ".*") {
+		p.At += 2
 	}
-	return p.s[start:p.i], nil
+	return p.Text[start:p.At], nil
 }
 
 func (p *scan) expandItems() ([]ExpandItem, error) {
 	var list []ExpandItem
-	return list, p.items(func() error {
+	return list, p.Items(func() error {
 		it, err := p.expandItem()
 		list = append(list, it)
 		return err
@@ -425,7 +413,7 @@ func (p *scan) expandItems() ([]ExpandItem, error) {
 
 func (p *scan) expandItem() (ExpandItem, error) {
 	var it ExpandItem
-	if p.takeExact("$value") {
+	if p.TakeExact("$value") {
 		it.Path = []string{"$value"}
 		return it, nil
 	}
@@ -439,28 +427,28 @@ func (p *scan) expandItem() (ExpandItem, error) {
 		if seg == "*" {
 			at = inExpandStar
 		} else if strings.HasSuffix(seg, "*") {
-			return it, p.fail("a navigation property")
+			return it, p.Fail("a navigation property")
 		}
-		if !p.take('/') {
+		if !p.Take('/') {
 			break
 		}
-		if p.takeExact("$ref") {
+		if p.TakeExact("$ref") {
 			it.Ref, at = true, inExpandRef
 			break
 		}
 		if at == inExpandStar {
-			return it, p.fail("the end after \"*\"")
+			return it, p.Fail("the end after \"*\"")
 		}
-		if p.takeExact("$count") {
+		if p.TakeExact("$count") {
 			it.Count, at = true, inCount
 			break
 		}
 	}
 	last := it.Path[len(it.Path)-1]
 	if len(it.Path) == 1 && strings.IndexByte(last, '.') > 0 && last[0] != '@' {
-		return it, p.fail("\"/\" after a type")
+		return it, p.Fail("\"/\" after a type")
 	}
-	if p.peek() == '(' && (at != inExpandRef || last != "*") {
+	if p.Peek() == '(' && (at != inExpandRef || last != "*") {
 		var err error
 		it.Options, err = p.nested(at)
 		return it, err
@@ -469,54 +457,3 @@ func (p *scan) expandItem() (ExpandItem, error) {
 	return it, nil
 }
 
-// search reads the value of $search and returns it as it stands: words and
-// phrases separated by whitespace, in parentheses perhaps, or anything in
-// single quotes.
-func (p *scan) search() (string, error) {
-	start := p.i
-	p.space()
-	if p.peek() == '\'' {
-		_, err := p.quoted()
-		return p.s[start:p.i], err
-	}
-	err := p.searchTerms()
-	return p.s[start:p.i], err
-}
-
-func (p *scan) searchTerms() error {
-	if err := p.enter(); err != nil {
-		return err
-	}
-	defer p.leave()
-	for {
-		switch p.peek() {
-		case '(':
-			p.i++
-			p.space()
-			if err := p.searchTerms(); err != nil {
-				return err
-			}
-			p.space()
-			if err := p.need(')'); err != nil {
-				return err
-			}
-		case '"':
-			n := strings.IndexByte(p.rest()[1:], '"')
-			if n <= 0 {
-				return p.fail("a phrase in double quotes")
-			}
-			p.i += n + 2
-		default:
-			n := run(p.rest(), func(c byte) bool { return c > ' ' && strings.IndexByte("()\";", c) < 0 })
-			if n == 0 || p.peek() == '\'' {
-				return p.fail("a word")
-			}
-			p.i += n
-		}
-		at := p.i
-		if !p.space() || p.done() || p.peek() == ')' || p.peek() == ';' {
-			p.i = at
-			return nil
-		}
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/odata/query/internal/expr"
 )
 
 // maxSegments is how many segments a resource path may have.
@@ -75,7 +76,7 @@ func (d Dialect) ParsePath(raw string) ([]Segment, error) {
 	var path []Segment
 	for raw != "" {
 		n := segmentLen(raw)
-		text, err := decode(raw[:n], "path", false)
+		text, err := expr.Decode(raw[:n], "path", false)
 		if err != nil {
 			return nil, err
 		}
@@ -130,29 +131,29 @@ var dollar = map[string]SegmentKind{
 
 // segment reads one decoded segment; before are those in front of it.
 func (d Dialect) segment(text string, before []Segment) (Segment, error) {
-	p := &scan{s: text, d: d, what: "path"}
+	p := &scan{Scanner: expr.Scanner{Text: text, What: "path"}, d: d}
 	if err := follows(text, before); err != nil {
 		return Segment{}, err
 	}
 	if strings.HasPrefix(text, "$") {
 		return p.dollarSegment(len(before) == 0)
 	}
-	name, err := p.dotted()
-	if err != nil || !p.done() && p.peek() != '(' {
+	name, err := p.Dotted()
+	if err != nil || !p.Done() && p.Peek() != '(' {
 		if len(before) == 0 || text == "" || strings.ContainsAny(text, "()") || strings.HasPrefix(text, "@") {
-			return Segment{}, p.fail("a name")
+			return Segment{}, p.Fail("a name")
 		}
 		return Segment{Kind: SegKey, Name: text}, nil
 	}
 	seg := Segment{Kind: SegName, Name: name}
-	if p.peek() == '(' {
+	if p.Peek() == '(' {
 		seg.Parens = true
-		if seg.Args, err = p.args(false); err != nil {
+		if seg.Args, err = p.Args(false); err != nil {
 			return Segment{}, err
 		}
 	}
-	if !p.done() {
-		return Segment{}, p.fail("\"/\" or the end")
+	if !p.Done() {
+		return Segment{}, p.Fail("\"/\" or the end")
 	}
 	return seg, nil
 }
@@ -168,11 +169,11 @@ func follows(text string, before []Segment) error {
 	case SegCount, SegRef, SegValue, SegQuery, SegBatch, SegMetadata:
 		ok = false
 	case SegEntity, SegAll:
-		ok = len(before) == 1 && dottedLen(text) == len(text)
+		ok = len(before) == 1 && expr.DottedLen(text) == len(text)
 	case SegCrossjoin:
 		ok = text == "$query"
 	case SegEach:
-		ok = dottedLen(text) > 0
+		ok = expr.DottedLen(text) > 0
 	case SegName, SegKey, SegFilter, SegContentID:
 	}
 	if !ok {
@@ -192,51 +193,51 @@ func kindName(k SegmentKind) string {
 
 // dollarSegment reads a segment that starts with "$".
 func (p *scan) dollarSegment(first bool) (Segment, error) {
-	if kind, ok := dollar[p.s]; ok {
+	if kind, ok := dollar[p.Text]; ok {
 		root := kind == SegBatch || kind == SegMetadata || kind == SegEntity || kind == SegAll
 		if root != first && !(kind == SegAll && !first) {
-			return Segment{}, p.fail("another segment")
+			return Segment{}, p.Fail("another segment")
 		}
-		return Segment{Kind: kind, Name: p.s}, nil
+		return Segment{Kind: kind, Name: p.Text}, nil
 	}
-	p.i++
-	if id := p.rest(); first && id != "" && run(id, func(c byte) bool { return isDigit(c) }) == len(id) {
+	p.At++
+	if id := p.Rest(); first && id != "" && expr.Run(id, func(c byte) bool { return expr.IsDigit(c) }) == len(id) {
 		return Segment{Kind: SegContentID, Name: id}, nil
 	}
 	switch {
-	case !first && strings.HasPrefix(p.rest(), "filter("):
-		p.i += len("filter(")
-		pred, err := p.expr()
+	case !first && strings.HasPrefix(p.Rest(), "filter("):
+		p.At += len("filter(")
+		pred, err := p.Expr()
 		if err != nil {
 			return Segment{}, err
 		}
-		if err := p.need(')'); err != nil {
+		if err := p.Need(')'); err != nil {
 			return Segment{}, err
 		}
-		if !p.done() {
-			return Segment{}, p.fail("\"/\" or the end")
+		if !p.Done() {
+			return Segment{}, p.Fail("\"/\" or the end")
 		}
 		return Segment{Kind: SegFilter, Name: "$filter", Filter: pred}, nil
-	case first && strings.HasPrefix(p.rest(), "crossjoin("):
-		p.i += len("crossjoin(")
+	case first && strings.HasPrefix(p.Rest(), "crossjoin("):
+		p.At += len("crossjoin(")
 		seg := Segment{Kind: SegCrossjoin, Name: "$crossjoin"}
-		err := p.items(func() error {
-			name, err := p.ident()
+		err := p.Items(func() error {
+			name, err := p.Ident()
 			seg.Sets = append(seg.Sets, name)
 			return err
 		})
 		if err != nil {
 			return Segment{}, err
 		}
-		if err := p.need(')'); err != nil {
+		if err := p.Need(')'); err != nil {
 			return Segment{}, err
 		}
-		if !p.done() {
-			return Segment{}, p.fail("the end")
+		if !p.Done() {
+			return Segment{}, p.Fail("the end")
 		}
 		return seg, nil
 	}
-	return Segment{}, p.fail("a segment that is known")
+	return Segment{}, p.Fail("a segment that is known")
 }
 
 // SplitOrigin takes an absolute http or https URL apart into its origin, e.g.
@@ -260,15 +261,15 @@ func SplitOrigin(raw string) (origin, rest string, err error) {
 	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
 		host, port = host[:colon], host[colon+1:]
 	}
-	if run(port, isDigit) != len(port) || len(port) > 5 {
+	if expr.Run(port, expr.IsDigit) != len(port) || len(port) > 5 {
 		return bad("a number as port")
 	}
 	if strings.HasPrefix(host, "[") {
 		body, ok := strings.CutSuffix(host[1:], "]")
-		if !ok || run(body, func(c byte) bool { return isHex(c) || c == ':' || c == '.' }) != len(body) || strings.Count(body, ":") < 2 {
+		if !ok || expr.Run(body, func(c byte) bool { return expr.IsHex(c) || c == ':' || c == '.' }) != len(body) || strings.Count(body, ":") < 2 {
 			return bad("an IPv6 address in brackets")
 		}
-	} else if host == "" || run(host, func(c byte) bool { return wordByte(c) || strings.IndexByte("-.~%!$&'()*+,;=", c) >= 0 }) != len(host) {
+	} else if host == "" || expr.Run(host, func(c byte) bool { return expr.WordByte(c) || strings.IndexByte("-.~%!$&'()*+,;=", c) >= 0 }) != len(host) {
 		return bad("a host")
 	}
 	return raw[:end], raw[end:], nil

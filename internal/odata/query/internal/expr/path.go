@@ -1,38 +1,39 @@
-package query
+package expr
 
 import "strings"
 
 // aliasOrAnnotation reads @name, or @ns.term with steps behind it.
-func (p *scan) aliasOrAnnotation() (Expr, error) {
-	start := p.i
-	p.i++
-	name, err := p.dotted()
+func (p *Scanner) aliasOrAnnotation() (Expr, error) {
+	start := p.At
+	p.At++
+	name, err := p.Dotted()
 	if err != nil {
 		return nil, err
 	}
-	if strings.IndexByte(name, '.') > 0 || p.peek() == '#' {
-		p.i = start
-		return p.path(Path{})
+	if strings.IndexByte(name, '.') > 0 || p.Peek() == '#' {
+		p.At = start
+		return p.Path()
 	}
-	if p.peek() != '/' {
+	if p.Peek() != '/' {
 		return &Alias{Name: name}, nil
 	}
 	return p.pathAfter(Path{Steps: []Step{{Kind: StepAlias, Name: name}}})
 }
 
-// path reads a member path from its first step on.
-func (p *scan) path(path Path) (Expr, error) {
+// Path reads a member path from its first step on.
+func (p *Scanner) Path() (Expr, error) {
+	var path Path
 	switch {
-	case p.takeExact("$it"):
+	case p.TakeExact("$it"):
 		path.Steps = append(path.Steps, Step{Kind: StepIt})
-	case p.takeExact("$this"):
+	case p.TakeExact("$this"):
 		path.Steps = append(path.Steps, Step{Kind: StepThis})
-	case p.takeExact("$root"):
+	case p.TakeExact("$root"):
 		path.Steps = append(path.Steps, Step{Kind: StepRoot})
-		if p.peek() != '/' {
-			return nil, p.fail("\"/\"")
+		if p.Peek() != '/' {
+			return nil, p.Fail("\"/\"")
 		}
-	case p.takeExact("$count"):
+	case p.TakeExact("$count"):
 		path.Steps = append(path.Steps, Step{Kind: StepCount})
 		return &path, nil
 	default:
@@ -46,10 +47,10 @@ func (p *scan) path(path Path) (Expr, error) {
 }
 
 // pathAfter reads the steps behind the first one.
-func (p *scan) pathAfter(path Path) (Expr, error) {
-	for p.take('/') {
+func (p *Scanner) pathAfter(path Path) (Expr, error) {
+	for p.Take('/') {
 		if len(path.Steps) > MaxDepth {
-			return nil, p.fail("fewer steps")
+			return nil, p.Fail("fewer steps")
 		}
 		step, err := p.step()
 		if err != nil {
@@ -59,8 +60,8 @@ func (p *scan) pathAfter(path Path) (Expr, error) {
 		if step.Kind == StepAny || step.Kind == StepAll || step.Kind == StepCount {
 			break
 		}
-		if step.Kind == StepFilter && p.peek() == '(' {
-			args, err := p.args(false)
+		if step.Kind == StepFilter && p.Peek() == '(' {
+			args, err := p.Args(false)
 			if err != nil {
 				return nil, err
 			}
@@ -68,37 +69,35 @@ func (p *scan) pathAfter(path Path) (Expr, error) {
 		}
 	}
 	if first := path.Steps[0]; len(path.Steps) == 1 && first.Kind == StepName && strings.IndexByte(first.Name, '.') > 0 {
-		return nil, p.fail("\"(\" or \"/\" after a qualified name")
+		return nil, p.Fail("\"(\" or \"/\" after a qualified name")
 	}
 	return &path, nil
 }
 
 // step reads one step of a member path.
-func (p *scan) step() (Step, error) {
+func (p *Scanner) step() (Step, error) {
 	switch {
-	case p.takeExact("$count"):
+	case p.TakeExact("$count"):
 		s := Step{Kind: StepCount}
-		if p.peek() == '(' {
-			var err error
-			s.Options, err = p.nested(inCount)
-			return s, err
+		if p.Peek() == '(' {
+			return s, p.countOptions(&s)
 		}
 		return s, nil
-	case strings.HasPrefix(p.rest(), "$filter("):
-		p.i += len("$filter(")
-		pred, err := p.expr()
+	case strings.HasPrefix(p.Rest(), "$filter("):
+		p.At += len("$filter(")
+		pred, err := p.Expr()
 		if err != nil {
 			return Step{}, err
 		}
-		return Step{Kind: StepFilter, Pred: pred}, p.need(')')
-	case p.take('@'):
-		return p.annotation()
+		return Step{Kind: StepFilter, Pred: pred}, p.Need(')')
+	case p.Take('@'):
+		return p.Annotation()
 	}
-	name, err := p.dotted()
+	name, err := p.Dotted()
 	if err != nil {
 		return Step{}, err
 	}
-	if p.peek() != '(' {
+	if p.Peek() != '(' {
 		return Step{Kind: StepName, Name: name}, nil
 	}
 	if strings.EqualFold(name, "any") || strings.EqualFold(name, "all") {
@@ -106,70 +105,70 @@ func (p *scan) step() (Step, error) {
 			return s, err
 		}
 	}
-	args, err := p.args(true)
+	args, err := p.Args(true)
 	if err != nil {
 		return Step{}, err
 	}
 	return Step{Kind: StepCall, Name: name, Args: args}, nil
 }
 
-// annotation reads what stands behind "@".
-func (p *scan) annotation() (Step, error) {
-	name, err := p.dotted()
+// Annotation reads what stands behind "@".
+func (p *Scanner) Annotation() (Step, error) {
+	name, err := p.Dotted()
 	if err != nil {
 		return Step{}, err
 	}
 	s := Step{Kind: StepAnnotation, Name: name}
-	if p.take('#') {
-		s.Qualifier, err = p.ident()
+	if p.Take('#') {
+		s.Qualifier, err = p.Ident()
 	}
 	return s, err
 }
 
 // lambda reads any(…) or all(…) from the parenthesis on; ok is false, and
 // nothing consumed, if it is a function with named parameters instead.
-func (p *scan) lambda(all bool) (s Step, ok bool, err error) {
+func (p *Scanner) lambda(all bool) (s Step, ok bool, err error) {
 	s.Kind = StepAny
 	if all {
 		s.Kind = StepAll
 	}
-	start := p.i
-	p.i++
-	p.space()
-	if p.take(')') {
+	start := p.At
+	p.At++
+	p.Space()
+	if p.Take(')') {
 		if all {
-			return s, true, p.fail("a lambda expression")
+			return s, true, p.Fail("a lambda expression")
 		}
 		return s, true, nil
 	}
-	if s.Var, err = p.ident(); err != nil {
+	if s.Var, err = p.Ident(); err != nil {
 		return s, true, err
 	}
-	p.space()
-	if p.peek() == '=' {
-		p.i = start
+	p.Space()
+	if p.Peek() == '=' {
+		p.At = start
 		return s, false, nil
 	}
-	if err = p.need(':'); err != nil {
+	if err = p.Need(':'); err != nil {
 		return s, true, err
 	}
-	p.space()
-	if s.Pred, err = p.expr(); err != nil {
+	p.Space()
+	if s.Pred, err = p.Expr(); err != nil {
 		return s, true, err
 	}
-	p.space()
-	return s, true, p.need(')')
+	p.Space()
+	return s, true, p.Need(')')
 }
 
-// args reads parentheses with a key or with named arguments. exprs allows
+// Args reads parentheses with a key or with named arguments. exprs allows
 // expressions as values; otherwise they are literals, aliases, arrays and
 // objects, as in resource paths.
-func (p *scan) args(exprs bool) ([]Arg, error) {
-	if err := p.need('('); err != nil {
+func (p *Scanner) Args(exprs bool) ([]Arg, error) {
+	if err := p.Need('('); err != nil {
 		return nil, err
 	}
-	p.space()
-	if p.take(')') {
+	p.Space()
+	if p.Take(')') {
 		return nil, nil
 	}
 	var args []Arg
@@ -179,18 +178,18 @@ func (p *scan) args(exprs bool) ([]Arg, error) {
 			return nil, err
 		}
 		args = append(args, a)
-		p.space()
-		if p.take(')') {
+		p.Space()
+		if p.Take(')') {
 			break
 		}
-		if err := p.need(','); err != nil {
+		if err := p.Need(','); err != nil {
 			return nil, err
 		}
-		p.space()
+		p.Space()
 	}
 	for _, a := range args {
 		if a.Name == "" && (len(args) > 1 || !isKey(a.Value)) {
-			return nil, p.fail("names before the arguments")
+			return nil, p.Fail("names before the arguments")
 		}
 	}
 	return args, nil
@@ -208,38 +207,38 @@ func isKey(x Expr) bool {
 	}
 }
 
-func (p *scan) arg(exprs bool) (Arg, error) {
-	start := p.i
-	if name, err := p.ident(); err == nil && p.peek() == '=' {
-		p.i++
+func (p *Scanner) arg(exprs bool) (Arg, error) {
+	start := p.At
+	if name, err := p.Ident(); err == nil && p.Peek() == '=' {
+		p.At++
 		v, err := p.argValue(exprs)
 		return Arg{Name: name, Value: v}, err
 	}
-	p.i = start
+	p.At = start
 	v, err := p.argValue(exprs)
 	return Arg{Value: v}, err
 }
 
-func (p *scan) argValue(exprs bool) (Expr, error) {
+func (p *Scanner) argValue(exprs bool) (Expr, error) {
 	if exprs {
-		return p.expr()
+		return p.Expr()
 	}
-	if err := p.enter(); err != nil {
+	if err := p.Enter(); err != nil {
 		return nil, err
 	}
-	defer p.leave()
-	if lit, ok := p.literal(); ok {
+	defer p.Leave()
+	if lit, ok := p.Literal(); ok {
 		return lit, nil
 	}
-	switch p.peek() {
+	switch p.Peek() {
 	case '@':
-		p.i++
-		name, err := p.ident()
+		p.At++
+		name, err := p.Ident()
 		return &Alias{Name: name}, err
 	case '[':
 		return p.array()
 	case '{':
 		return p.object()
 	}
-	return nil, p.fail("a value")
+	return nil, p.Fail("a value")
 }

@@ -1,4 +1,4 @@
-package query
+package expr
 
 import (
 	"strings"
@@ -31,13 +31,13 @@ var levels = [][]string{
 // ParseExpr reads an expression that is not percent-encoded, as in $filter.
 // Errors are Invalid.
 func ParseExpr(text string) (Expr, error) {
-	if len(text) > MaxURL {
-		return nil, allod.Errorf(allod.Invalid, "parse expression: longer than %d bytes", MaxURL)
+	if len(text) > MaxText {
+		return nil, allod.Errorf(allod.Invalid, "parse expression: longer than %d bytes", MaxText)
 	}
-	p := &scan{s: text, what: "expression"}
-	e, err := p.expr()
-	if err == nil && !p.done() {
-		err = p.fail("an operator or the end")
+	p := &Scanner{Text: text, What: "expression"}
+	e, err := p.Expr()
+	if err == nil && !p.Done() {
+		err = p.Fail("an operator or the end")
 	}
 	if err != nil {
 		return nil, err
@@ -45,15 +45,16 @@ func ParseExpr(text string) (Expr, error) {
 	return e, nil
 }
 
-func (p *scan) expr() (Expr, error) {
-	if err := p.enter(); err != nil {
+// Expr reads an expression.
+func (p *Scanner) Expr() (Expr, error) {
+	if err := p.Enter(); err != nil {
 		return nil, err
 	}
-	defer p.leave()
+	defer p.Leave()
 	return p.binary(0)
 }
 
-func (p *scan) binary(level int) (Expr, error) {
+func (p *Scanner) binary(level int) (Expr, error) {
 	if level == len(levels) {
 		return p.unary()
 	}
@@ -64,7 +65,7 @@ func (p *scan) binary(level int) (Expr, error) {
 next:
 	for {
 		for _, op := range levels[level] {
-			if p.keyword(op) {
+			if p.Keyword(op) {
 				right, err := p.binary(level + 1)
 				if err != nil {
 					return nil, err
@@ -77,23 +78,23 @@ next:
 	}
 }
 
-func (p *scan) unary() (Expr, error) {
-	if err := p.enter(); err != nil {
+func (p *Scanner) unary() (Expr, error) {
+	if err := p.Enter(); err != nil {
 		return nil, err
 	}
-	defer p.leave()
-	start := p.i
-	if p.takeText("not") && (p.space() || p.peek() == '(') {
+	defer p.Leave()
+	start := p.At
+	if p.TakeText("not") && (p.Space() || p.Peek() == '(') {
 		x, err := p.unary()
 		if err != nil {
 			return nil, err
 		}
 		return &Unary{Op: "not", X: x}, nil
 	}
-	p.i = start
-	if p.peek() == '-' && numberLen(p.rest()) == 0 && dateLen(p.rest()) == 0 {
-		p.i++
-		p.space()
+	p.At = start
+	if p.Peek() == '-' && NumberLen(p.Rest()) == 0 && DateLen(p.Rest()) == 0 {
+		p.At++
+		p.Space()
 		x, err := p.unary()
 		if err != nil {
 			return nil, err
@@ -104,23 +105,23 @@ func (p *scan) unary() (Expr, error) {
 }
 
 // postfix reads an operand with "has" and "in", which bind tightest.
-func (p *scan) postfix() (Expr, error) {
+func (p *Scanner) postfix() (Expr, error) {
 	x, err := p.primary()
 	if err != nil {
 		return nil, err
 	}
 	for {
 		switch {
-		case p.keyword("has"):
+		case p.Keyword("has"):
 			r, err := p.primary()
 			if err != nil {
 				return nil, err
 			}
 			if lit, ok := r.(*Literal); !ok || lit.Kind != LitEnum && (lit.Kind != LitString || !isEnum(lit.Text)) {
-				return nil, p.fail("an enumeration value after \"has\"")
+				return nil, p.Fail("an enumeration value after \"has\"")
 			}
 			x = &Binary{Op: "has", L: x, R: r}
-		case p.keyword("in"):
+		case p.Keyword("in"):
 			r, err := p.inOperand()
 			if err != nil {
 				return nil, err
@@ -132,55 +133,55 @@ func (p *scan) postfix() (Expr, error) {
 	}
 }
 
-func (p *scan) inOperand() (Expr, error) {
-	start := p.i
-	if p.take('(') {
+func (p *Scanner) inOperand() (Expr, error) {
+	start := p.At
+	if p.Take('(') {
 		if list, ok := p.list(); ok {
 			return list, nil
 		}
-		p.i = start
+		p.At = start
 	}
 	return p.primary()
 }
 
 // list reads literals up to the closing parenthesis.
-func (p *scan) list() (*List, bool) {
+func (p *Scanner) list() (*List, bool) {
 	l := &List{}
-	p.space()
-	if p.take(')') {
+	p.Space()
+	if p.Take(')') {
 		return l, true
 	}
 	for {
-		lit, ok := p.literal()
+		lit, ok := p.Literal()
 		if !ok {
 			return nil, false
 		}
 		l.Items = append(l.Items, lit)
-		p.space()
-		if p.take(')') {
+		p.Space()
+		if p.Take(')') {
 			return l, true
 		}
-		if !p.take(',') {
+		if !p.Take(',') {
 			return nil, false
 		}
-		p.space()
+		p.Space()
 	}
 }
 
-func (p *scan) primary() (Expr, error) {
-	if lit, ok := p.literal(); ok {
+func (p *Scanner) primary() (Expr, error) {
+	if lit, ok := p.Literal(); ok {
 		return lit, nil
 	}
-	switch p.peek() {
+	switch p.Peek() {
 	case '(':
-		p.i++
-		p.space()
-		x, err := p.expr()
+		p.At++
+		p.Space()
+		x, err := p.Expr()
 		if err != nil {
 			return nil, err
 		}
-		p.space()
-		return x, p.need(')')
+		p.Space()
+		return x, p.Need(')')
 	case '[':
 		return p.array()
 	case '{':
@@ -188,14 +189,14 @@ func (p *scan) primary() (Expr, error) {
 	case '@':
 		return p.aliasOrAnnotation()
 	case '$':
-		return p.path(Path{})
+		return p.Path()
 	}
-	start := p.i
-	name, err := p.dotted()
+	start := p.At
+	name, err := p.Dotted()
 	if err != nil {
-		return nil, p.fail("an operand")
+		return nil, p.Fail("an operand")
 	}
-	if p.peek() == '(' {
+	if p.Peek() == '(' {
 		lower := strings.ToLower(name)
 		switch lower {
 		case "cast", "isof":
@@ -207,21 +208,21 @@ func (p *scan) primary() (Expr, error) {
 			return p.call(f.name, f.lo, f.hi)
 		}
 	}
-	p.i = start
-	return p.path(Path{})
+	p.At = start
+	return p.Path()
 }
 
-// literal reads a primitive literal, or nothing.
-func (p *scan) literal() (*Literal, bool) {
-	rest := p.rest()
+// Literal reads a primitive literal, or nothing.
+func (p *Scanner) Literal() (*Literal, bool) {
+	rest := p.Rest()
 	if rest == "" {
 		return nil, false
 	}
 	if rest[0] == '\'' {
-		start := p.i
-		text, err := p.quoted()
+		start := p.At
+		text, err := p.Quoted()
 		if err != nil {
-			p.i = start
+			p.At = start
 			return nil, false
 		}
 		return &Literal{Kind: LitString, Text: text}, true
@@ -230,25 +231,25 @@ func (p *scan) literal() (*Literal, bool) {
 		kind LiteralKind
 		n    int
 	}{
-		{LitGUID, guidLen(rest)}, {LitDateTime, dateTimeLen(rest)}, {LitDate, dateLen(rest)},
-		{LitTimeOfDay, timeLen(rest)}, {LitNumber, numberLen(rest)},
+		{LitGUID, guidLen(rest)}, {LitDateTime, DateTimeLen(rest)}, {LitDate, DateLen(rest)},
+		{LitTimeOfDay, TimeLen(rest)}, {LitNumber, NumberLen(rest)},
 	} {
 		if try.n > 0 && !goesOn(rest[try.n:]) {
-			p.i += try.n
+			p.At += try.n
 			return &Literal{Kind: try.kind, Text: rest[:try.n]}, true
 		}
 	}
-	n := dottedLen(rest)
+	n := DottedLen(rest)
 	switch {
 	case n == 0 || n < len(rest) && (rest[n] == '(' || rest[n] == '/'):
 		return nil, false
 	case n < len(rest) && rest[n] == '\'':
 		return p.typed(rest[:n])
 	case rest[:n] == "null":
-		p.i += n
+		p.At += n
 		return &Literal{Kind: LitNull, Text: "null"}, true
 	case strings.EqualFold(rest[:n], "true"), strings.EqualFold(rest[:n], "false"):
-		p.i += n
+		p.At += n
 		return &Literal{Kind: LitBool, Text: strings.ToLower(rest[:n])}, true
 	}
 	return nil, false
@@ -260,23 +261,23 @@ func goesOn(rest string) bool {
 		return false
 	}
 	c := rest[0]
-	return wordByte(c) || c == '-' || c == '.' || c == '\'' || c == '+'
+	return WordByte(c) || c == '-' || c == '.' || c == '\'' || c == '+'
 }
 
 // typed reads a literal that starts with its type, e.g. duration'P1D'.
-func (p *scan) typed(name string) (*Literal, bool) {
-	start := p.i
-	p.i += len(name)
-	text, err := p.quoted()
+func (p *Scanner) typed(name string) (*Literal, bool) {
+	start := p.At
+	p.At += len(name)
+	text, err := p.Quoted()
 	if err != nil {
-		p.i = start
+		p.At = start
 		return nil, false
 	}
 	lit := &Literal{Text: text}
 	ok := false
 	switch lower := strings.ToLower(name); lower {
 	case "duration":
-		lit.Kind, ok = LitDuration, text != "" && durationLen(text) == len(text)
+		lit.Kind, ok = LitDuration, text != "" && DurationLen(text) == len(text)
 	case "binary":
 		lit.Kind, ok = LitBinary, isBinary(text)
 	case "geography", "geometry":
@@ -285,191 +286,167 @@ func (p *scan) typed(name string) (*Literal, bool) {
 		lit.Kind, lit.Type, ok = LitEnum, name, strings.IndexByte(name, '.') > 0 && isEnum(text)
 	}
 	if !ok {
-		p.i = start
+		p.At = start
 	}
 	return lit, ok
 }
 
-func (p *scan) array() (Expr, error) {
-	p.i++
+func (p *Scanner) array() (Expr, error) {
+	p.At++
 	a := &Array{}
-	p.space()
-	if p.take(']') {
+	p.Space()
+	if p.Take(']') {
 		return a, nil
 	}
 	for {
-		v, err := p.jsonValue()
+		v, err := p.JSONValue()
 		if err != nil {
 			return nil, err
 		}
 		a.Items = append(a.Items, v)
-		p.space()
-		if p.take(']') {
+		p.Space()
+		if p.Take(']') {
 			return a, nil
 		}
-		if err := p.need(','); err != nil {
+		if err := p.Need(','); err != nil {
 			return nil, err
 		}
-		p.space()
+		p.Space()
 	}
 }
 
-func (p *scan) object() (Expr, error) {
-	p.i++
+func (p *Scanner) object() (Expr, error) {
+	p.At++
 	o := &Object{}
-	p.space()
-	if p.take('}') {
+	p.Space()
+	if p.Take('}') {
 		return o, nil
 	}
 	for {
-		name, err := p.jsonString()
+		name, err := p.JSONString()
 		if err != nil {
 			return nil, err
 		}
-		p.space()
-		if err := p.need(':'); err != nil {
+		p.Space()
+		if err := p.Need(':'); err != nil {
 			return nil, err
 		}
-		p.space()
-		v, err := p.jsonValue()
+		p.Space()
+		v, err := p.JSONValue()
 		if err != nil {
 			return nil, err
 		}
 		o.Members = append(o.Members, Member{name, v})
-		p.space()
-		if p.take('}') {
+		p.Space()
+		if p.Take('}') {
 			return o, nil
 		}
-		if err := p.need(','); err != nil {
+		if err := p.Need(','); err != nil {
 			return nil, err
 		}
-		p.space()
+		p.Space()
 	}
 }
 
-// jsonValue reads a string in double quotes or an expression.
-func (p *scan) jsonValue() (Expr, error) {
-	if p.peek() == '"' {
-		s, err := p.jsonString()
+// JSONValue reads a string in double quotes or an expression.
+func (p *Scanner) JSONValue() (Expr, error) {
+	if p.Peek() == '"' {
+		s, err := p.JSONString()
 		return &Literal{Kind: LitString, Text: s}, err
 	}
-	return p.expr()
+	return p.Expr()
 }
 
-func (p *scan) call(name string, lo, hi int) (Expr, error) {
-	p.i++
+func (p *Scanner) call(name string, lo, hi int) (Expr, error) {
+	p.At++
 	c := &Call{Name: name}
-	p.space()
+	p.Space()
 	for len(c.Args) < hi {
-		if len(c.Args) > 0 && !p.take(',') {
+		if len(c.Args) > 0 && !p.Take(',') {
 			break
 		}
-		p.space()
-		x, err := p.expr()
+		p.Space()
+		x, err := p.Expr()
 		if err != nil {
 			return nil, err
 		}
 		c.Args = append(c.Args, x)
-		p.space()
+		p.Space()
 	}
 	if len(c.Args) < lo {
-		return nil, p.fail("another argument")
+		return nil, p.Fail("another argument")
 	}
-	return c, p.need(')')
+	return c, p.Need(')')
 }
 
-func (p *scan) cast(isOf bool) (Expr, error) {
-	p.i++
-	p.space()
+func (p *Scanner) cast(isOf bool) (Expr, error) {
+	p.At++
+	p.Space()
 	c := &Cast{IsOf: isOf}
-	start := p.i
+	start := p.At
 	if t, err := p.typeName(); err == nil {
-		p.space()
-		if p.take(')') {
+		p.Space()
+		if p.Take(')') {
 			c.Type = t
 			return c, nil
 		}
 	}
-	p.i = start
-	x, err := p.expr()
+	p.At = start
+	x, err := p.Expr()
 	if err != nil {
 		return nil, err
 	}
 	c.X = x
-	p.space()
-	if err := p.need(','); err != nil {
+	p.Space()
+	if err := p.Need(','); err != nil {
 		return nil, err
 	}
-	p.space()
+	p.Space()
 	if c.Type, err = p.typeName(); err != nil {
 		return nil, err
 	}
-	p.space()
-	return c, p.need(')')
+	p.Space()
+	return c, p.Need(')')
 }
 
 // typeName reads a type name or Collection(type).
-func (p *scan) typeName() (string, error) {
-	start := p.i
-	if strings.HasPrefix(p.rest(), "Collection(") {
-		p.i += len("Collection(")
-		if _, err := p.dotted(); err != nil {
+func (p *Scanner) typeName() (string, error) {
+	start := p.At
+	if strings.HasPrefix(p.Rest(), "Collection(") {
+		p.At += len("Collection(")
+		if _, err := p.Dotted(); err != nil {
 			return "", err
 		}
-		return p.s[start:p.i] + ")", p.need(')')
+		return p.Text[start:p.At] + ")", p.Need(')')
 	}
-	return p.dotted()
+	return p.Dotted()
 }
 
-func (p *scan) caseExpr() (Expr, error) {
-	p.i++
+func (p *Scanner) caseExpr() (Expr, error) {
+	p.At++
 	c := &Case{}
 	for {
-		p.space()
-		cond, err := p.expr()
+		p.Space()
+		cond, err := p.Expr()
 		if err != nil {
 			return nil, err
 		}
-		p.space()
-		if err := p.need(':'); err != nil {
+		p.Space()
+		if err := p.Need(':'); err != nil {
 			return nil, err
 		}
-		p.space()
-		then, err := p.expr()
+		p.Space()
+		then, err := p.Expr()
 		if err != nil {
 			return nil, err
 		}
 		c.When = append(c.When, When{cond, then})
-		p.space()
-		if p.take(')') {
+		p.Space()
+		if p.Take(')') {
 			return c, nil
 		}
-		if err := p.need(','); err != nil {
+		if err := p.Need(','); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// ParseLiteral reads a primitive literal as it stands in a URL,
-// percent-encoded, e.g. 'O”Neil', 42 or duration'P1D'. Errors are Invalid.
-func (d Dialect) ParseLiteral(raw string) (*Literal, error) {
-	text, err := decode(raw, "literal", d.PlusIsSpace)
-	if err != nil {
-		return nil, err
-	}
-	p := &scan{s: text, d: d, what: "literal"}
-	lit, ok := p.literal()
-	if !ok || !p.done() {
-		return nil, p.fail("a literal")
-	}
-	return lit, nil
-}
-
-// ParseEscaped reads a percent-encoded expression. Errors are Invalid.
-func (d Dialect) ParseEscaped(raw string) (Expr, error) {
-	text, err := decode(raw, "expression", d.PlusIsSpace)
-	if err != nil {
-		return nil, err
-	}
-	return ParseExpr(text)
 }

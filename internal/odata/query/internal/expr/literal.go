@@ -1,4 +1,4 @@
-package query
+package expr
 
 import (
 	"strings"
@@ -10,25 +10,25 @@ import (
 // and up to 127 letters, digits and underscores. Letters and digits of any
 // script count.
 func IsIdentifier(s string) bool {
-	n := identLen(s)
+	n := IdentLen(s)
 	return n > 0 && n == len(s)
 }
 
 // IsQualified reports whether s is two or more identifiers joined by dots.
 func IsQualified(s string) bool {
-	n := dottedLen(s)
+	n := DottedLen(s)
 	return n > 0 && n == len(s) && strings.IndexByte(s, '.') > 0
 }
 
-// dottedLen returns the length of the identifier or dotted name at the start
+// DottedLen returns the length of the identifier or dotted name at the start
 // of s, 0 if there is none.
-func dottedLen(s string) int {
-	n := identLen(s)
+func DottedLen(s string) int {
+	n := IdentLen(s)
 	if n == 0 {
 		return 0
 	}
 	for n < len(s) && s[n] == '.' {
-		next := identLen(s[n+1:])
+		next := IdentLen(s[n+1:])
 		if next == 0 {
 			break
 		}
@@ -37,12 +37,14 @@ func dottedLen(s string) int {
 	return n
 }
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+// IsDigit reports whether c is a decimal digit.
+func IsDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-func isHex(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+// IsHex reports whether c is a hexadecimal digit.
+func IsHex(c byte) bool { return IsDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
 
-// run returns how many bytes at the start of s satisfy f.
-func run(s string, f func(byte) bool) int {
+// Run returns how many bytes at the start of s satisfy f.
+func Run(s string, f func(byte) bool) int {
 	n := 0
 	for n < len(s) && f(s[n]) {
 		n++
@@ -60,7 +62,7 @@ func guidLen(s string) int {
 			if s[i] != '-' {
 				return 0
 			}
-		} else if !isHex(s[i]) {
+		} else if !IsHex(s[i]) {
 			return 0
 		}
 	}
@@ -69,20 +71,20 @@ func guidLen(s string) int {
 
 // between reports whether the two digits at the start of s lie in [lo, hi].
 func between(s string, lo, hi int) bool {
-	if len(s) < 2 || !isDigit(s[0]) || !isDigit(s[1]) {
+	if len(s) < 2 || !IsDigit(s[0]) || !IsDigit(s[1]) {
 		return false
 	}
 	n := int(s[0]-'0')*10 + int(s[1]-'0')
 	return n >= lo && n <= hi
 }
 
-// dateLen returns the length of the date at the start of s, 0 if none.
-func dateLen(s string) int {
+// DateLen returns the length of the date at the start of s, 0 if none.
+func DateLen(s string) int {
 	i := 0
 	if strings.HasPrefix(s, "-") {
 		i = 1
 	}
-	year := run(s[i:], isDigit)
+	year := Run(s[i:], IsDigit)
 	if year < 4 || year > 4 && s[i] == '0' || year > 9 {
 		return 0
 	}
@@ -93,8 +95,8 @@ func dateLen(s string) int {
 	return i + 6
 }
 
-// timeLen returns the length of the time of day at the start of s, 0 if none.
-func timeLen(s string) int {
+// TimeLen returns the length of the time of day at the start of s, 0 if none.
+func TimeLen(s string) int {
 	if len(s) < 5 || !between(s, 0, 23) || s[2] != ':' || !between(s[3:], 0, 59) {
 		return 0
 	}
@@ -102,21 +104,21 @@ func timeLen(s string) int {
 		return 5
 	}
 	if len(s) > 9 && s[8] == '.' {
-		if n := run(s[9:], isDigit); n >= 1 && n <= 12 {
+		if n := Run(s[9:], IsDigit); n >= 1 && n <= 12 {
 			return 9 + n
 		}
 	}
 	return 8
 }
 
-// dateTimeLen returns the length of the timestamp at the start of s, 0 if
+// DateTimeLen returns the length of the timestamp at the start of s, 0 if
 // none.
-func dateTimeLen(s string) int {
-	d := dateLen(s)
+func DateTimeLen(s string) int {
+	d := DateLen(s)
 	if d == 0 || d >= len(s) || s[d] != 'T' && s[d] != 't' {
 		return 0
 	}
-	t := timeLen(s[d+1:])
+	t := TimeLen(s[d+1:])
 	if t == 0 {
 		return 0
 	}
@@ -135,8 +137,8 @@ func dateTimeLen(s string) int {
 	return 0
 }
 
-// durationLen returns the length of the duration at the start of s, 0 if none.
-func durationLen(s string) int {
+// DurationLen returns the length of the duration at the start of s, 0 if none.
+func DurationLen(s string) int {
 	i := 0
 	if strings.HasPrefix(s, "-") {
 		i = 1
@@ -145,7 +147,7 @@ func durationLen(s string) int {
 		return 0
 	}
 	i++
-	if n := run(s[i:], isDigit); n > 0 {
+	if n := Run(s[i:], IsDigit); n > 0 {
 		if i+n >= len(s) || s[i+n]|0x20 != 'd' {
 			return 0
 		}
@@ -154,12 +156,12 @@ func durationLen(s string) int {
 	if i < len(s) && s[i]|0x20 == 't' {
 		i++
 		for _, unit := range []byte("hms") {
-			n := run(s[i:], isDigit)
+			n := Run(s[i:], IsDigit)
 			if n == 0 {
 				break
 			}
 			if unit == 's' && i+n+1 < len(s) && s[i+n] == '.' {
-				if f := run(s[i+n+1:], isDigit); f > 0 {
+				if f := Run(s[i+n+1:], IsDigit); f > 0 {
 					n += 1 + f
 				}
 			}
@@ -171,8 +173,8 @@ func durationLen(s string) int {
 	return i
 }
 
-// numberLen returns the length of the number at the start of s, 0 if none.
-func numberLen(s string) int {
+// NumberLen returns the length of the number at the start of s, 0 if none.
+func NumberLen(s string) int {
 	i := 0
 	if i < len(s) && (s[i] == '+' || s[i] == '-') {
 		i++
@@ -183,13 +185,13 @@ func numberLen(s string) int {
 	if i == 0 && strings.HasPrefix(s, "NaN") {
 		return 3
 	}
-	n := run(s[i:], isDigit)
+	n := Run(s[i:], IsDigit)
 	if n == 0 {
 		return 0
 	}
 	i += n
 	if i+1 < len(s) && s[i] == '.' {
-		if f := run(s[i+1:], isDigit); f > 0 {
+		if f := Run(s[i+1:], IsDigit); f > 0 {
 			i += 1 + f
 		}
 	}
@@ -198,7 +200,7 @@ func numberLen(s string) int {
 		if j < len(s) && (s[j] == '+' || s[j] == '-') {
 			j++
 		}
-		if e := run(s[j:], isDigit); e > 0 {
+		if e := Run(s[j:], IsDigit); e > 0 {
 			i = j + e
 		}
 	}
@@ -211,7 +213,7 @@ func isBinary(s string) bool {
 	body := strings.TrimRight(s, "=")
 	pad := len(s) - len(body)
 	for i := range len(body) {
-		if c := body[i]; !isDigit(c) && (c|0x20 < 'a' || c|0x20 > 'z') && c != '-' && c != '_' {
+		if c := body[i]; !IsDigit(c) && (c|0x20 < 'a' || c|0x20 > 'z') && c != '-' && c != '_' {
 			return false
 		}
 	}
@@ -233,7 +235,7 @@ func isEnum(s string) bool {
 		if len(part)-len(num) > 1 {
 			return false
 		}
-		if n := run(num, isDigit); n > 0 && n == len(num) && n <= 19 {
+		if n := Run(num, IsDigit); n > 0 && n == len(num) && n <= 19 {
 			continue
 		}
 		if !IsIdentifier(part) {
@@ -273,11 +275,11 @@ func ParseValue(edmType, s string) (*Literal, error) {
 		}
 		return &Literal{Kind: kind, Text: s}, nil
 	}
-	if len(s) > MaxURL && edmType != "Edm.String" && edmType != "Edm.Binary" {
+	if len(s) > MaxText && edmType != "Edm.String" && edmType != "Edm.Binary" {
 		return bad()
 	}
 	if lo, hi, ok := IntegerRange(edmType); ok {
-		if n, isInt := parseInt(s); !isInt || n < lo || n > hi || edmType == "Edm.Byte" && !isDigit(s[0]) {
+		if n, isInt := ParseInt(s); !isInt || n < lo || n > hi || edmType == "Edm.Byte" && !IsDigit(s[0]) {
 			return bad()
 		}
 		return &Literal{Kind: LitNumber, Text: s}, nil
@@ -293,15 +295,15 @@ func ParseValue(edmType, s string) (*Literal, error) {
 	case "Edm.Guid":
 		return whole(LitGUID, guidLen(s))
 	case "Edm.Date":
-		return whole(LitDate, dateLen(s))
+		return whole(LitDate, DateLen(s))
 	case "Edm.DateTimeOffset":
-		return whole(LitDateTime, dateTimeLen(s))
+		return whole(LitDateTime, DateTimeLen(s))
 	case "Edm.TimeOfDay":
-		return whole(LitTimeOfDay, timeLen(s))
+		return whole(LitTimeOfDay, TimeLen(s))
 	case "Edm.Duration":
-		return whole(LitDuration, durationLen(s))
+		return whole(LitDuration, DurationLen(s))
 	case "Edm.Decimal", "Edm.Double", "Edm.Single":
-		return whole(LitNumber, numberLen(s))
+		return whole(LitNumber, NumberLen(s))
 	case "Edm.Binary":
 		if !isBinary(s) {
 			return bad()
@@ -314,8 +316,8 @@ func ParseValue(edmType, s string) (*Literal, error) {
 	return &Literal{Kind: LitEnum, Type: edmType, Text: s}, nil
 }
 
-// parseInt reads an integer with an optional sign that fits 64 bits.
-func parseInt(s string) (int64, bool) {
+// ParseInt reads an integer with an optional sign that fits 64 bits.
+func ParseInt(s string) (int64, bool) {
 	t, neg := s, false
 	if t != "" && (t[0] == '-' || t[0] == '+') {
 		neg, t = t[0] == '-', t[1:]
@@ -325,7 +327,7 @@ func parseInt(s string) (int64, bool) {
 	}
 	var n uint64
 	for i := range len(t) {
-		if !isDigit(t[i]) || n > 1<<63/10 {
+		if !IsDigit(t[i]) || n > 1<<63/10 {
 			return 0, false
 		}
 		n = n*10 + uint64(t[i]-'0')
