@@ -211,9 +211,9 @@ func SignInError(environment string, err error, skew time.Duration) error {
 		if code == "AADSTS90033" || code == "AADSTS50000" {
 			out.Kind = allod.Unavailable
 		}
-	case KindOfNetwork(err) != "":
+	case networkText(err, text) != "":
 		out.Kind = allod.Unavailable
-		out.Err = fmt.Errorf("sign in to %s: %s", environment, KindOfNetwork(err))
+		out.Err = fmt.Errorf("sign in to %s: the sign-in service: %s", environment, networkText(err, text))
 		out.Hint = "check the name of the sign-in service, network, proxy and certificate authorities"
 	default:
 		out.Err = fmt.Errorf("sign in to %s: the credential gave no token", environment)
@@ -223,6 +223,27 @@ func SignInError(environment string, err error, skew time.Duration) error {
 		out.Hint += fmt.Sprintf("; this machine's clock is off by about %s", skew.Abs().Round(time.Second))
 	}
 	return out
+}
+
+// networkText is KindOfNetwork, also for errors of the sign-in library, which
+// keeps the text of a network failure but not its type.
+func networkText(err error, text string) string {
+	if s := KindOfNetwork(err); s != "" {
+		return s
+	}
+	for _, known := range [...]struct{ part, say string }{
+		{"signed by unknown authority", "its certificate is from an authority that this machine does not trust"},
+		{"x509:", "its certificate is not valid now or for this name"},
+		{"no such host", "there is no host of that name"},
+		{"connection refused", "no connection"},
+		{"i/o timeout", "no answer in time"},
+		{"deadline exceeded", "no answer in time"},
+	} {
+		if strings.Contains(text, known.part) {
+			return known.say
+		}
+	}
+	return ""
 }
 
 // maxSkew is how far clocks may differ before it is mentioned.
