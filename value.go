@@ -69,6 +69,20 @@ func (g GUID) String() string {
 	return string(b[:])
 }
 
+// MarshalText returns the text of String, so that JSON holds GUIDs as people
+// read them.
+func (g GUID) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText reads what ParseGUID reads.
+func (g *GUID) UnmarshalText(text []byte) error {
+	v, err := ParseGUID(string(text))
+	if err != nil {
+		return err
+	}
+	*g = v
+	return nil
+}
+
 // IsZero reports whether g is all zeros.
 func (g GUID) IsZero() bool { return g == GUID{} }
 
