@@ -375,7 +375,7 @@ func (b *builder) owner(c *colPlan, v allod.Value) bool {
 func (b *builder) countLost(tp *tablePlan, r *allod.Row) {
 	for _, l := range tp.lost {
 		v := r.Cell(l.s)
-		if v.IsAbsent() || v.IsNull() {
+		if v.IsAbsent() || v.IsNull() || l.name == "createdon" { // given back as overriddencreatedon
 			continue
 		}
 		b.notWritten[NotWritten{Table: tp.st.Name, Column: l.name, Reason: l.reason}]++
