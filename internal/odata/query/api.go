@@ -101,7 +101,7 @@ func Print(e Expr) string { return expr.Print(e) }
 func AppendQuoted(dst []byte, s string) []byte { return expr.AppendQuoted(dst, s) }
 
 // ParseLiteral reads a primitive literal as it stands in a URL,
-// percent-encoded, e.g. 'O''Neil', 42 or duration'P1D'. Errors are Invalid.
+// percent-encoded, e.g. 'O”Neil', 42 or duration'P1D'. Errors are Invalid.
 func (d Dialect) ParseLiteral(raw string) (*Literal, error) {
 	text, err := expr.Decode(raw, "literal", d.PlusIsSpace)
 	if err != nil {

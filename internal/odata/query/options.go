@@ -456,4 +456,3 @@ func (p *scan) expandItem() (ExpandItem, error) {
 	p.spaceBeforeEnd()
 	return it, nil
 }
-
