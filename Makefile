@@ -50,7 +50,7 @@ cover: ## coverage per function
 	$(GO) tool cover -func=$(COVER)
 
 golden: ## rewrite golden files; look at the difference before you commit it
-	@set -e; for pkg in $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -r -n1 dirname | sort -u); do \
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' 'flag.Bool("update"' internal | xargs -r -n1 dirname | sort -u); do \
 		$(GO) test $$pkg -update; done
 	git diff --stat
 

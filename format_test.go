@@ -3,8 +3,11 @@ package allod_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -12,65 +15,106 @@ import (
 	"testing"
 )
 
-// manifest lists the golden files of one format version, as sha256sum writes
-// them: digest, two spaces, path.
-const manifest = "SHA256SUMS"
+// goldenList names every golden file of a stored format with its digest, as
+// sha256sum writes it. The tests of the packages open these files; this rule
+// keeps them from being changed or lost, because what was written once must
+// open for ever. `go test -run Golden -update .` adds the lines of new files
+// and touches no other: to change one is to take its line out by hand.
+const goldenList = "testdata/golden-formats.sha256"
 
-// goldenDirs are the folders that hold the golden files of released formats,
-// one folder "format-vN" per version. Files there are never changed: what was
-// written once must open for ever. The tests of the packages open them; this
-// rule keeps them from being changed or lost.
-var goldenDirs = []string{"internal/vault/testdata"}
+// goldenDirs match the folders that hold such files. Seeds of fuzz targets,
+// which grow below "fuzz", are left out.
+var goldenDirs = []string{"internal/vault/testdata", "internal/vault/*/testdata", "internal/ledger/testdata"}
+
+var updateGolden = flag.Bool("update", false, "add new golden files of formats to "+goldenList)
 
 func TestGoldenFormats(t *testing.T) {
-	for _, dir := range goldenDirs {
-		if _, err := os.Stat(dir); err != nil {
-			continue // the first format has not been written yet
-		}
-		report(t, goldenProblems(os.DirFS("."), dir))
+	text, err := os.ReadFile(goldenList)
+	if err != nil {
+		t.Fatal(err)
 	}
+	found, err := goldenFiles(os.DirFS("."), goldenDirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := goldenDigests(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *updateGolden {
+		var b strings.Builder
+		all := maps.Clone(found)
+		maps.Copy(all, listed)
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			fmt.Fprintf(&b, "%s  %s\n", all[name], name)
+		}
+		if err := os.WriteFile(goldenList, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		listed = all
+	}
+	report(t, goldenProblems(listed, found))
 }
 
-func goldenProblems(fsys fs.FS, dir string) (problems []string) {
-	versions, err := fs.Glob(fsys, path.Join(dir, "format-v*"))
-	if err != nil {
-		return []string{err.Error()}
-	}
-	if len(versions) == 0 {
-		return []string{dir + " holds no format-vN folder"}
-	}
-	for _, version := range versions {
-		text, err := fs.ReadFile(fsys, path.Join(version, manifest))
+// goldenFiles returns path → digest of the files in folders that match.
+func goldenFiles(fsys fs.FS, patterns []string) (map[string]string, error) {
+	found := map[string]string{}
+	for _, pattern := range patterns {
+		dirs, err := fs.Glob(fsys, pattern)
 		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s has no %s (write it with: cd %s && find . -type f ! -name %[2]s | sort | xargs sha256sum > %[2]s)", version, manifest, version))
-			continue
+			return nil, err
 		}
-		listed := map[string]bool{manifest: true}
-		for line := range strings.Lines(string(text)) {
-			want, name, ok := strings.Cut(strings.TrimSpace(line), "  ")
-			name = path.Clean(name)
-			data, err := fs.ReadFile(fsys, path.Join(version, name))
-			if !ok || err != nil {
-				problems = append(problems, fmt.Sprintf("%s: golden file %q is gone", version, name))
-				continue
+		for _, dir := range dirs {
+			err := fs.WalkDir(fsys, dir, func(name string, d fs.DirEntry, err error) error {
+				switch {
+				case err != nil:
+					return err
+				case d.IsDir() && path.Base(name) == "fuzz":
+					return fs.SkipDir
+				case d.IsDir():
+					return nil
+				}
+				data, err := fs.ReadFile(fsys, name)
+				sum := sha256.Sum256(data)
+				found[name] = hex.EncodeToString(sum[:])
+				return err
+			})
+			if err != nil {
+				return nil, err
 			}
-			listed[name] = true
-			if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != want {
-				problems = append(problems, fmt.Sprintf("%s: golden file %q was changed", version, name))
-			}
 		}
-		if len(listed) == 1 {
-			problems = append(problems, version+" holds no golden file")
+	}
+	return found, nil
+}
+
+func goldenDigests(text string) (map[string]string, error) {
+	listed := map[string]string{}
+	for line := range strings.Lines(text) {
+		sum, name, ok := strings.Cut(strings.TrimSpace(line), "  ")
+		if _, twice := listed[name]; !ok || len(sum) != 64 || twice {
+			return nil, errors.New(goldenList + ": bad or repeated line " + line)
 		}
-		err = fs.WalkDir(fsys, version, func(p string, d fs.DirEntry, err error) error {
-			if name := strings.TrimPrefix(p, version+"/"); err == nil && !d.IsDir() && !listed[name] {
-				problems = append(problems, fmt.Sprintf("%s: %q is not in %s", version, name, manifest))
-			}
-			return err
-		})
-		if err != nil {
-			problems = append(problems, err.Error())
+		listed[name] = sum
+	}
+	return listed, nil
+}
+
+func goldenProblems(listed, found map[string]string) (problems []string) {
+	for name, sum := range listed {
+		switch got, ok := found[name]; {
+		case !ok:
+			problems = append(problems, "golden file "+name+" is gone")
+		case got != sum:
+			problems = append(problems, "golden file "+name+" was changed")
 		}
+	}
+	for name := range found {
+		if _, ok := listed[name]; !ok {
+			problems = append(problems, "golden file "+name+" is not in "+goldenList+": add it with go test -run Golden -update .")
+		}
+	}
+	if len(listed) == 0 {
+		problems = append(problems, goldenList+" is empty")
 	}
 	slices.Sort(problems)
 	return problems
@@ -78,9 +122,8 @@ func goldenProblems(fsys fs.FS, dir string) (problems []string) {
 
 func TestGoldenRuleCanFail(t *testing.T) {
 	dir := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		full := dir + "/" + name
+	for name, text := range map[string]string{"v/a/testdata/one": "1", "v/b/testdata/v1/two": "2", "v/b/testdata/fuzz/F/seed": "3"} {
+		full := path.Join(dir, name)
 		if err := os.MkdirAll(path.Dir(full), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -88,24 +131,20 @@ func TestGoldenRuleCanFail(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sum := func(text string) string {
-		s := sha256.Sum256([]byte(text))
-		return hex.EncodeToString(s[:])
+	found, err := goldenFiles(os.DirFS(dir), []string{"v/*/testdata"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	write("empty/readme", "x")
-	wantProblems(t, goldenProblems(os.DirFS(dir), "empty"), "holds no format-vN folder")
-
-	write("t/format-v1/a", "one")
-	write("t/format-v1/sub/b", "two")
-	write("t/format-v1/"+manifest, sum("one")+"  ./a\n"+sum("two")+"  sub/b\n")
-	wantProblems(t, goldenProblems(os.DirFS(dir), "t"))
-
-	write("t/format-v1/extra", "three")
-	write("t/format-v1/a", "changed")
-	write("t/format-v1/"+manifest, sum("one")+"  a\n"+sum("two")+"  sub/b\n"+sum("x")+"  gone\n")
-	write("t/format-v2/a", "no manifest")
-	write("t/format-v3/"+manifest, "")
-	wantProblems(t, goldenProblems(os.DirFS(dir), "t"),
-		`t/format-v1: "extra" is not in`, `golden file "a" was changed`, `golden file "gone" is gone`,
-		"t/format-v2 has no "+manifest, "t/format-v3 holds no golden file")
+	wantProblems(t, goldenProblems(maps.Clone(found), found))
+	listed := maps.Clone(found)
+	listed["v/a/testdata/one"] = strings.Repeat("0", 64)
+	listed["v/a/testdata/three"] = strings.Repeat("0", 64)
+	delete(listed, "v/b/testdata/v1/two")
+	wantProblems(t, goldenProblems(listed, found), "one was changed", "three is gone", "v1/two is not in")
+	wantProblems(t, goldenProblems(nil, nil), "is empty")
+	for _, bad := range []string{"abc  x\n", strings.Repeat("0", 64) + " x\n", strings.Repeat(strings.Repeat("0", 64)+"  x\n", 2)} {
+		if _, err := goldenDigests(bad); err == nil {
+			t.Errorf("list %q is accepted", bad)
+		}
+	}
 }
