@@ -91,9 +91,10 @@ func NewIndexer(key [32]byte) *Indexer {
 // Clone returns an independent Indexer for the same key.
 func (x *Indexer) Clone() *Indexer { return NewIndexer(x.key) }
 
-// Leaf returns the leaf of a record identity.
-func (x *Indexer) Leaf(identity []byte) Leaf {
-	return Leaf(binary.BigEndian.Uint64(x.hash("leaf", identity)))
+// Leaf returns the leaf of a record, from its tag: whoever scans a pack has no
+// more than the tag before the row is open.
+func (x *Indexer) Leaf(tag Tag) Leaf {
+	return Leaf(binary.BigEndian.Uint64(x.hash("leaf", tag[:])))
 }
 
 // Tag returns the tag of a record identity.

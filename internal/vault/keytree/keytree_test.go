@@ -43,8 +43,8 @@ func TestVectors(t *testing.T) {
 	var got []vector
 	for _, id := range []string{"", "a", "record identity of some length, beyond one block of the hash function"} {
 		for _, gen := range []uint8{0, 1, 128, 255} {
-			leaf := x.Leaf([]byte(id))
 			tag := x.Tag([]byte(id))
+			leaf := x.Leaf(tag)
 			seed, err := s.Seed(leaf, gen)
 			if err != nil {
 				t.Fatal(err)
