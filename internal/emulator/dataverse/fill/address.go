@@ -46,9 +46,16 @@ func (r *row) addresses(key allod.GUID) error {
 }
 
 // ownAddresses gives accounts and contacts the ids of their address rows.
+// Large tables go without, since most of the memory would go to addresses.
 func (r *row) ownAddresses() {
 	switch r.p.t.LogicalName {
 	case "account", "contact":
+		if r.p.count > large && r.kind() == usualRow {
+			for n := 1; n <= 2; n++ {
+				r.set("address"+strconv.Itoa(n)+"_addressid", allod.NullValue())
+			}
+			return
+		}
 		for n := 1; n <= 2; n++ {
 			prefix := "address" + strconv.Itoa(n) + "_"
 			r.set(prefix+"addressid", allod.IDValue(ID(r.f.o.Seed, r.p.t.LogicalName+"."+prefix, r.i)))

@@ -185,7 +185,7 @@ func (f *filler) intersects() error {
 		}
 		at := 0
 		rels := f.m.OfIntersect(t.LogicalName)
-		want := p.count
+		want := p.count - len(p.base)
 		if _, exact := f.o.Rows[t.LogicalName]; !exact {
 			want = max(want, 4*len(rels))
 		}

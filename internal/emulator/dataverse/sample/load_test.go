@@ -1,0 +1,160 @@
+package sample
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"testing"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/store"
+)
+
+func newStore(m *entity.Model) *store.Store {
+	s := store.New(1000)
+	for _, t := range m.Tables {
+		if t.Abstract {
+			continue
+		}
+		names := make([]string, len(t.Columns))
+		for i, c := range t.Columns {
+			names[i] = c.LogicalName
+		}
+		s.AddTable(t.LogicalName, names)
+	}
+	return s
+}
+
+func load(t testing.TB, o Options) (*entity.Model, *store.Store, Cast) {
+	t.Helper()
+	m := model(t)
+	s := newStore(m)
+	who, err := Load(m, s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, s, who
+}
+
+func each(m *entity.Model, s *store.Store, f func(tx *store.Tx, t *entity.Table, r *store.Row)) {
+	s.View(func(tx *store.Tx) {
+		for _, t := range m.Tables {
+			for _, r := range tx.Page(t.LogicalName, nil, 1_000_000) {
+				f(tx, t, r)
+			}
+		}
+	})
+}
+
+func TestLoad(t *testing.T) {
+	m, s, who := load(t, Options{Seed: 1})
+	rows, total, subject, files := map[string]int{}, 0, map[string]int{}, 0
+	texts := map[string]map[string]bool{}
+	each(m, s, func(tx *store.Tx, tb *entity.Table, r *store.Row) {
+		rows[tb.LogicalName]++
+		total++
+		mine := tb.LogicalName == "contact" && r.Key == who.Subject
+		for _, c := range tx.Cells(r) {
+			col := tb.Columns[c.Column]
+			switch c.Value.Type() {
+			case allod.Lookup:
+				target, id := c.Value.Target()
+				if tx.Get(target, id) == nil {
+					t.Errorf("%s.%s refers to %s(%s), which is not there", tb.LogicalName, col.LogicalName, target, id)
+				}
+				if m.Lookup(tb, col.LogicalName, target) == nil && col.Kind != "Owner" && !tb.Intersect {
+					t.Errorf("%s.%s refers to %s without a relationship", tb.LogicalName, col.LogicalName, target)
+				}
+				mine = mine || id == who.Subject
+			case allod.ID:
+				mine = mine || c.Value.GUID() == who.Subject
+				if col.Kind == "File" {
+					files++
+					if tx.Blob(c.Value.GUID()) == nil {
+						t.Errorf("%s.%s: no content", tb.LogicalName, col.LogicalName)
+					}
+				}
+			}
+		}
+		for _, k := range tb.Keys {
+			v := tx.Value(tb.LogicalName, r, k.Columns[0]).Text()
+			if texts[k.SchemaName] == nil {
+				texts[k.SchemaName] = map[string]bool{}
+			}
+			if texts[k.SchemaName][v] {
+				t.Errorf("%s: the key %s has %q twice", tb.LogicalName, k.SchemaName, v)
+			}
+			texts[k.SchemaName][v] = true
+		}
+		if mine {
+			subject[tb.LogicalName]++
+		}
+	})
+	for _, x := range m.Tables {
+		if x.SetName != "" && !x.Abstract && rows[x.LogicalName] == 0 {
+			t.Errorf("%s has a set and no rows", x.LogicalName)
+		}
+	}
+	want := map[string]int{"account": 300, "contact": 900, "incident": 600, "organization": 1}
+	for table, n := range want {
+		if rows[table] != n {
+			t.Errorf("%s: got %d rows, want %d", table, rows[table], n)
+		}
+	}
+	sum := 0
+	for _, n := range subject {
+		sum += n
+	}
+	if sum < 50 || len(subject) < 12 {
+		t.Errorf("traces of the subject: %d rows in %d tables: %v", sum, len(subject), subject)
+	}
+	t.Logf("%d rows in %d tables, %d files; the subject: %d rows in %d tables %v", total, len(rows), files, sum, len(subject), subject)
+}
+
+// Nothing that restricts deletion refers to the account of the story.
+func TestAccountCanBeDeleted(t *testing.T) {
+	m, s, who := load(t, Options{Seed: 3})
+	cases, contacts := 0, 0
+	each(m, s, func(tx *store.Tx, tb *entity.Table, r *store.Row) {
+		for _, c := range tx.Cells(r) {
+			if c.Value.Type() != allod.Lookup {
+				continue
+			}
+			target, id := c.Value.Target()
+			if target != "account" || id != who.Account {
+				continue
+			}
+			col := tb.Columns[c.Column].LogicalName
+			if rel := m.Lookup(tb, col, "account"); rel != nil && rel.Cascade.Delete == "Restrict" {
+				t.Errorf("%s.%s holds the account back", tb.LogicalName, col)
+			}
+			switch tb.LogicalName + "." + col {
+			case "incident.customerid":
+				cases++
+			case "contact.parentcustomerid":
+				contacts++
+			}
+		}
+	})
+	if cases < 5 || contacts < 5 {
+		t.Errorf("the account has %d cases and %d contacts", cases, contacts)
+	}
+}
+
+func TestLoadDeterministic(t *testing.T) {
+	digest := func(seed uint64) string {
+		m, s, _ := load(t, Options{Seed: seed})
+		h := sha256.New()
+		each(m, s, func(tx *store.Tx, tb *entity.Table, r *store.Row) {
+			fmt.Fprintln(h, tb.LogicalName, r.Key, r.Version, tx.Cells(r))
+		})
+		return fmt.Sprintf("%x", h.Sum(nil))
+	}
+	one := digest(4)
+	if two := digest(4); one != two {
+		t.Errorf("the same seed gave %s and %s", one, two)
+	}
+	if one == digest(5) {
+		t.Error("another seed gave the same rows")
+	}
+}
