@@ -189,9 +189,11 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want an Invalid error", name, err)
 		}
 	}
-	broken := iotest.ErrReader(allod.Errorf(allod.Unavailable, "reset"))
-	if _, err := csdl.ParseCSDL(broken); allod.KindOf(err) != allod.Unavailable {
-		t.Errorf("a reader that fails: got %v, want its Unavailable error", err)
+	for kind, cause := range map[allod.Kind]error{allod.Denied: allod.Errorf(allod.Denied, "no"), allod.Unavailable: io.ErrUnexpectedEOF} {
+		broken := io.MultiReader(strings.NewReader(open), iotest.ErrReader(cause))
+		if _, err := csdl.ParseCSDL(broken); allod.KindOf(err) != kind {
+			t.Errorf("a reader that fails: got %v, want Kind %v", err, kind)
+		}
 	}
 }
 

@@ -22,10 +22,12 @@ const (
 // ParseCSDL reads a $metadata document (CSDL XML 4.0 or 4.01) of at most
 // 128 MiB, 4 Mi elements and 64 levels. Namespace prefixes are not checked;
 // elements it does not know are left out and named in Ignored. What is not XML,
-// has a document type, or is no CSDL is Invalid; an error of r keeps its Kind.
+// has a document type, or is no CSDL is Invalid; an error of r keeps its Kind,
+// or is Unavailable if it has none.
 func ParseCSDL(r io.Reader) (*Model, error) {
-	limited := &io.LimitedReader{R: r, N: maxBytes + 1}
-	p := &reader{dec: xml.NewDecoder(limited), limited: limited, names: map[string]string{}}
+	watched := &watch{r: r}
+	limited := &io.LimitedReader{R: watched, N: maxBytes + 1}
+	p := &reader{dec: xml.NewDecoder(limited), limited: limited, watched: watched, names: map[string]string{}}
 	m, err := p.document()
 	if err != nil {
 		return nil, err
@@ -34,9 +36,24 @@ func ParseCSDL(r io.Reader) (*Model, error) {
 	return m, nil
 }
 
+// watch remembers the error of a reader, to tell it from those of the decoder.
+type watch struct {
+	r   io.Reader
+	err error
+}
+
+func (w *watch) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.err = err
+	}
+	return n, err
+}
+
 type reader struct {
 	dec      *xml.Decoder
 	limited  *io.LimitedReader
+	watched  *watch
 	names    map[string]string // interns repeated values
 	open     []xml.Name
 	elements int
@@ -86,6 +103,13 @@ func (p *reader) token() (xml.Token, error) {
 }
 
 func (p *reader) fail(err error) error {
+	if cause := p.watched.err; cause != nil {
+		kind := allod.KindOf(cause)
+		if kind == allod.Internal {
+			kind = allod.Unavailable
+		}
+		return allod.Errorf(kind, "read CSDL: %w", cause)
+	}
 	if p.limited.N <= 0 {
 		return invalid("more than %d bytes", maxBytes)
 	}
@@ -99,14 +123,7 @@ func (p *reader) fail(err error) error {
 	if errors.As(err, &syntax) {
 		return invalid("not XML in line %d", syntax.Line)
 	}
-	var kind *allod.Error
-	if errors.As(err, &kind) {
-		return allod.Errorf(kind.Kind, "read CSDL: %w", err)
-	}
-	if p.open == nil && p.elements == 0 && p.dec.InputOffset() > 0 {
-		return invalid("not XML in UTF-8")
-	}
-	return allod.Errorf(allod.Unavailable, "read CSDL: %w", err)
+	return invalid("not XML in UTF-8")
 }
 
 // children calls f for every child of the element whose start tag was read
