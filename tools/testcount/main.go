@@ -17,10 +17,11 @@ import (
 
 // event is a line of `go test -json`; see `go doc test2json`.
 type event struct {
-	Action  string
-	Package string
-	Test    string
-	Output  string
+	Action     string
+	Package    string
+	ImportPath string // of what was built, in the build-… events, which have no Package
+	Test       string
+	Output     string
 }
 
 // tally counts finished tests, subtests included.
@@ -32,7 +33,7 @@ type tally struct {
 }
 
 func (t *tally) add(e event) {
-	key := e.Package + " " + e.Test
+	key := e.Package + e.ImportPath + " " + e.Test
 	switch e.Action {
 	case "output", "build-output":
 		t.output[key] += e.Output
@@ -41,12 +42,14 @@ func (t *tally) add(e event) {
 		if e.Test != "" {
 			t.passed++
 		}
-	case "fail", "build-fail":
+	case "fail":
 		if e.Test != "" {
 			t.failed++
 		} else {
 			t.broken = append(t.broken, e.Package)
 		}
+		fmt.Print(t.output[key])
+	case "build-fail": // the package's own "fail" follows
 		fmt.Print(t.output[key])
 	case "skip":
 		if e.Test != "" {
