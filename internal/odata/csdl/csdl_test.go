@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -69,8 +70,8 @@ func TestRealFilesRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(again, m, sameModel); diff != "" {
-				t.Errorf("parse(write(m)) differs from m:\n%s", diff)
+			if !reflect.DeepEqual(again, m) {
+				t.Errorf("parse(write(m)) differs from m:\n%s", cmp.Diff(again, m, sameModel))
 			}
 			// The writer keeps every start tag: nothing was lost on the way in.
 			for _, tag := range []string{"<Property ", "<NavigationProperty ", "<ReferentialConstraint ", "<NavigationPropertyBinding ",

@@ -93,8 +93,7 @@ type Options struct {
 
 	// Aliases are the values of parameter aliases, by name without @.
 	Aliases map[string]Expr
-	// Params are function parameters given as query options without @: only
-	// values that are expressions; they stand in Custom too.
+	// Custom are the options outside OData, in order.
 	Custom []Custom
 
 	// Names lists the options that were present, in order, as canonical
