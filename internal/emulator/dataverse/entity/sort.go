@@ -8,3 +8,5 @@ import (
 func sortTables(ts []*Table) {
 	slices.SortFunc(ts, func(a, b *Table) int { return cmp.Compare(a.LogicalName, b.LogicalName) })
 }
+
+func compareNames(a, b *Column) int { return cmp.Compare(a.LogicalName, b.LogicalName) }
