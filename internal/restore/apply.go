@@ -139,7 +139,8 @@ type applier struct {
 	dropped map[allod.RecordRef]struct{}
 	errors  int
 	total   int64
-	made    map[string]platformRows // per table: what the platform made by itself
+	made    map[string]platformRows               // per table: what the platform made by itself
+	closing map[string]map[allod.GUID]closeRecord // per table: how its rows were closed
 }
 
 type rowID struct {
@@ -174,7 +175,7 @@ func newApplier(p *Plan, snap, live source.View, target source.Target, o ApplyOp
 		o.Parallel = 4
 	}
 	a := &applier{p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: map[allod.RecordRef]allod.GUID{},
-		multi: map[rowID]*rowState{}, dropped: map[allod.RecordRef]struct{}{}, made: map[string]platformRows{},
+		multi: map[rowID]*rowState{}, dropped: map[allod.RecordRef]struct{}{}, made: map[string]platformRows{}, closing: map[string]map[allod.GUID]closeRecord{},
 		r: &Report{ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: []Skip{}, Skipped: append([]Skip{}, p.Skipped...),
 			Failures: []Failure{}, Notes: []string{}, Warnings: p.Warnings, Refused: p.Refused, Started: o.Now().UTC()}}
 	a.lim = limiter{rate: o.Rate, now: o.Now, sleep: o.Sleep}

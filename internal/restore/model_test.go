@@ -34,7 +34,7 @@ type org struct {
 	now     time.Time
 	log     []string
 	before  func(op *source.Op) error // called with the lock held
-	closes  bool                      // closing a case makes its resolution
+	closes  string                    // closing a case makes its resolution: "", "own id", "given id"
 }
 
 func newOrg(name string) *org {
@@ -454,14 +454,24 @@ func (o *org) update(op *source.Op) error {
 		if stateOfStatus(t, status) != state {
 			return allod.Errorf(allod.Invalid, "%d is not a status of state %d", status, state)
 		}
-		if t.Name == "incident" && state == 1 && o.closes {
+		if t.Name == "incident" && state == 1 && o.closes != "" {
 			o.next++
-			o.put("incidentresolution", gid("resolution", int(o.next)), cells{"incidentid": ref("incident", op.Key), "statecode": num(1), "statuscode": num(2)})
+			id := op.Cells["activityid"].GUID()
+			if o.closes == "own id" || id.IsZero() {
+				id = gid("resolution", int(o.next))
+			}
+			if o.rows["incidentresolution"][id] != nil {
+				return allod.Errorf(allod.Conflict, "the resolution exists")
+			}
+			o.put("incidentresolution", id, cells{"incidentid": ref("incident", op.Key), "statecode": num(1), "statuscode": num(2)})
 		}
 	} else if closed && lockedWhenClosed(t) {
 		return allod.Errorf(allod.Denied, "closed rows of %s take no changes", t.Name)
 	}
 	for n, v := range op.Cells {
+		if op.Kind == source.OpState && (n == "activityid" || n == "subject") {
+			continue // of the close activity
+		}
 		if err := o.check(t, n, v); err != nil {
 			return err
 		}

@@ -145,9 +145,8 @@ func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error)
 	reason := b.a.p.reasons[b.s.reason]
 	switch b.s.op {
 	case opCreate:
-		if reason == reasonCloseMade && b.a.closedAlready(b.lt, b.row, b.st) {
-			b.a.leave(b.s, "closing its parent made a row of its own")
-			return op, false, nil
+		if reason == reasonCloseMade {
+			return b.withParent(ctx, op)
 		}
 		return b.creation(op), true, nil
 	case opUpdate:
@@ -222,6 +221,7 @@ func (b *opBuilder) state(op source.Op, reason string) source.Op {
 			op.Cells[n] = v
 		}
 	}
+	b.a.closeWith(&op)
 	return op
 }
 
@@ -250,7 +250,12 @@ func (b *opBuilder) withParent(ctx context.Context, op source.Op) (source.Op, bo
 	if err != nil {
 		return op, false, err
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 && closeParent(b.lt) != "" {
+		if b.a.closedAlready(b.lt, b.row, b.st) {
+			b.a.leave(b.s, "closing its parent made a row of its own")
+			return op, false, nil
+		}
+	} else if len(rows) == 0 {
 		if id, ok := b.a.made[b.lt.Name][madeKey(b.st, b.row)]; ok {
 			if rows, err = b.a.live.Get(ctx, b.lt.Name, refsOf(b.lt.Name, []allod.GUID{id})); err != nil {
 				return op, false, err
@@ -262,7 +267,7 @@ func (b *opBuilder) withParent(ctx context.Context, op source.Op) (source.Op, bo
 		op.Kind = source.OpCreate
 		return b.creation(op), true, nil
 	}
-	op.Key, op.Version = rows[0].Key, rows[0].Version
+	op.Kind, op.Key, op.Version = source.OpUpdate, rows[0].Key, rows[0].Version
 	cols := history.NewColumns(b.st, b.lt, history.ColumnOptions{Writable: true, Include: b.a.p.sets[b.s.cols], Map: func(v allod.Value) allod.Value { return b.a.reference(nil, v) }})
 	cells := b.cells(false)
 	op.Cells = map[string]allod.Value{}
@@ -401,40 +406,4 @@ type platformKey struct {
 func madeKey(t *allod.Table, r *allod.Row) platformKey {
 	_, parent := r.Cell(t.ColumnIndex("parentid")).Target()
 	return platformKey{parent, r.Cell(t.ColumnIndex("addressnumber")).Int()}
-}
-
-// platformMade reads what the platform has made, before the group of steps
-// that has to know it.
-func (a *applier) platformMade(ctx context.Context, at int) error {
-	s := &a.p.steps[at]
-	table := a.p.tables[s.table]
-	lt := a.live.Schema().Table(table)
-	if lt == nil || s.pass%closeRound != PassRows || a.made[table] != nil {
-		return nil
-	}
-	parent := closeParent(lt)
-	if parent == "" && !madeWithParent(lt, 1) {
-		return nil
-	}
-	made := platformRows{}
-	for row, err := range a.live.Rows(ctx, table) {
-		if err != nil {
-			return err
-		}
-		if parent == "" {
-			made[madeKey(lt, &row)] = row.Key
-		} else if _, id := row.Cell(lt.ColumnIndex(parent)).Target(); !id.IsZero() {
-			made[platformKey{id, 0}] = row.Key
-		}
-	}
-	a.made[table] = made
-	return nil
-}
-
-// closedAlready reports whether the close activity's parent has one that this
-// restore did not make.
-func (a *applier) closedAlready(lt *allod.Table, r *allod.Row, st *allod.Table) bool {
-	_, parent := r.Cell(st.ColumnIndex(closeParent(lt))).Target()
-	id, ok := a.made[lt.Name][platformKey{parent, 0}]
-	return ok && !parent.IsZero() && id != r.Key
 }

@@ -299,7 +299,7 @@ func TestPendingSendStaysDraft(t *testing.T) {
 
 func TestCloseActivityOfPlatformStands(t *testing.T) {
 	src, dst := sample(), newOrg("dst")
-	dst.closes = true
+	dst.closes = "own id"
 	p := build(t, src, dst, Selection{All: true}, loopback())
 	r := apply(t, p, src, dst, ApplyOptions{})
 	if r.Failed > 0 {
@@ -310,6 +310,27 @@ func TestCloseActivityOfPlatformStands(t *testing.T) {
 	}
 	if !slices.ContainsFunc(r.Skipped, func(s Skip) bool { return s.Table == "incidentresolution" }) {
 		t.Errorf("it is not listed: %+v", r.Skipped)
+	}
+}
+
+// Closing a case again makes its resolution again, the same one.
+func TestClosedWithCapturedRecord(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	// It was closed twice; the older resolution is still there.
+	src.put("incidentresolution", gid("older resolution", 1), cells{"incidentid": ref("incident", gid("case", 2)), "statecode": num(1), "statuscode": num(2),
+		"createdon": allod.TextValue(allod.DateTime, "2019-01-01T00:00:00Z")})
+	dst.closes = "given id"
+	r := apply(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, ApplyOptions{})
+	if r.Err() != nil || len(r.Conflicts) > 0 {
+		t.Fatalf("%v %+v %+v", r.Err(), r.Failures, r.Conflicts)
+	}
+	mustEqual(t, src, dst)
+	// A closed case that is overwritten is opened and closed again; that its
+	// resolution is there already is no obstacle.
+	dst.touch("incident", gid("case", 2), "name", str("overwritten"))
+	r = apply(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, ApplyOptions{})
+	if r.Err() != nil || dst.get("incident", gid("case", 2), "name").Text() != "closed" || dst.get("incident", gid("case", 2), "statecode").Int() != 1 {
+		t.Errorf("%v %+v", r.Err(), r.Failures)
 	}
 }
 
@@ -667,6 +688,7 @@ func FuzzReadPlan(f *testing.F) {
 func TestAnyGraphComesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		src, dst := newOrg("src"), newOrg("dst")
+		dst.closes = rapid.SampledFrom([]string{"", "given id"}).Draw(t, "closes")
 		randomOrg(t, src)
 		o := loopback()
 		p := build(t, src, dst, Selection{All: true}, o)

@@ -38,8 +38,9 @@ func isProcess(t *allod.Table) bool {
 }
 
 // closeParent returns the lookup from a close activity to what it closed, ""
-// for other tables. Such a row is never restored on its own: only after the
-// state of its parent, and only if setting that state made none.
+// for other tables. Such a row is never restored on its own: closing its parent
+// again makes it, with the captured id and subject; only where that made none
+// it is created, and only after the state of its parent.
 func closeParent(t *allod.Table) string {
 	switch t.Name {
 	case "incidentresolution":

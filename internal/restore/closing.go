@@ -1,0 +1,157 @@
+package restore
+
+import (
+	"context"
+
+	"allod"
+	"allod/internal/source"
+)
+
+// closeTable returns the table of close activities that the platform makes
+// when a row of the table is closed, "" if none: the other way round of
+// closeParent.
+func closeTable(table string) string {
+	switch table {
+	case "incident":
+		return "incidentresolution"
+	case "opportunity":
+		return "opportunityclose"
+	case "quote":
+		return "quoteclose"
+	case "salesorder":
+		return "orderclose"
+	}
+	return ""
+}
+
+// closeRecord is the captured close activity of a row: closing the row again
+// makes it again.
+type closeRecord struct {
+	id      allod.GUID
+	subject string
+	made    string // createdon, to tell the newest
+}
+
+// closeRecords reads the captured close activities of the rows of a table,
+// the newest of each, leaving out those that exist live.
+func (a *applier) closeRecords(ctx context.Context, table string) (map[allod.GUID]closeRecord, error) {
+	name := closeTable(table)
+	st, lt := a.snap.Schema().Table(name), a.live.Schema().Table(name)
+	if st == nil || lt == nil || st.Unreadable != "" || lt.Unreadable != "" {
+		return nil, nil
+	}
+	parent, subject, made := st.ColumnIndex(closeParent(st)), st.ColumnIndex("subject"), st.ColumnIndex("createdon")
+	out := map[allod.GUID]closeRecord{}
+	for row, err := range a.snap.Rows(ctx, name) {
+		if err != nil {
+			return nil, err
+		}
+		_, id := row.Cell(parent).Target()
+		rec := closeRecord{id: row.Key, subject: row.Cell(subject).Text(), made: row.Cell(made).Text()}
+		if old, ok := out[id]; id.IsZero() || ok && (old.made > rec.made || old.made == rec.made && old.id.String() > rec.id.String()) {
+			continue
+		}
+		out[id] = rec
+	}
+	here := map[allod.GUID]bool{}
+	for row, err := range a.live.Rows(ctx, name) {
+		if err != nil {
+			return nil, err
+		}
+		here[row.Key] = true
+	}
+	for id, rec := range out {
+		if here[rec.id] {
+			delete(out, id)
+		}
+	}
+	return out, nil
+}
+
+// closeWith puts the captured close activity's id and subject into the op that
+// closes its parent (design/restore.md): a target that closes by a message
+// gives them to the close activity.
+func (a *applier) closeWith(op *source.Op) {
+	rec, ok := a.closing[op.Table.Name][op.Key]
+	if !ok || op.Cells["statecode"].Int() == activeState {
+		return
+	}
+	op.Cells["activityid"] = allod.IDValue(rec.id)
+	if rec.subject != "" {
+		op.Cells["subject"] = allod.StringValue(rec.subject)
+	}
+}
+
+// platformMade reads what the platform has made, or is about to make, before
+// the group of steps that has to know it.
+func (a *applier) platformMade(ctx context.Context, at int) error {
+	s := &a.p.steps[at]
+	table := a.p.tables[s.table]
+	lt := a.live.Schema().Table(table)
+	if lt == nil {
+		return nil
+	}
+	if s.pass == PassState && closeTable(table) != "" && a.closing[table] == nil {
+		recs, err := a.closeRecords(ctx, table)
+		if err != nil {
+			return err
+		}
+		a.closing[table] = recs
+	}
+	if s.pass%closeRound != PassRows || a.made[table] != nil {
+		return nil
+	}
+	parent := closeParent(lt)
+	if parent == "" && !madeWithParent(lt, 1) {
+		return nil
+	}
+	made := platformRows{}
+	var refs []allod.RecordRef
+	var keys []platformKey
+	for row, err := range a.live.Rows(ctx, table) {
+		if err != nil {
+			return err
+		}
+		if parent == "" {
+			made[madeKey(lt, &row)] = row.Key
+		} else if _, id := row.Cell(lt.ColumnIndex(parent)).Target(); !id.IsZero() {
+			keys, refs = append(keys, platformKey{id, 0}), append(refs, row.Ref())
+		}
+	}
+	captured, err := a.captured(ctx, table, refs)
+	if err != nil {
+		return err
+	}
+	for i, k := range keys {
+		if !captured[refs[i].Key] {
+			made[k] = refs[i].Key
+		}
+	}
+	a.made[table] = made
+	return nil
+}
+
+// captured tells which of the rows the snapshot has.
+func (a *applier) captured(ctx context.Context, table string, refs []allod.RecordRef) (map[allod.GUID]bool, error) {
+	out := map[allod.GUID]bool{}
+	for len(refs) > 0 {
+		n := min(len(refs), rowBatch)
+		rows, err := a.snap.Get(ctx, table, refs[:n])
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			out[rows[i].Key] = true
+		}
+		refs = refs[n:]
+	}
+	return out, nil
+}
+
+// closedAlready reports whether closing the row's parent has made a close
+// activity that the snapshot does not have.
+func (a *applier) closedAlready(lt *allod.Table, r *allod.Row, st *allod.Table) bool {
+	_, parent := r.Cell(st.ColumnIndex(closeParent(lt))).Target()
+	_, ok := a.made[lt.Name][platformKey{parent, 0}]
+	return ok && !parent.IsZero()
+}
