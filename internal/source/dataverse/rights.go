@@ -193,11 +193,11 @@ var parents = map[string]string{
 // depthOf decides the depth of one table. A table for which no privilege is
 // known counts as not seen in full.
 func depthOf(schema *allod.Schema, t *allod.Table, held map[string]source.Depth, names map[string]string) source.Depth {
+	if t.Activity || t.Name == "activitypointer" { // all activities share one
+		return held["prvreadactivity"]
+	}
 	if n, ok := names[t.Name]; ok {
 		return held[n]
-	}
-	if t.Activity || t.Name == "activitypointer" {
-		return held["prvreadactivity"]
 	}
 	if d, ok := held["prvread"+strings.ToLower(t.SchemaName)]; ok {
 		return d

@@ -358,7 +358,7 @@ func (d *decoder) file(f *filePlan, version uint64) {
 	}
 	switch {
 	case f.body:
-		if ref.Size == 0 {
+		if ref.Size == 0 && ref.Name == "" && !slot(f.is).Bool() {
 			d.now[f.cell] = allod.NullValue()
 			return
 		}

@@ -55,7 +55,7 @@ type field struct {
 
 // filePlan says where the parts of a FileRef stand; -1 = nowhere.
 type filePlan struct {
-	cell, id, stamp, name, mime, size int
+	cell, id, stamp, name, mime, size, is int
 	body                              bool // bytes without an id of their own: the row version is the id
 }
 
@@ -134,9 +134,9 @@ func (p *Plan) add(t *allod.Table, i int) {
 	case c.Type == allod.File && c.Native == NativeFile:
 		p.names = append(p.names, c.Name)
 		p.fields[c.Name] = field{kind: kindValue, typ: allod.ID, slot: i}
-		p.files = append(p.files, filePlan{cell: i, id: i, stamp: -1, name: -1, mime: -1, size: -1})
+		p.files = append(p.files, filePlan{cell: i, id: i, stamp: -1, name: -1, mime: -1, size: -1, is: -1})
 	case c.Type == allod.File:
-		p.files = append(p.files, filePlan{cell: i, id: -1, stamp: -1, name: -1, mime: -1, size: -1, body: c.Native != NativeImage})
+		p.files = append(p.files, filePlan{cell: i, id: -1, stamp: -1, name: -1, mime: -1, size: -1, is: -1, body: c.Native != NativeImage})
 	default:
 		p.names = append(p.names, c.Name)
 		p.fields[c.Name] = field{kind: kindValue, typ: c.Type, slot: i}
@@ -169,6 +169,7 @@ func (p *Plan) fileParts(t *allod.Table, f *filePlan) {
 		f.name = optional("filename", allod.String)
 		f.mime = optional("mimetype", allod.String)
 		f.size = optional("filesize", allod.Integer)
+		f.is = optional("isdocument", allod.Boolean)
 	case c.Native == NativeImage:
 		f.id = optional(c.Name+"id", allod.ID)
 		f.stamp = optional(c.Name+"_timestamp", allod.Integer)
