@@ -82,9 +82,8 @@ func madeOptions(table, column string) []Option {
 	if strings.Contains(column, "_") && !strings.HasPrefix(column, "address") {
 		first = 100000000
 	}
-	words := strings.Fields(label(column))
-	title := words[0]
-	if len(words) > 1 {
+	title := "Choice"
+	if words := strings.Fields(label(column)); len(words) > 0 {
 		title = words[len(words)-1]
 	}
 	out := make([]Option, n)

@@ -145,7 +145,7 @@ func (b *builder) oneToMany(t *Table, n *csdl.NavigationProperty, target *csdl.E
 	}
 	one := b.m.Table(target.Name)
 	r.ReferencedAttr = one.primaryID()
-	if len(n.Constraints) > 0 {
+	if len(n.Constraints) > 0 && t.Column(logicalName(n.Constraints[0].Property)) != nil {
 		r.ReferencingAttr = logicalName(n.Constraints[0].Property)
 		if target.Name != principalTable {
 			r.ReferencedAttr = logicalName(n.Constraints[0].ReferencedProperty)
@@ -204,7 +204,7 @@ func (b *builder) manyToMany(t *Table, n *csdl.NavigationProperty, other *Table,
 		return // met from the other side
 	}
 	r := &Relationship{Entity1: t.LogicalName, Entity2: other.LogicalName, Nav1: n.Name, Nav2: back.Name}
-	if k, ok := knownIntersects[n.Name]; ok && b.m.Table(k.table) != nil {
+	if k, ok := knownIntersects[n.Name]; ok && b.m.Table(k.table).has(k.attr1, k.attr2) {
 		r.Intersect, r.Attribute1, r.Attribute2 = k.table, k.attr1, k.attr2
 		if k.entity1 != t.LogicalName { // the list names the sides in the platform's order
 			r.Attribute1, r.Attribute2 = k.attr2, k.attr1
@@ -218,6 +218,16 @@ func (b *builder) manyToMany(t *Table, n *csdl.NavigationProperty, other *Table,
 	r.SchemaName = b.unique(n.Name, t.LogicalName)
 	b.m.Table(r.Intersect).Intersect = true
 	b.m.Relationships = append(b.m.Relationships, r)
+}
+
+// has reports whether the table is there and has the columns.
+func (t *Table) has(columns ...string) bool {
+	for _, c := range columns {
+		if t == nil || t.Column(c) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // guessIntersect looks for the table of pairs: one named like the relationship,
