@@ -29,8 +29,9 @@ type Options struct {
 // Fill fills the tables of s, which must have the columns of the model in the
 // model's order. Tables that are abstract, have no set or are refused by s are
 // left alone. Rows that s holds already (the organisation, the root business
-// unit, the currency, application users) count as rows and are referred to,
-// and are not changed. Errors are those of the store.
+// unit, the currency, application users) count as rows and are referred to, and
+// are not changed, but for nulls of the organisation. Errors are those of the
+// store.
 func Fill(m *entity.Model, s *store.Store, o Options) error {
 	if o.Scale <= 0 {
 		o.Scale = 1
@@ -58,7 +59,35 @@ func Fill(m *entity.Model, s *store.Store, o Options) error {
 			}
 		}
 	}
+	if err := f.organization(); err != nil {
+		return err
+	}
 	return f.intersects()
+}
+
+// organization fills what is still null in the one row of the organisation
+// where the row was there before.
+func (f *filler) organization() error {
+	p := f.plans["organization"]
+	if p == nil || len(p.base) == 0 {
+		return nil
+	}
+	r := &row{f: f, p: p, i: 1, vals: make([]allod.Value, len(p.cols)), rng: rand.New(rand.NewPCG(f.o.Seed, hash("organization")))}
+	r.make() // i is one behind the row that exists: a full row
+	return f.s.Update(func(tx *store.Tx) error {
+		cells := tx.Cells(tx.Get("organization", p.base[0]))
+		have := make(map[int]bool, len(cells))
+		for _, c := range cells {
+			have[c.Column] = true
+		}
+		for _, c := range r.cells() {
+			if !have[c.Column] {
+				cells = append(cells, c)
+			}
+		}
+		tx.Put("organization", p.base[0], cells)
+		return nil
+	})
 }
 
 // existing lists the keys of the rows a table has already.

@@ -174,6 +174,43 @@ func reachable(m *entity.Model, c *entity.Column) bool {
 	return false
 }
 
+// Rows a server has made before are referred to and stay as they are.
+func TestFillBesideRows(t *testing.T) {
+	m := realModel(t, "csdl-jag-spd-spice.xml.gz")
+	s := newStore(m)
+	keys := map[string]allod.GUID{}
+	for i, table := range []string{"organization", "businessunit", "transactioncurrency", "systemuser"} {
+		keys[table] = allod.GUID{15: byte(i + 1)}
+		name := s.Columns(table)[m.Table(table).PrimaryName]
+		if err := s.Insert(table, keys[table], []store.Cell{{Column: name, Value: allod.StringValue("was here")}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Fill(m, s, Options{Seed: 2}); err != nil {
+		t.Fatal(err)
+	}
+	roots, cells := 0, 0
+	s.View(func(tx *store.Tx) {
+		for _, table := range []string{"organization", "businessunit", "transactioncurrency", "systemuser"} {
+			if got := tx.Value(table, tx.Get(table, keys[table]), m.Table(table).PrimaryName).Text(); got != "was here" {
+				t.Errorf("%s: the row that was there is called %q", table, got)
+			}
+		}
+		for _, r := range tx.Page("businessunit", nil, 100) {
+			if tx.Value("businessunit", r, "parentbusinessunitid").Type() != allod.Lookup {
+				roots++
+			}
+		}
+		cells = len(tx.Cells(tx.Get("organization", keys["organization"])))
+	})
+	if roots != 1 {
+		t.Errorf("root business units: got %d, want 1", roots)
+	}
+	if cells < 200 {
+		t.Errorf("the organisation has %d columns that are not null", cells)
+	}
+}
+
 func TestFillDeterministic(t *testing.T) {
 	m := realModel(t, "csdl-embc-dfa.xml.gz")
 	digest := func(seed uint64) string {

@@ -47,13 +47,18 @@ func (r *row) get(name string) allod.Value {
 }
 
 func (r *row) insert(key allod.GUID) error {
+	return r.f.s.Insert(r.p.t.LogicalName, key, r.cells())
+}
+
+// cells lists what is not null.
+func (r *row) cells() []store.Cell {
 	cells := make([]store.Cell, 0, len(r.vals))
 	for k, v := range r.vals {
 		if !v.IsAbsent() && !v.IsNull() {
 			cells = append(cells, store.Cell{Column: r.p.cols[k].pos, Value: v})
 		}
 	}
-	return r.f.s.Insert(r.p.t.LogicalName, key, cells)
+	return cells
 }
 
 // make fills all columns.

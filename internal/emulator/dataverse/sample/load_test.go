@@ -141,6 +141,17 @@ func TestAccountCanBeDeleted(t *testing.T) {
 	}
 }
 
+func TestLoadScale(t *testing.T) {
+	_, s, _ := load(t, Options{Seed: 2, Scale: 3})
+	s.View(func(tx *store.Tx) {
+		for table, want := range map[string]int{"account": 900, "contact": 2700, "incident": 1800} {
+			if got := tx.Len(table); got != want {
+				t.Errorf("%s: got %d rows, want %d", table, got, want)
+			}
+		}
+	})
+}
+
 func TestLoadDeterministic(t *testing.T) {
 	digest := func(seed uint64) string {
 		m, s, _ := load(t, Options{Seed: seed})
