@@ -39,8 +39,11 @@ func deriveDetails(t *Table) {
 func stringLength(t *Table, name string) int {
 	if strings.HasPrefix(name, "address") && logical(name) { // the column of an address as in the table of addresses
 		if _, part, ok := strings.Cut(name, "_"); ok {
-			name = part
+			return addressLength(part)
 		}
+	}
+	if t.LogicalName == "customeraddress" {
+		return addressLength(name)
 	}
 	switch name {
 	case "documentbody", "body", "bodybinary":
@@ -61,6 +64,26 @@ func stringLength(t *Table, name string) int {
 	}
 	if strings.HasSuffix(name, "_url") {
 		return 200
+	}
+	return 100
+}
+
+// addressLength is the length of an address column, in the table of addresses
+// and inside of the rows that have addresses.
+func addressLength(part string) int {
+	switch part {
+	case "line1", "line2", "line3":
+		return 250
+	case "name":
+		return 200
+	case "city", "country":
+		return 80
+	case "county", "stateorprovince", "fax", "telephone1", "telephone2", "telephone3":
+		return 50
+	case "postalcode", "postofficebox":
+		return 20
+	case "upszone":
+		return 4
 	}
 	return 100
 }

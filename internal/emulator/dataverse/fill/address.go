@@ -31,6 +31,9 @@ func (r *row) addresses(key allod.GUID) error {
 		for k := range q.cols {
 			if name := q.cols[k].c.LogicalName; !strings.HasSuffix(name, "addressid") {
 				if v := r.get(prefix + name); !v.IsAbsent() {
+					if limit := q.cols[k].c.MaxLength; v.Type() == allod.String && limit > 0 {
+						v = allod.StringValue(clip(v.Text(), limit))
+					}
 					a.vals[k] = v
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,18 +17,25 @@ import (
 	"allod/internal/odata/csdl"
 )
 
-func realModel(t testing.TB, name string) *entity.Model {
+// shared opens a file made by others, unzipped; the test is skipped where it
+// is not there.
+func shared(t testing.TB, name string) io.Reader {
 	t.Helper()
 	f, err := os.Open(filepath.Join("..", "..", "..", "..", "..", "shared", "data", "dataverse", name))
 	if err != nil {
 		t.Skipf("data made by others is absent: %v", err)
 	}
-	defer func() { _ = f.Close() }() // read only
+	t.Cleanup(func() { _ = f.Close() }) // read only
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := csdl.ParseCSDL(z)
+	return z
+}
+
+func realModel(t testing.TB, name string) *entity.Model {
+	t.Helper()
+	doc, err := csdl.ParseCSDL(shared(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +89,16 @@ func TestFillRealModels(t *testing.T) {
 	for _, name := range []string{"csdl-jag-spd-spice.xml.gz", "csdl-embc-dfa.xml.gz"} {
 		t.Run(name, func(t *testing.T) { checkFilled(t, realModel(t, name)) })
 	}
+}
+
+func TestFillRefinedModel(t *testing.T) {
+	m := realModel(t, "csdl-jag-spd-spice.xml.gz")
+	for _, name := range []string{"account", "connection", "team", "systemform"} {
+		if err := entity.Refine(m, shared(t, "entitymetadata-"+name+".xml.gz")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkFilled(t, m)
 }
 
 func checkFilled(t *testing.T, m *entity.Model) {
