@@ -10,7 +10,7 @@ type city struct{ name, state, code string }
 
 // The word lists are constants of the package.
 var (
-	lists = [...]locale{ //nolint:gochecknoglobals // constant table
+	lists = [...]locale{
 		{
 			country: "Austria", mail: "bergpost", form: "GmbH", phone: "+43 1 555 01%02d %02d",
 			women:   []string{"Anna", "Lena", "Marlies", "Theresia", "Verena", "Ilse", "Katharina", "Judith", "Romana", "Sieglinde", "Petra", "Birgit", "Eva", "Johanna"},
@@ -52,13 +52,13 @@ var (
 			cities:  []city{{"Νέα Αμμουδιά", "Αττική", "99901"}},
 		},
 	}
-	titles    = []string{"Managing Director", "Head of Purchasing", "Store Manager", "Accountant", "Mountain Guide", "IT Administrator", "Assistant", "Logistics Planner", "Owner", "Sales Representative", "Service Technician"}                                                                                                                                        //nolint:gochecknoglobals // constant table
-	companyA  = []string{"Gipfelstern", "Moosbach", "Harbourline", "Silberdistel", "Nordgrat", "Kaltwasser", "Brightwell", "Zirbenhof", "Tullamoor", "Edelquell", "Lipnicka", "Wetterfels", "Greenhollow", "Sonnspitz", "Fjellrand", "Karstein", "Oakmarrow", "Quellental", "Rosskogel", "Tarnbridge", "Ulmenau", "Vallmoor", "Wildgrat", "Yarrowfield", "Zwölferstein"} //nolint:gochecknoglobals // constant table
-	companyB  = []string{"Sporthandel", "Bergschule", "Logistik", "Outfitters", "Touristik", "Werkstätten", "Hotels", "Skiverleih", "Trading", "Forst", "Seilbahnen", "Consulting"}                                                                                                                                                                                      //nolint:gochecknoglobals // constant table
-	productA  = []string{"Rucksack", "Climbing Rope", "Headlamp", "Trekking Boot", "Tent", "Sleeping Bag", "Snowshoe", "Ice Axe", "Rain Jacket", "Camp Stove", "Thermos Flask", "Avalanche Probe", "Bike Light", "Water Filter", "Hiking Pole"}                                                                                                                          //nolint:gochecknoglobals // constant table
-	productB  = []string{"Gams 30", "Murmel", "Steinbock Pro", "Enzian", "Föhn 2", "Lärche", "Zirbe Light", "Adler XL"}                                                                                                                                                                                                                                                  //nolint:gochecknoglobals // constant table
-	subjectA  = []string{"Question about the", "Broken", "Late delivery of the", "Return of the", "Wrong colour of the", "Warranty for the", "Spare part for the", "Offer for the", "Repair of the", "Invoice for the"}                                                                                                                                                  //nolint:gochecknoglobals // constant table
-	sentences = []string{                                                                                                                                                                                                                                                                                                                                                //nolint:gochecknoglobals // constant table
+	titles    = []string{"Managing Director", "Head of Purchasing", "Store Manager", "Accountant", "Mountain Guide", "IT Administrator", "Assistant", "Logistics Planner", "Owner", "Sales Representative", "Service Technician"}
+	companyA  = []string{"Gipfelstern", "Moosbach", "Harbourline", "Silberdistel", "Nordgrat", "Kaltwasser", "Brightwell", "Zirbenhof", "Tullamoor", "Edelquell", "Lipnicka", "Wetterfels", "Greenhollow", "Sonnspitz", "Fjellrand", "Karstein", "Oakmarrow", "Quellental", "Rosskogel", "Tarnbridge", "Ulmenau", "Vallmoor", "Wildgrat", "Yarrowfield", "Zwölferstein"}
+	companyB  = []string{"Sporthandel", "Bergschule", "Logistik", "Outfitters", "Touristik", "Werkstätten", "Hotels", "Skiverleih", "Trading", "Forst", "Seilbahnen", "Consulting"}
+	productA  = []string{"Rucksack", "Climbing Rope", "Headlamp", "Trekking Boot", "Tent", "Sleeping Bag", "Snowshoe", "Ice Axe", "Rain Jacket", "Camp Stove", "Thermos Flask", "Avalanche Probe", "Bike Light", "Water Filter", "Hiking Pole"}
+	productB  = []string{"Gams 30", "Murmel", "Steinbock Pro", "Enzian", "Föhn 2", "Lärche", "Zirbe Light", "Adler XL"}
+	subjectA  = []string{"Question about the", "Broken", "Late delivery of the", "Return of the", "Wrong colour of the", "Warranty for the", "Spare part for the", "Offer for the", "Repair of the", "Invoice for the"}
+	sentences = []string{
 		"The customer called and asked when the delivery will arrive.",
 		"We agreed to send a replacement by Thursday, free of charge.",
 		"Please call back after 4 p.m., mornings are difficult.",
@@ -72,7 +72,7 @@ var (
 		"Nobody answered at the front desk; left a message.",
 		"The warranty is valid for three years from the day of purchase.",
 	}
-	foreign = []string{ //nolint:gochecknoglobals // constant table
+	foreign = []string{
 		"お問い合わせありがとうございます。配送は来週の予定です。",
 		"Спасибо за ваш заказ, мы перезвоним завтра.",
 		"Ευχαριστούμε για την παραγγελία σας.",

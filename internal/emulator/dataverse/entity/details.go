@@ -258,75 +258,16 @@ func schemaName(name string) string {
 // typeCode is ObjectTypeCode: the platform's for tables everybody has, else a
 // number from 10000 up, which differs between organisations.
 func typeCode(name string, at int) int {
-	switch name {
-	case "account":
-		return 1
-	case "contact":
-		return 2
-	case "opportunity":
-		return 3
-	case "lead":
-		return 4
-	case "annotation":
-		return 5
-	case ownerTable, principalTable:
-		return 7
-	case "systemuser":
-		return 8
-	case "team":
-		return 9
-	case "businessunit":
-		return 10
-	case "incident":
-		return 112
-	case "competitor":
-		return 123
-	case "activityparty":
-		return 135
-	case "activitymimeattachment":
-		return 1001
-	case "organization":
-		return 1019
-	case "pricelevel":
-		return 1022
-	case "product":
-		return 1024
-	case "role":
-		return 1036
-	case "customeraddress":
-		return 1071
-	case "quote":
-		return 1084
-	case "salesorder":
-		return 1088
-	case "invoice":
-		return 1090
-	case "queue":
-		return 2020
-	case "queueitem":
-		return 2029
-	case "connection":
-		return 3234
-	case activityTable:
-		return 4200
-	case "appointment":
-		return 4201
-	case "email":
-		return 4202
-	case "phonecall":
-		return 4210
-	case "task":
-		return 4212
-	case "list":
-		return 4300
-	case "campaign":
-		return 4400
-	case "asyncoperation":
-		return 4700
-	case "knowledgearticle":
-		return 9953
-	case "transactioncurrency":
-		return 9105
+	codes := map[string]int{
+		"account": 1, "contact": 2, "opportunity": 3, "lead": 4, "annotation": 5, ownerTable: 7,
+		principalTable: 7, "systemuser": 8, "team": 9, "businessunit": 10, "incident": 112, "competitor": 123,
+		"activityparty": 135, "activitymimeattachment": 1001, "organization": 1019, "pricelevel": 1022, "product": 1024, "role": 1036,
+		"customeraddress": 1071, "quote": 1084, "salesorder": 1088, "invoice": 1090, "queue": 2020, "queueitem": 2029,
+		"connection": 3234, activityTable: 4200, "appointment": 4201, "email": 4202, "phonecall": 4210, "task": 4212,
+		"list": 4300, "campaign": 4400, "asyncoperation": 4700, "knowledgearticle": 9953, "transactioncurrency": 9105,
+	}
+	if n, ok := codes[name]; ok {
+		return n
 	}
 	return 10000 + at
 }

@@ -6,7 +6,7 @@ type pairTable struct{ table, entity1, attr1, attr2 string }
 
 // knownIntersects is by SchemaName; the names and columns are those of the
 // relationship reference of the standard tables.
-var knownIntersects = map[string]pairTable{ //nolint:gochecknoglobals // constant table
+var knownIntersects = map[string]pairTable{
 	"listaccount_association":                     {"listmember", "account", "entityid", "listid"},
 	"listcontact_association":                     {"listmember", "contact", "entityid", "listid"},
 	"listlead_association":                        {"listmember", "lead", "entityid", "listid"},

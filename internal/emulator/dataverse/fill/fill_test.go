@@ -13,6 +13,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/entity/export"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/odata/csdl"
 )
@@ -94,7 +95,7 @@ func TestFillRealModels(t *testing.T) {
 func TestFillRefinedModel(t *testing.T) {
 	m := realModel(t, "csdl-jag-spd-spice.xml.gz")
 	for _, name := range []string{"account", "connection", "team", "systemform"} {
-		if err := entity.Refine(m, shared(t, "entitymetadata-"+name+".xml.gz")); err != nil {
+		if err := export.Refine(m, shared(t, "entitymetadata-"+name+".xml.gz")); err != nil {
 			t.Fatal(err)
 		}
 	}

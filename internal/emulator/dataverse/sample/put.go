@@ -85,7 +85,7 @@ func (l *loader) complete(t *entity.Table, v values) {
 	user := l.some("systemuser")
 	if c := t.Column("ownerid"); c != nil && t.LogicalName != "activityparty" && user.table != "" {
 		def("ownerid", user)
-		owner := v["ownerid"].(ref) //nolint:errcheck // the stories say refs
+		owner := v["ownerid"].(ref) // the stories say refs
 		def(map[string]string{"systemuser": "owninguser", "team": "owningteam"}[owner.table], owner)
 		def("owningbusinessunit", ref{"businessunit", l.unit})
 		user = owner
@@ -224,7 +224,7 @@ func (l *loader) addresses(parent ref, v values) {
 			}
 		}
 		t := l.m.Table("customeraddress")
-		l.insert(t, v[prefix+"addressid"].(allod.GUID), a) //nolint:errcheck // set by withAddresses
+		l.insert(t, v[prefix+"addressid"].(allod.GUID), a) // set by withAddresses
 	}
 }
 

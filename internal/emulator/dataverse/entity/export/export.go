@@ -1,12 +1,17 @@
-package entity
+// Package export reads EntityMetadata exports, in which an organisation says
+// more of a table than its $metadata does, and refines a model by them
+// (protocols/dataverse.md §3.2–3.4).
+package export
 
 import (
+	"cmp"
 	"encoding/xml"
 	"io"
 	"slices"
 	"strconv"
 
 	"allod"
+	"allod/internal/emulator/dataverse/entity"
 )
 
 // maxExport bounds an EntityMetadata export; the largest known has 1.4 MB.
@@ -95,15 +100,15 @@ type (
 	}
 )
 
-// FromEntityMetadata reads one EntityMetadata export in DataContract XML and
+// Read reads one EntityMetadata export in DataContract XML and
 // returns the table it describes, without relationships. A document that is
 // something else, or larger than 64 MiB, is Invalid.
-func FromEntityMetadata(r io.Reader) (*Table, error) {
+func Read(r io.Reader) (*entity.Table, error) {
 	x, err := readExport(r)
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{LogicalName: x.LogicalName}
+	t := &entity.Table{LogicalName: x.LogicalName}
 	x.refine(t)
 	t.ODataKey = t.PrimaryID
 	return t, nil
@@ -115,7 +120,7 @@ func FromEntityMetadata(r io.Reader) (*Table, error) {
 // Dataverse shows in rows. 1:N relationships the model lacks are added where both
 // tables and the column are there. A table that is not in the model is NotFound. The model is sealed again; nobody may
 // be reading it.
-func Refine(m *Model, r io.Reader) error {
+func Refine(m *entity.Model, r io.Reader) error {
 	x, err := readExport(r)
 	if err != nil {
 		return err
@@ -127,17 +132,18 @@ func Refine(m *Model, r io.Reader) error {
 	set := t.SetName
 	x.refine(t)
 	t.SetName = set
+	m.Seal() // relationships look for the new columns
 	for _, rel := range slices.Concat(x.OneToMany, x.ManyToOne) {
 		rel.refine(m)
 	}
-	slices.SortStableFunc(t.Columns, compareNames)
+	slices.SortStableFunc(t.Columns, func(a, b *entity.Column) int { return cmp.Compare(a.LogicalName, b.LogicalName) })
 	m.Seal()
 	return nil
 }
 
 // refine overrides the relationship of the same tables and column, or adds it.
-func (x *exportRel) refine(m *Model) {
-	var have *Relationship
+func (x *exportRel) refine(m *entity.Model) {
+	var have *entity.Relationship
 	for _, r := range m.ManyToOne(x.Referencing) {
 		if r.ReferencingAttr == x.ReferencingAttr && r.Referenced == x.Referenced {
 			have = r
@@ -148,13 +154,13 @@ func (x *exportRel) refine(m *Model) {
 		if many == nil || one == nil || x.ReferencingNav == "" || m.Relationship(x.SchemaName) != nil || many.Column(x.ReferencingAttr) == nil || one.Column(x.ReferencedAttr) == nil {
 			return
 		}
-		have = &Relationship{
+		have = &entity.Relationship{
 			Referenced: x.Referenced, ReferencedAttr: x.ReferencedAttr, Referencing: x.Referencing, ReferencingAttr: x.ReferencingAttr,
 			ReferencedNav: x.ReferencedNav, ReferencingNav: x.ReferencingNav,
 		}
 		m.Relationships = append(m.Relationships, have)
 	}
-	have.Cascade = Cascade(x.Cascade)
+	have.Cascade = entity.Cascade(x.Cascade)
 	setGUID(&have.MetadataID, x.MetadataID)
 	if m.Relationship(x.SchemaName) == nil {
 		setText(&have.SchemaName, x.SchemaName)
@@ -173,7 +179,7 @@ func readExport(r io.Reader) (*exportTable, error) {
 	return &x, nil
 }
 
-func (x *exportTable) refine(t *Table) {
+func (x *exportTable) refine(t *entity.Table) {
 	setGUID(&t.MetadataID, x.MetadataID)
 	setText(&t.SchemaName, x.SchemaName)
 	setText(&t.SetName, x.Set)
@@ -197,22 +203,23 @@ func (x *exportTable) refine(t *Table) {
 			t.Ownership = n
 		}
 	}
-	if t.byColumn == nil {
-		t.byColumn = map[string]*Column{}
+	known := make(map[string]*entity.Column, len(t.Columns))
+	for _, c := range t.Columns {
+		known[c.LogicalName] = c
 	}
 	for i := range x.Attributes {
 		a := &x.Attributes[i]
-		c := t.byColumn[a.LogicalName]
+		c := known[a.LogicalName]
 		if c == nil {
-			c = &Column{LogicalName: a.LogicalName}
+			c = &entity.Column{LogicalName: a.LogicalName}
 			t.Columns = append(t.Columns, c)
-			t.byColumn[c.LogicalName] = c
+			known[c.LogicalName] = c
 		}
 		a.refine(c)
 	}
 }
 
-func (a *exportAttr) refine(c *Column) {
+func (a *exportAttr) refine(c *entity.Column) {
 	if kind, ok := cutType(a.TypeName); ok {
 		c.Kind = kind
 	}
@@ -246,17 +253,17 @@ func (a *exportAttr) refine(c *Column) {
 	a.choices(c)
 }
 
-func (a *exportAttr) choices(c *Column) {
+func (a *exportAttr) choices(c *entity.Column) {
 	if a.OptionSet == nil {
 		return
 	}
-	o := &OptionSet{Name: a.OptionSet.Name, Global: a.OptionSet.IsGlobal == "true"}
+	o := &entity.OptionSet{Name: a.OptionSet.Name, Global: a.OptionSet.IsGlobal == "true"}
 	list := a.OptionSet.Options
 	if a.OptionSet.False != nil && a.OptionSet.True != nil {
 		list = []exportOption{*a.OptionSet.False, *a.OptionSet.True}
 	}
 	for _, x := range list {
-		option := Option{Label: x.Label}
+		option := entity.Option{Label: x.Label}
 		setInt(&option.Value, x.Value)
 		setInt(&option.State, x.State)
 		setInt(&option.DefaultStatus, x.DefaultStatus)
@@ -267,17 +274,17 @@ func (a *exportAttr) choices(c *Column) {
 	}
 }
 
-func cutType(name string) (ColumnKind, bool) {
+func cutType(name string) (entity.ColumnKind, bool) {
 	const suffix = "Type"
 	if len(name) <= len(suffix) || name[len(name)-len(suffix):] != suffix {
 		return "", false
 	}
-	return ColumnKind(name[:len(name)-len(suffix)]), true
+	return entity.ColumnKind(name[:len(name)-len(suffix)]), true
 }
 
 // edmType is the type a column of the kind has in $metadata (protocols/
 // dataverse.md §3.1), "" for kinds that are not there.
-func edmType(k ColumnKind) string {
+func edmType(k entity.ColumnKind) string {
 	switch k {
 	case "String", "Memo", "EntityName", "MultiSelectPicklist":
 		return "Edm.String"
@@ -298,7 +305,7 @@ func edmType(k ColumnKind) string {
 	case "Image", "File":
 		return "Edm.Binary"
 	case "ManagedProperty":
-		return namespaceAlias + ".BooleanManagedProperty"
+		return "mscrm.BooleanManagedProperty"
 	}
 	return ""
 }
