@@ -162,3 +162,9 @@ func (o *ordered) clone() ordered {
 	}
 	return out
 }
+
+// Less reports whether a comes before b in primary key order.
+func Less(a, b allod.GUID) bool {
+	x, y := orderOf(a), orderOf(b)
+	return x.less(&y)
+}

@@ -16,12 +16,13 @@ type Tx struct {
 }
 
 type undo struct {
-	t    *table
-	key  allod.GUID
-	old  *Row
-	log  int
-	blob bool
-	was  *Blob
+	t     *table
+	key   allod.GUID
+	old   *Row
+	log   int
+	quiet bool // Rewrite
+	blob  bool
+	was   *Blob
 }
 
 // Store returns the store the transaction belongs to.
@@ -251,6 +252,19 @@ func (tx *Tx) Put(table string, key allod.GUID, cells []Cell) *Row {
 	return r
 }
 
+// Rewrite replaces the cells of a row that exists without giving it a new
+// version and without logging it.
+func (tx *Tx) Rewrite(table string, key allod.GUID, cells []Cell) {
+	t := tx.table(table)
+	old := t.rows.get(key)
+	if old == nil {
+		panic("store: rewrite of a missing row of " + table)
+	}
+	u := undo{t: t, key: key, log: len(t.log), quiet: true}
+	u.old = tx.s.set(t, &Row{Key: key, Version: old.Version, data: pack(cells, tx.s)})
+	tx.undo = append(tx.undo, u)
+}
+
 // Delete removes the row and logs it; false when there is none.
 func (tx *Tx) Delete(table string, key allod.GUID) bool {
 	t := tx.table(table)
@@ -297,7 +311,9 @@ func (tx *Tx) rollback(point int) {
 			tx.s.unset(u.t, u.key)
 		default:
 			tx.s.set(u.t, u.old)
-			u.t.stale--
+			if !u.quiet {
+				u.t.stale--
+			}
 		}
 		u.t.log = u.t.log[:u.log]
 	}

@@ -1,0 +1,186 @@
+package dataverse
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+)
+
+// Read depths of an application user (PrivilegeDepth; "" and None = no right).
+const (
+	DepthNone   = "None"
+	DepthBasic  = "Basic"  // own rows
+	DepthLocal  = "Local"  // rows of the own business unit
+	DepthDeep   = "Deep"   // and of those below it
+	DepthGlobal = "Global" // all
+)
+
+// AppUser is an application user of the organisation.
+type AppUser struct {
+	ClientID string     `json:"client_id"`
+	Secret   string     `json:"secret"`
+	Tenant   string     `json:"tenant,omitempty"` // "" = any
+	Name     string     `json:"name"`
+	User     allod.GUID `json:"user"` // systemuser; zero = made up
+
+	// Administrator sees secured columns. Depth holds the read depth by
+	// table (logical name); the entry "*" is for all others, Global when
+	// there is none.
+	Administrator bool              `json:"administrator"`
+	Depth         map[string]string `json:"depth,omitempty"`
+	// Deny lists privileges the user lacks, e.g. prvCreateAccount.
+	Deny []string `json:"deny,omitempty"`
+}
+
+// DefaultAppUsers makes n administrators with client ids
+// 00000000-0000-4000-a000-00000000000i and secrets secret-i, i from 1.
+func DefaultAppUsers(n int) []AppUser {
+	out := make([]AppUser, n)
+	for i := range out {
+		out[i] = AppUser{
+			ClientID: fmt.Sprintf("00000000-0000-4000-a000-%012d", i+1), Secret: fmt.Sprintf("secret-%d", i+1),
+			Name: fmt.Sprintf("Backup %d", i+1), Administrator: true,
+		}
+	}
+	return out
+}
+
+func (u *AppUser) depth(table string) string {
+	if d, ok := u.Depth[table]; ok {
+		return d
+	}
+	if d, ok := u.Depth["*"]; ok {
+		return d
+	}
+	return DepthGlobal
+}
+
+// privilege is the name of the right to do what the verb says: activities
+// share that of activitypointer.
+func privilege(verb string, t *entity.Table) string {
+	if t.Activity || t.LogicalName == "activitypointer" {
+		return "prv" + verb + "Activity"
+	}
+	name := t.SchemaName
+	if name == "" {
+		name = t.LogicalName
+	}
+	return "prv" + verb + name
+}
+
+func denied(u *AppUser, name string) *wire.Error {
+	return wire.Refuse(http.StatusForbidden, "0x80040220", "Principal user (Id=%v, type=8) is missing %s privilege (Id=%v) on OTC=0 for entity. If you use a security group team, make sure it has the privilege.", u.User, name, nameID(name))
+}
+
+// nameID makes an id that always belongs to the same name.
+func nameID(name string) allod.GUID {
+	var g allod.GUID
+	h := uint64(14695981039346656037)
+	for i := range 16 {
+		for j := range len(name) {
+			h = (h ^ uint64(name[j])) * 1099511628211
+		}
+		g[i] = byte(h >> 32)
+	}
+	g[6], g[8] = g[6]&0x0f|0x40, g[8]&0x3f|0x80
+	return g
+}
+
+// allowWrite is platform.Act.Allow.
+func allowWrite(u *AppUser) func(string, *entity.Table) error {
+	return func(verb string, t *entity.Table) error {
+		if name := privilege(verb, t); slices.Contains(u.Deny, name) {
+			return denied(u, name)
+		}
+		return nil
+	}
+}
+
+// reading returns which rows of the table the user may read: nil = all. No
+// right at all is the 403.
+func reading(tx *store.Tx, u *AppUser, t *entity.Table, unit allod.GUID) (func(*store.Row) bool, error) {
+	name := privilege("Read", t)
+	depth := u.depth(t.LogicalName)
+	if depth == "" || depth == DepthNone || slices.Contains(u.Deny, name) {
+		return nil, denied(u, name)
+	}
+	if depth == DepthGlobal || t.Column("ownerid") == nil {
+		return nil, nil
+	}
+	owner, owning := tx.Column(t.LogicalName, "ownerid"), tx.Column(t.LogicalName, "owningbusinessunit")
+	if depth == DepthBasic {
+		return func(r *store.Row) bool { return lookupID(r, owner) == u.User }, nil
+	}
+	// Local and Deep: business units below the own one do not differ here
+	// from the own one unless the row names another.
+	mine := tx.Value("systemuser", tx.Get("systemuser", u.User), "businessunitid").GUID()
+	if mine.IsZero() {
+		mine = unit
+	}
+	return func(r *store.Row) bool {
+		at := lookupID(r, owning)
+		for n := 0; n < 20 && !at.IsZero(); n++ {
+			if at == mine {
+				return true
+			}
+			if depth == DepthLocal {
+				return false
+			}
+			at = tx.Value("businessunit", tx.Get("businessunit", at), "parentbusinessunitid").GUID()
+		}
+		return false
+	}, nil
+}
+
+func lookupID(r *store.Row, column int) allod.GUID {
+	var raw store.Raw
+	for c := r.Cursor(); c.Next(&raw) && raw.Column <= column; {
+		if raw.Column == column {
+			return raw.ID
+		}
+	}
+	return allod.GUID{}
+}
+
+// hidden returns which secured columns of the table are null for the user:
+// all but those a column security profile of the user lets be read.
+func hidden(tx *store.Tx, u *AppUser, t *entity.Table) func(*entity.Column) bool {
+	any := false
+	for _, c := range t.Columns {
+		any = any || c.Secured
+	}
+	if u.Administrator || !any {
+		return nil
+	}
+	open := map[string]bool{}
+	for _, profile := range profiles(tx, u) {
+		for _, id := range tx.Find("fieldpermission", "fieldsecurityprofileid", allod.IDValue(profile)) {
+			r := tx.Get("fieldpermission", id)
+			if tx.Value("fieldpermission", r, "entityname").Text() == t.LogicalName && tx.Value("fieldpermission", r, "canread").Int() == 4 {
+				open[tx.Value("fieldpermission", r, "attributelogicalname").Text()] = true
+			}
+		}
+	}
+	return func(c *entity.Column) bool { return c.Secured && !open[c.LogicalName] }
+}
+
+// profiles returns the user's column security profiles, own and of teams.
+func profiles(tx *store.Tx, u *AppUser) []allod.GUID {
+	var out []allod.GUID
+	pairs := func(intersect, near string, id allod.GUID, far string) (ids []allod.GUID) {
+		for _, p := range tx.Find(intersect, near, allod.IDValue(id)) {
+			ids = append(ids, tx.Value(intersect, tx.Get(intersect, p), far).GUID())
+		}
+		return ids
+	}
+	out = pairs("systemuserprofiles", "systemuserid", u.User, "fieldsecurityprofileid")
+	for _, team := range pairs("teammembership", "systemuserid", u.User, "teamid") {
+		out = append(out, pairs("teamprofiles", "teamid", team, "fieldsecurityprofileid")...)
+	}
+	return out
+}

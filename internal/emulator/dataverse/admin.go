@@ -1,0 +1,350 @@
+package dataverse
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"allod"
+	"allod/internal/emulator"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+)
+
+// adminRoute is one line of the emulator's own description of itself.
+type adminRoute struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Body   string `json:"body,omitempty"`
+	What   string `json:"what"`
+}
+
+func adminRoutes() []adminRoute {
+	return []adminRoute{
+		{"GET", "/_emulator/", "", "this list"},
+		{"GET", "/_emulator/counters", "", "what was counted: requests, requests:<route>[:<table>], rows[:<table>], parts, tokens, throttled, status:<n>, bytes"},
+		{"DELETE", "/_emulator/counters", "", "set all counters to zero"},
+		{"GET", "/_emulator/faults", "", "faults in force with their hits"},
+		{"PUT", "/_emulator/faults", "[{method, path, table, nth, count, kind, status, code, message, retry_after, delay_ms}]", "replace the faults; kinds: status throttle html reset reset-after truncate badjson slow cyclic duplicate-page"},
+		{"GET", "/_emulator/assume", "", "switches for what the documentation leaves open, with defaults and values in force"},
+		{"GET", "/_emulator/users", "", "application users with client ids and secrets"},
+		{"GET", "/_emulator/state", "", "organisation id, highest row version, marks, rows by table"},
+		{"POST", "/_emulator/actions/mark", `{"name"}`, "remember this moment"},
+		{"POST", "/_emulator/actions/rewind-to", `{"name", "new_organization": false}`, "native restore to a marked moment under the same address: row versions go back"},
+		{"POST", "/_emulator/actions/retention-run", `{"table", "count" or "ids":[…]}`, "long-term retention takes rows away: purge looks like deletion in the delta; a retentionoperations row appears if the table exists"},
+		{"POST", "/_emulator/actions/set-depth", `{"client_id", "table" or "*", "depth"}`, "read depth of an application user: None Basic Local Deep Global"},
+		{"POST", "/_emulator/actions/set-administrator", `{"client_id", "on"}`, "whether the application user sees secured columns"},
+		{"POST", "/_emulator/actions/set-secured", `{"table", "column", "on"}`, "put a column under column security, or not"},
+		{"POST", "/_emulator/actions/drop-table", `{"table"}`, "remove a table with its rows"},
+		{"POST", "/_emulator/actions/create-table", `{"table"}`, "make a dropped table again, empty, with a new MetadataId"},
+		{"POST", "/_emulator/actions/add-column", `{"table", "column", "kind"}`, "add a column: String Memo Integer Boolean DateTime Decimal Money Double"},
+		{"POST", "/_emulator/actions/set-tracking", `{"table", "on"}`, "change tracking of a table"},
+		{"POST", "/_emulator/actions/reset-token-epoch", "", "expire every bearer token issued so far"},
+	}
+}
+
+func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
+	path := strings.Trim(strings.TrimPrefix(r.URL.Path, "/_emulator"), "/")
+	if name, ok := strings.CutPrefix(path, "actions/"); ok && r.Method == http.MethodPost {
+		s.adminAction(w, r, name)
+		return
+	}
+	switch {
+	case path == "" && r.Method == http.MethodGet:
+		adminJSON(w, http.StatusOK, map[string]any{"emulator": "dataverse", "routes": adminRoutes()})
+	case path == "counters" && r.Method == http.MethodGet:
+		adminJSON(w, http.StatusOK, s.counters.Snapshot())
+	case path == "counters" && r.Method == http.MethodDelete:
+		s.counters.Reset()
+		w.WriteHeader(http.StatusNoContent)
+	case path == "faults" && r.Method == http.MethodGet:
+		adminJSON(w, http.StatusOK, s.faults.List())
+	case path == "faults" && (r.Method == http.MethodPut || r.Method == http.MethodPost):
+		var list []emulator.Fault
+		if err := decodeAdmin(w, r, &list); err != nil {
+			adminError(w, err)
+			return
+		}
+		if err := s.faults.Set(list); err != nil {
+			adminError(w, err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	case path == "assume" && r.Method == http.MethodGet:
+		adminJSON(w, http.StatusOK, map[string]any{"switches": Assumptions(), "in_force": s.assume})
+	case path == "users" && r.Method == http.MethodGet:
+		adminJSON(w, http.StatusOK, s.Users())
+	case path == "state" && r.Method == http.MethodGet:
+		adminJSON(w, http.StatusOK, s.state())
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (s *Server) state() map[string]any {
+	rows := map[string]int{}
+	out := map[string]any{"organization": s.Organization().String(), "root_business_unit": s.unit.String(), "marks": s.store.Marks(), "rows": rows}
+	s.store.View(func(tx *store.Tx) {
+		out["version"] = tx.Version()
+		for _, t := range s.Model().Tables {
+			if n := tx.Len(t.LogicalName); n > 0 {
+				rows[t.LogicalName] = n
+			}
+		}
+	})
+	return out
+}
+
+func adminJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n')) // the client has gone
+}
+
+func adminError(w http.ResponseWriter, err error) {
+	status := http.StatusBadRequest
+	if allod.KindOf(err) == allod.NotFound {
+		status = http.StatusNotFound
+	}
+	adminJSON(w, status, map[string]string{"error": err.Error()})
+}
+
+func decodeAdmin(w http.ResponseWriter, r *http.Request, v any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return allod.Errorf(allod.Invalid, "read body: %w", err)
+	}
+	return nil
+}
+
+// adminBody holds the arguments of every action.
+type adminBody struct {
+	Name            string       `json:"name"`
+	NewOrganization bool         `json:"new_organization"`
+	Table           string       `json:"table"`
+	Column          string       `json:"column"`
+	Kind            string       `json:"kind"`
+	Count           int          `json:"count"`
+	IDs             []allod.GUID `json:"-"`
+	IDTexts         []string     `json:"ids"`
+	ClientID        string       `json:"client_id"`
+	Depth           string       `json:"depth"`
+	On              bool         `json:"on"`
+}
+
+func (s *Server) adminAction(w http.ResponseWriter, r *http.Request, name string) {
+	var b adminBody
+	if r.ContentLength != 0 {
+		if err := decodeAdmin(w, r, &b); err != nil {
+			adminError(w, err)
+			return
+		}
+	}
+	for _, text := range b.IDTexts {
+		id, err := allod.ParseGUID(text)
+		if err != nil {
+			adminError(w, err)
+			return
+		}
+		b.IDs = append(b.IDs, id)
+	}
+	if err := s.act(name, b); err != nil {
+		adminError(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// act runs the action named as under /_emulator/actions/. An unknown action,
+// table, user or mark is NotFound.
+func (s *Server) act(name string, b adminBody) error {
+	switch name {
+	case "mark":
+		s.mark(b.Name)
+		return nil
+	case "rewind-to":
+		return s.rewind(b.Name, b.NewOrganization)
+	case "retention-run":
+		return s.retain(b)
+	case "set-depth", "set-administrator":
+		return s.setUser(name, b)
+	case "set-secured", "add-column", "create-table", "set-tracking":
+		return s.changeModel(name, b)
+	case "drop-table":
+		if s.Model().Table(b.Table) == nil {
+			return allod.Errorf(allod.NotFound, "drop table %q: no such table", b.Table)
+		}
+		s.store.DropTable(b.Table)
+		return nil
+	case "reset-token-epoch":
+		s.authority.ExpireTokens()
+		return nil
+	}
+	return allod.Errorf(allod.NotFound, "run action %q: no such action", name)
+}
+
+func (s *Server) mark(name string) {
+	s.store.Mark(name)
+	s.mu.Lock()
+	s.epochs[name] = s.organization
+	s.mu.Unlock()
+}
+
+func (s *Server) rewind(name string, newOrganization bool) error {
+	if err := s.store.Rewind(name); err != nil {
+		return err
+	}
+	version := s.store.Version()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deltaFloor = version
+	s.organization = s.epochs[name]
+	if newOrganization {
+		s.organization = s.idLocked()
+	}
+	return nil
+}
+
+// retain purges rows as long-term retention does (protocols/dataverse.md
+// §13.1).
+func (s *Server) retain(b adminBody) error {
+	if s.Model().Table(b.Table) == nil {
+		return allod.Errorf(allod.NotFound, "run retention on table %q: no such table", b.Table)
+	}
+	const operations = "retentionoperation"
+	return s.store.Update(func(tx *store.Tx) error {
+		ids := b.IDs
+		if len(ids) == 0 {
+			for _, r := range tx.Page(b.Table, nil, b.Count) {
+				ids = append(ids, r.Key)
+			}
+		}
+		n := 0
+		for _, id := range ids {
+			if tx.Delete(b.Table, id) {
+				n++
+			}
+		}
+		if !tx.Has(operations) {
+			return nil
+		}
+		stamp := allod.TextValue(allod.DateTime, wire.Stamp(s.now()))
+		var cells []store.Cell
+		for c, v := range map[string]allod.Value{
+			"entitylogicalname": allod.StringValue(b.Table), "name": allod.StringValue("Retention of " + b.Table), "retainedcount": allod.IntegerValue(int64(n)),
+			"rowcount": allod.IntegerValue(int64(n)), "createdon": stamp, "modifiedon": stamp, "starttime": stamp, "endtime": stamp,
+			"statecode": allod.IntegerValue(0), "statuscode": allod.IntegerValue(100),
+		} {
+			if i := tx.Column(operations, c); i >= 0 {
+				cells = append(cells, store.Cell{Column: i, Value: v})
+			}
+		}
+		tx.Put(operations, s.newID(), cells)
+		return nil
+	})
+}
+
+func (s *Server) setUser(action string, b adminBody) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.users {
+		u := &s.users[i]
+		if b.ClientID != "" && !strings.EqualFold(u.ClientID, b.ClientID) {
+			continue
+		}
+		if action == "set-administrator" {
+			u.Administrator = b.On
+			return nil
+		}
+		if !slices.Contains([]string{DepthNone, DepthBasic, DepthLocal, DepthDeep, DepthGlobal}, b.Depth) {
+			return allod.Errorf(allod.Invalid, "set depth %q: want None, Basic, Local, Deep or Global", b.Depth)
+		}
+		next := map[string]string{b.Table: b.Depth}
+		for t, d := range u.Depth {
+			if t != b.Table {
+				next[t] = d
+			}
+		}
+		u.Depth = next
+		return nil
+	}
+	return allod.Errorf(allod.NotFound, "find application user %q: no such user", b.ClientID)
+}
+
+// changeModel swaps the model for one with a changed copy of the table;
+// requests under way keep the old one.
+func (s *Server) changeModel(action string, b adminBody) error {
+	s.swap.Lock()
+	defer s.swap.Unlock()
+	old := s.Model()
+	t := old.Table(b.Table)
+	if t == nil {
+		return allod.Errorf(allod.NotFound, "%s: no table %q", action, b.Table)
+	}
+	changed := *t
+	changed.Columns = slices.Clone(t.Columns)
+	switch action {
+	case "set-tracking":
+		changed.ChangeTracking = b.On
+	case "create-table":
+		changed.MetadataID = s.newID()
+	case "set-secured":
+		i := slices.IndexFunc(changed.Columns, func(c *entity.Column) bool { return c.LogicalName == b.Column })
+		if i < 0 {
+			return allod.Errorf(allod.NotFound, "%s: table %s has no column %q", action, b.Table, b.Column)
+		}
+		col := *changed.Columns[i]
+		col.Secured = b.On
+		changed.Columns[i] = &col
+	case "add-column":
+		col, err := newColumn(b, len(t.Columns)+1)
+		if err != nil {
+			return err
+		}
+		if t.Column(b.Column) != nil {
+			return allod.Errorf(allod.Conflict, "%s: table %s has a column %q", action, b.Table, b.Column)
+		}
+		col.MetadataID = s.newID()
+		changed.Columns = append(changed.Columns, col)
+	}
+	next := *old
+	next.Tables = slices.Clone(old.Tables)
+	for i := range next.Tables {
+		if next.Tables[i] == t {
+			next.Tables[i] = &changed
+		}
+	}
+	next.Seal()
+	s.store.AddTable(changed.LogicalName, columnNames(&changed))
+	s.schema.Store(wire.NewSchema(&next))
+	return nil
+}
+
+func newColumn(b adminBody, number int) (*entity.Column, error) {
+	edm, ok := map[string]string{
+		"String": "Edm.String", "Memo": "Edm.String", "Integer": "Edm.Int32", "Boolean": "Edm.Boolean", "DateTime": "Edm.DateTimeOffset",
+		"Decimal": "Edm.Decimal", "Money": "Edm.Decimal", "Double": "Edm.Double",
+	}[b.Kind]
+	if !ok || b.Column == "" || b.Column != strings.ToLower(b.Column) {
+		return nil, allod.Errorf(allod.Invalid, "add column %q of kind %q: want a lower-case name and a known kind", b.Column, b.Kind)
+	}
+	c := &entity.Column{
+		LogicalName: b.Column, SchemaName: b.Column, Number: number, Kind: entity.ColumnKind(b.Kind), EdmType: edm, DisplayName: b.Column,
+		ValidForCreate: true, ValidForUpdate: true, ValidForRead: true, ValidOData: true, Required: "None",
+	}
+	if b.Kind == "String" {
+		c.MaxLength = 100
+	}
+	if b.Kind == "DateTime" {
+		c.Behavior = "UserLocal"
+	}
+	return c, nil
+}

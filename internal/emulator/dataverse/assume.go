@@ -1,0 +1,61 @@
+package dataverse
+
+import (
+	"sort"
+
+	"allod"
+)
+
+// Assumption is one point the documentation leaves open
+// (protocols/dataverse.md §16).
+type Assumption struct {
+	Key     string   `json:"key"`
+	Default string   `json:"default"`
+	Values  []string `json:"values,omitempty"` // what else is possible; empty = free text
+	What    string   `json:"what"`
+}
+
+// Assumptions lists every switch of --assume, sorted by key.
+func Assumptions() []Assumption {
+	list := []Assumption{
+		{"batch-echo", "true", []string{"true", "false"}, "a batch that stops at a failed part still answers the parts before it (§6.11)"},
+		{"batch-line-ends", "tolerant", []string{"tolerant", "strict"}, "strict refuses batch bodies with bare line feeds (§6.11)"},
+		{"clear-delta-on-rewind", "false", []string{"true", "false"}, "delta tokens from before a native restore are refused as expired"},
+		{"close-by-patch", "allow", []string{"allow", "refuse"}, "closing an incident or opportunity by PATCH instead of its message (§6.6)"},
+		{"closed-rows", "read-only", []string{"read-only", "writable"}, "closed quotes, orders, invoices, opportunities, incidents take no change (§6.6)"},
+		{"create-in-other-state", "refuse", []string{"refuse", "allow"}, "creating tasks, cases and their like in another than the default state (§6.6)"},
+		{"delta-expired-code", "0x80044352", nil, "code of an expired delta token (§5.2)"},
+		{"delta-expired-status", "400", []string{"400", "410", "403", "404"}, "HTTP status of an expired delta token (§5.2, §16)"},
+		{"etag-on-missing", "404", []string{"404", "412"}, "PATCH with If-Match of an etag on a row that does not exist (§6.2)"},
+		{"full-last-page", "end", []string{"end", "empty-page"}, "a last page that is full carries a nextLink to an empty one (§4.1)"},
+		{"key-not-found-status", "404", []string{"404", "400"}, "status of 0x80060891 (§9.3)"},
+		{"null-property-status", "204", []string{"204", "200"}, "GET of a single property that is null (§6.3)"},
+		{"removelink-touches-child", "true", []string{"true", "false"}, "nulling a lookup by RemoveLink gives the child a new version (§6.12)"},
+		{"track-intersect", "true", []string{"true", "false"}, "change tracking works on intersect tables whose metadata says so (§5.2)"},
+		{"tracking-cookie", "True", []string{"True", "False"}, "istracking attribute of the paging cookie of tracked reads (§5.2)"},
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Key < list[j].Key })
+	return list
+}
+
+// checkAssume completes the given switches with the defaults.
+func checkAssume(given map[string]string) (map[string]string, error) {
+	out := map[string]string{}
+	allowed := map[string][]string{}
+	for _, a := range Assumptions() {
+		out[a.Key] = a.Default
+		allowed[a.Key] = a.Values
+	}
+	for k, v := range given {
+		values, known := allowed[k]
+		ok := known && len(values) == 0
+		for _, a := range values {
+			ok = ok || a == v
+		}
+		if !ok {
+			return nil, allod.WithHint(allod.Errorf(allod.Invalid, "assume %s=%s: unknown switch or value", k, v), "GET /_emulator/assume lists the switches")
+		}
+		out[k] = v
+	}
+	return out, nil
+}

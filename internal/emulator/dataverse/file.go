@@ -1,0 +1,526 @@
+package dataverse
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/platform"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata/query"
+)
+
+const (
+	chunkBytes = 4 << 20   // x-ms-chunk-size
+	singleMax  = 128 << 20 // largest upload in one request (protocols/dataverse.md §8.2)
+)
+
+// upload is a file on its way, by chunks or blocks.
+type upload struct {
+	table  *entity.Table
+	row    allod.GUID
+	column *entity.Column
+	name   string
+	data   []byte
+	blocks map[string][]byte
+	read   *store.Blob // of a download
+}
+
+// file answers a file or image column (§8.2, §8.3).
+func (c *call) file(t *entity.Table, seg *query.Segment, col *entity.Column, raw bool) (*reply, error) {
+	c.count("file", t)
+	c.charge(func(m *protect.Cost) time.Duration { return m.Chunk.Of(1) })
+	switch c.method {
+	case http.MethodGet, http.MethodHead:
+		return c.download(t, seg, col, raw)
+	case http.MethodPatch, http.MethodPut:
+		return c.upload(t, seg, col)
+	case http.MethodDelete:
+		err := c.update(func(a *platform.Act) error {
+			id, err := a.Key(t, seg)
+			if err != nil {
+				return err
+			}
+			return c.dropFile(a, t, id, col)
+		})
+		return &reply{status: http.StatusNoContent}, err
+	}
+	return nil, noMethod(c)
+}
+
+// blobColumn is the column that holds the id of the content.
+func blobColumn(col *entity.Column) string {
+	if col.Kind == "Image" {
+		return col.LogicalName + "id"
+	}
+	return col.LogicalName
+}
+
+func (c *call) dropFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column) error {
+	r := a.Tx.Get(t.LogicalName, id)
+	if r == nil {
+		return wire.NoRow(t.LogicalName, id.String())
+	}
+	a.Tx.DeleteBlob(a.Tx.Value(t.LogicalName, r, blobColumn(col)).GUID())
+	return a.Patch(t, id, map[string]allod.Value{
+		blobColumn(col): allod.NullValue(), col.LogicalName: allod.NullValue(),
+		col.LogicalName + "_timestamp": allod.NullValue(), col.LogicalName + "_url": allod.NullValue(),
+	})
+}
+
+// keepFile makes the bytes the content of the column.
+func (c *call) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column, b *store.Blob) (allod.GUID, error) {
+	limit := int64(col.MaxSizeKB) << 10
+	if limit == 0 {
+		limit = 32768 << 10
+		if col.Kind == "Image" {
+			limit = 10240 << 10
+		}
+	}
+	if b.Size > limit {
+		return allod.GUID{}, wire.Refuse(http.StatusBadRequest, "0x80044a02", "Attachment file size is too big. The file size exceeded the maximum allowed size of %d KB.", limit>>10)
+	}
+	r := a.Tx.Get(t.LogicalName, id)
+	if r == nil {
+		return allod.GUID{}, wire.NoRow(t.LogicalName, id.String())
+	}
+	a.Tx.DeleteBlob(a.Tx.Value(t.LogicalName, r, blobColumn(col)).GUID())
+	fileID := c.s.newID()
+	a.Tx.PutBlob(fileID, b)
+	values := map[string]allod.Value{blobColumn(col): allod.IDValue(fileID)}
+	if col.Kind == "Image" {
+		thumb := make([]byte, min(b.Size, 2048))
+		if _, err := b.ReadAt(thumb, 0); err != nil && b.Size > 0 {
+			return allod.GUID{}, fmt.Errorf("read image: %w", err)
+		}
+		values[col.LogicalName] = allod.TextValue(allod.Binary, base64.StdEncoding.EncodeToString(thumb))
+		values[col.LogicalName+"_timestamp"] = allod.IntegerValue(a.Now.UnixNano() / 100)
+		values[col.LogicalName+"_url"] = allod.StringValue("/Image/download.aspx?Entity=" + t.LogicalName + "&Attribute=" + col.LogicalName + "&Id=" + id.String())
+	}
+	return fileID, a.Patch(t, id, values)
+}
+
+func (c *call) fileName() string {
+	if name, ok := c.req.Options.Get("x-ms-file-name"); ok {
+		return name
+	}
+	return c.header.Get("x-ms-file-name")
+}
+
+// upload takes a whole file, begins a chunked one, or takes a chunk.
+func (c *call) upload(t *entity.Table, seg *query.Segment, col *entity.Column) (*reply, error) {
+	if token, ok := c.req.Options.Get("sessiontoken"); ok {
+		return c.chunk(token)
+	}
+	var id allod.GUID
+	err := c.update(func(a *platform.Act) error {
+		var err error
+		if id, err = a.Key(t, seg); err != nil {
+			return err
+		}
+		if !a.Exists(t, id) {
+			return wire.NoRow(t.LogicalName, id.String())
+		}
+		if c.header.Get("x-ms-transfer-mode") == "chunked" {
+			return nil
+		}
+		body := c.body
+		if c.header.Get("Content-Type") != "application/octet-stream" {
+			// PUT of an image as a property: {"value":"<base64>"}.
+			var v struct{ Value string }
+			if json.Unmarshal(c.body, &v) != nil {
+				return wire.BadPayload("The content type must be application/octet-stream.")
+			}
+			if body, err = base64.StdEncoding.DecodeString(v.Value); err != nil {
+				return wire.Refuse(http.StatusBadRequest, "0x80072553", "Invalid file content.")
+			}
+		}
+		if len(body) > singleMax {
+			return wire.Refuse(http.StatusBadRequest, "0x80044a02", "The file is too large for one request.")
+		}
+		_, err = c.keepFile(a, t, id, col, store.NewBlob(c.fileName(), mimeOf(c.fileName()), body))
+		return err
+	})
+	if err != nil || c.header.Get("x-ms-transfer-mode") != "chunked" {
+		return &reply{status: http.StatusNoContent}, err
+	}
+	token := c.s.keepUpload(&upload{table: t, row: id, column: col, name: c.fileName()})
+	path, _, _ := strings.Cut(c.url, "?")
+	h := http.Header{}
+	h.Set("Location", c.root+"/"+path+"?sessiontoken="+url.QueryEscape(token))
+	h.Set("x-ms-chunk-size", strconv.Itoa(chunkBytes))
+	h.Set("Accept-Ranges", "bytes")
+	return &reply{status: http.StatusOK, header: h}, nil
+}
+
+func (s *Server) keepUpload(u *upload) string {
+	token := s.newID().String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uploads[token] = u
+	return token
+}
+
+func (s *Server) uploadOf(token string) (*upload, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.uploads[token]; u != nil {
+		return u, nil
+	}
+	return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The file continuation token is not valid.")
+}
+
+func (s *Server) endUpload(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.uploads, token)
+}
+
+var contentRange = regexp.MustCompile(`^bytes (\d{1,12})-(\d{1,12})/(\d{1,12})$`)
+
+// chunk takes one chunk; the last one stores the file. A chunk that was taken
+// already is taken for granted, for clients that repeat the last (§14.2).
+func (c *call) chunk(token string) (*reply, error) {
+	u, err := c.s.uploadOf(token)
+	if err != nil {
+		return nil, err
+	}
+	m := contentRange.FindStringSubmatch(c.header.Get("Content-Range"))
+	if m == nil {
+		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The header Content-Range is missing or invalid.")
+	}
+	from, _ := strconv.ParseInt(m[1], 10, 64) // at most 12 digits
+	to, _ := strconv.ParseInt(m[2], 10, 64)   // as above
+	total, _ := strconv.ParseInt(m[3], 10, 64)
+	c.s.mu.Lock()
+	have := int64(len(u.data))
+	ok := to-from+1 == int64(len(c.body)) && from <= have && to < total
+	if ok && from == have {
+		u.data = append(u.data, c.body...)
+	}
+	complete := ok && int64(len(u.data)) == total
+	c.s.mu.Unlock()
+	if !ok {
+		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The chunk does not continue the file: it starts at %d of %d bytes received.", from, have)
+	}
+	if !complete {
+		return &reply{status: http.StatusPartialContent}, nil
+	}
+	name := u.name
+	if n := c.fileName(); n != "" {
+		name = n
+	}
+	err = c.update(func(a *platform.Act) error {
+		_, err := c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, mimeOf(name), u.data))
+		return err
+	})
+	c.s.endUpload(token)
+	return &reply{status: http.StatusNoContent}, err
+}
+
+func mimeOf(name string) string {
+	switch {
+	case strings.HasSuffix(name, ".pdf"):
+		return "application/pdf"
+	case strings.HasSuffix(name, ".txt"):
+		return "text/plain"
+	case strings.HasSuffix(name, ".png"):
+		return "image/png"
+	}
+	return "application/octet-stream"
+}
+
+// download answers GET of the content: raw with ranges, else as JSON.
+func (c *call) download(t *entity.Table, seg *query.Segment, col *entity.Column, raw bool) (*reply, error) {
+	var blob *store.Blob
+	var thumb string
+	err := c.view(func(tx *store.Tx) error {
+		e, err := c.row(tx, t, seg)
+		if err != nil {
+			return err
+		}
+		if secret := hidden(tx, c.user, e.t); secret != nil && secret(col) {
+			return wire.Refuse(http.StatusForbidden, "0x80040220", "The column is secured.")
+		}
+		blob = tx.Blob(tx.Value(e.t.LogicalName, e.r, blobColumn(col)).GUID())
+		if col.Kind == "Image" {
+			thumb = tx.Value(e.t.LogicalName, e.r, col.LogicalName).Text()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if col.Kind == "Image" {
+		size, _ := c.req.Options.Get("size")
+		if size != "full" && thumb != "" {
+			bytes, err := base64.StdEncoding.DecodeString(thumb)
+			if err != nil {
+				return nil, fmt.Errorf("decode thumbnail: %w", err)
+			}
+			blob = store.NewBlob(col.LogicalName+".jpg", "image/jpeg", bytes)
+		}
+		if blob == nil {
+			return &reply{status: http.StatusNoContent}, nil
+		}
+	}
+	if blob == nil {
+		return nil, wire.Refuse(http.StatusNotFound, "0x80040217", "No file attachment found for attribute: %s EntityId: %v.", col.LogicalName, seg.Name)
+	}
+	return c.sendBlob(blob, raw)
+}
+
+var byteRange = regexp.MustCompile(`^bytes=(\d{1,12})-(\d{0,12})$`)
+
+func (c *call) sendBlob(blob *store.Blob, raw bool) (*reply, error) {
+	h := http.Header{}
+	h.Set("x-ms-file-name", blob.Name)
+	h.Set("x-ms-file-size", strconv.FormatInt(blob.Size, 10))
+	h.Set("mimetype", blob.MIME)
+	h.Set("Accept-Ranges", "bytes")
+	out := &reply{status: http.StatusOK, header: h, ctype: "application/octet-stream"}
+	from, n := int64(0), blob.Size
+	if m := byteRange.FindStringSubmatch(c.header.Get("Range")); m != nil {
+		from, _ = strconv.ParseInt(m[1], 10, 64) // at most 12 digits
+		to := blob.Size - 1
+		if m[2] != "" {
+			to, _ = strconv.ParseInt(m[2], 10, 64) // as above
+		}
+		to = min(to, blob.Size-1, from+chunkBytes-1)
+		if from > to {
+			return nil, wire.Refuse(http.StatusRequestedRangeNotSatisfiable, "0x80040203", "The range is outside the file.")
+		}
+		n, out.status = to-from+1, http.StatusPartialContent
+		h.Set("x-ms-chunk-size", strconv.Itoa(chunkBytes))
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, blob.Size))
+		path, _, _ := strings.Cut(c.url, "?")
+		h.Set("Location", c.root+"/"+path)
+	} else if n > singleMax {
+		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The file is too large for one request; use ranges.")
+	}
+	data := make([]byte, n)
+	if n > 0 {
+		if _, err := blob.ReadAt(data, from); err != nil {
+			return nil, fmt.Errorf("read file: %w", err)
+		}
+	}
+	if raw {
+		out.body = data
+		return out, nil
+	}
+	h.Set("Content-Disposition", "attachment; filename="+strconv.Quote(blob.Name))
+	out.ctype = ""
+	b := append([]byte(`{"@odata.context":"`), c.root...)
+	b = append(b, `/$metadata#Edm.Binary","value":"`...)
+	b = base64.StdEncoding.AppendEncode(b, data)
+	out.body = append(b, `"}`...)
+	return out, nil
+}
+
+// blockActions are the messages that move files by blocks (§8.1, §8.2).
+func blockActions(m map[string]func(*call) (object, error)) {
+	m["InitializeFileBlocksUpload"] = (*call).beginBlocks
+	m["UploadBlock"] = (*call).takeBlock
+	m["CommitFileBlocksUpload"] = (*call).commitBlocks
+	m["InitializeFileBlocksDownload"] = (*call).beginDownload
+	m["DownloadBlock"] = (*call).giveBlock
+	m["DeleteFile"] = (*call).deleteFile
+}
+
+type blockBody struct {
+	Target                json.RawMessage
+	FileName              string
+	MimeType              string
+	FileAttributeName     string
+	FileContinuationToken string
+	BlockID               string `json:"BlockId"`
+	BlockData             []byte
+	BlockList             []string
+	Offset                int64
+	BlockLength           int64
+	FileID                string `json:"FileId"`
+}
+
+func (c *call) blockBody() (blockBody, error) {
+	var b blockBody
+	if err := json.Unmarshal(c.body, &b); err != nil {
+		return b, wire.BadPayload("Invalid JSON.")
+	}
+	return b, nil
+}
+
+// target finds the row and file column a message is about.
+func (c *call) fileTarget(a *platform.Act, b blockBody) (*upload, error) {
+	var typed struct {
+		Type string `json:"@odata.type"`
+	}
+	if json.Unmarshal(b.Target, &typed) != nil {
+		return nil, wire.BadPayload("A property 'Target' was expected.")
+	}
+	t := c.schema.Model.Table(typed.Type[strings.LastIndexByte(typed.Type, '.')+1:])
+	if t == nil {
+		return nil, wire.BadPayload("The type of 'Target' is missing or unknown.")
+	}
+	p, err := wire.ParsePayload(c.schema, t, b.Target)
+	if err != nil {
+		return nil, err
+	}
+	col := t.Column(b.FileAttributeName)
+	if col == nil || col.Kind != "File" && col.Kind != "Image" {
+		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "'%s' is not a file column of %s.", b.FileAttributeName, t.LogicalName)
+	}
+	if !a.Exists(t, p.Key) {
+		return nil, wire.NoRow(t.LogicalName, p.Key.String())
+	}
+	return &upload{table: t, row: p.Key, column: col, name: b.FileName, blocks: map[string][]byte{}}, nil
+}
+
+func (c *call) beginBlocks() (object, error) {
+	b, err := c.blockBody()
+	if err != nil {
+		return nil, err
+	}
+	var u *upload
+	err = c.view(func(tx *store.Tx) error {
+		u, err = c.fileTarget(c.act(tx), b)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return object{"FileContinuationToken": c.s.keepUpload(u)}, nil
+}
+
+func (c *call) takeBlock() (object, error) {
+	b, err := c.blockBody()
+	if err != nil {
+		return nil, err
+	}
+	u, err := c.s.uploadOf(b.FileContinuationToken)
+	if err != nil {
+		return nil, err
+	}
+	if id, err := base64.StdEncoding.DecodeString(b.BlockID); err != nil || len(id) > 64 || len(id) == 0 || len(b.BlockData) > chunkBytes || u.blocks == nil {
+		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The block or its id is not valid.")
+	}
+	c.s.mu.Lock()
+	u.blocks[b.BlockID] = b.BlockData
+	c.s.mu.Unlock()
+	return nil, nil
+}
+
+func (c *call) commitBlocks() (object, error) {
+	b, err := c.blockBody()
+	if err != nil {
+		return nil, err
+	}
+	u, err := c.s.uploadOf(b.FileContinuationToken)
+	if err != nil {
+		return nil, err
+	}
+	var data []byte
+	for _, id := range b.BlockList {
+		c.s.mu.Lock()
+		block, ok := u.blocks[id]
+		c.s.mu.Unlock()
+		if !ok {
+			return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "A block of the list was not uploaded.")
+		}
+		data = append(data, block...)
+	}
+	name, mime := b.FileName, b.MimeType
+	if name == "" {
+		name = u.name
+	}
+	if mime == "" {
+		mime = mimeOf(name)
+	}
+	var fileID allod.GUID
+	err = c.update(func(a *platform.Act) error {
+		fileID, err = c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, mime, data))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.s.endUpload(b.FileContinuationToken)
+	return object{"FileId": fileID.String(), "FileSizeInBytes": len(data)}, nil
+}
+
+func (c *call) beginDownload() (object, error) {
+	b, err := c.blockBody()
+	if err != nil {
+		return nil, err
+	}
+	var u *upload
+	err = c.view(func(tx *store.Tx) error {
+		if u, err = c.fileTarget(c.act(tx), b); err != nil {
+			return err
+		}
+		u.read = tx.Blob(tx.Value(u.table.LogicalName, tx.Get(u.table.LogicalName, u.row), blobColumn(u.column)).GUID())
+		if u.read == nil {
+			return wire.Refuse(http.StatusNotFound, "0x80040217", "No file attachment found for attribute: %s EntityId: %v.", u.column.LogicalName, u.row)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return object{"FileContinuationToken": c.s.keepUpload(u), "FileSizeInBytes": u.read.Size, "FileName": u.read.Name, "IsChunkingSupported": true}, nil
+}
+
+func (c *call) giveBlock() (object, error) {
+	b, err := c.blockBody()
+	if err != nil {
+		return nil, err
+	}
+	u, err := c.s.uploadOf(b.FileContinuationToken)
+	if err != nil {
+		return nil, err
+	}
+	if u.read == nil || b.Offset < 0 || b.Offset >= max(u.read.Size, 1) || b.BlockLength < 1 {
+		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The block is outside the file.")
+	}
+	data := make([]byte, min(b.BlockLength, chunkBytes, u.read.Size-b.Offset))
+	if len(data) > 0 {
+		if _, err := u.read.ReadAt(data, b.Offset); err != nil {
+			return nil, fmt.Errorf("read file: %w", err)
+		}
+	}
+	return object{"Data": base64.StdEncoding.EncodeToString(data)}, nil
+}
+
+// deleteFile finds the column that holds the file by its id.
+func (c *call) deleteFile() (object, error) {
+	b, err := c.blockBody()
+	if err != nil {
+		return nil, err
+	}
+	id, err := allod.ParseGUID(b.FileID)
+	if err != nil {
+		return nil, wire.BadPayload("'FileId' is not a GUID.")
+	}
+	return nil, c.update(func(a *platform.Act) error {
+		for _, t := range c.schema.Model.Tables {
+			for _, col := range t.Columns {
+				if col.Kind != "File" || !a.Tx.Has(t.LogicalName) {
+					continue
+				}
+				for _, row := range a.Tx.Find(t.LogicalName, col.LogicalName, allod.IDValue(id)) {
+					return c.dropFile(a, t, row, col)
+				}
+			}
+		}
+		return wire.NoRow("fileattachment", id.String())
+	})
+}

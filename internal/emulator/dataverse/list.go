@@ -1,0 +1,400 @@
+package dataverse
+
+import (
+	"net/http"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata"
+	"allod/internal/odata/query"
+)
+
+// entityRow is a row and the table it is in, which for activitypointers is
+// that of the activity.
+type entityRow struct {
+	t *entity.Table
+	r *store.Row
+}
+
+// tablesOf returns the tables whose rows the set of t shows.
+func (c *call) tablesOf(t *entity.Table) []*entity.Table {
+	if t.LogicalName != "activitypointer" {
+		return []*entity.Table{t}
+	}
+	return c.schema.Derived("activitypointer")
+}
+
+// source yields candidate rows in primary key order: up to max behind after.
+type source func(after *allod.GUID, max int) []entityRow
+
+func (c *call) rowsOf(tx *store.Tx, t *entity.Table) source {
+	tables := c.tablesOf(t)
+	return func(after *allod.GUID, max int) []entityRow {
+		var out []entityRow
+		for _, at := range tables {
+			for _, r := range tx.Page(at.LogicalName, after, max) {
+				out = append(out, entityRow{at, r})
+			}
+		}
+		if len(tables) > 1 {
+			sort.Slice(out, func(i, j int) bool { return store.Less(out[i].r.Key, out[j].r.Key) })
+			out = out[:min(max, len(out))]
+		}
+		return out
+	}
+}
+
+// fixed is a source over given rows.
+func fixed(rows []entityRow) source {
+	sort.Slice(rows, func(i, j int) bool { return store.Less(rows[i].r.Key, rows[j].r.Key) })
+	return func(after *allod.GUID, max int) []entityRow {
+		from := 0
+		if after != nil {
+			from = sort.Search(len(rows), func(i int) bool { return store.Less(*after, rows[i].r.Key) })
+		}
+		return rows[from:min(len(rows), from+max)]
+	}
+}
+
+// listing is one prepared query over rows.
+type listing struct {
+	c      *call
+	tx     *store.Tx
+	t      *entity.Table
+	o      *query.Options
+	from   source
+	accept func(entityRow) (bool, error)
+	plans  *plans
+	size   int
+	limit  int // $top; -1 = none
+	page   int // number of this page, from 1
+	after  *allod.GUID
+	first  allod.GUID // first key of this page
+	set    string     // for the context URL
+}
+
+func (c *call) list(t *entity.Table) (*reply, error) {
+	c.count("list", t)
+	if err := c.supported(t); err != nil {
+		return nil, err
+	}
+	if c.prefer.track || c.req.Options.Has("$deltatoken") || strings.Contains(c.req.Options.SkipToken, "versionnumber last=") {
+		return c.delta(t)
+	}
+	var out *reply
+	err := c.view(func(tx *store.Tx) error {
+		var err error
+		out, err = c.listRows(tx, t, c.rowsOf(tx, t))
+		return err
+	})
+	return out, err
+}
+
+// supported refuses query options the service does not have (§4.1).
+func (c *call) supported(t *entity.Table) error {
+	o := c.req.Options
+	for _, name := range o.Names {
+		switch name {
+		case "$skip", "$search", "$format", "$compute", "$index", "$levels", "$schemaversion":
+			return wire.BadQuery("The query parameter %s is not supported.", name)
+		case "fetchXml", "savedQuery", "userQuery", "sql", "$apply":
+			return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer %s yet.", name)
+		}
+		if strings.HasPrefix(name, "$") && !knownOption(name) {
+			return wire.BadQuery("The query parameter %s is not supported.", name)
+		}
+	}
+	if t.TableType == "Virtual" {
+		return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer virtual tables.")
+	}
+	return nil
+}
+
+func knownOption(name string) bool {
+	switch name {
+	case "$select", "$filter", "$orderby", "$top", "$count", "$expand", "$skiptoken", "$deltatoken", "$id":
+		return true
+	}
+	return false
+}
+
+// listRows answers a collection read over the source.
+func (c *call) listRows(tx *store.Tx, t *entity.Table, from source) (*reply, error) {
+	l, err := c.prepare(tx, t, from)
+	if err != nil {
+		return nil, err
+	}
+	var rows []entityRow
+	var more bool
+	total := -1
+	if len(l.o.OrderBy) > 0 {
+		rows, more, total, err = l.ordered()
+	} else {
+		rows, more, err = l.plain()
+		if err == nil && l.o.Count.Value {
+			total, err = l.total()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.write(rows, more, total)
+}
+
+func (c *call) prepare(tx *store.Tx, t *entity.Table, from source) (*listing, error) {
+	o := c.req.Options
+	l := &listing{c: c, tx: tx, t: t, o: o, from: from, size: c.pageSize(t), limit: -1, page: 1, set: t.SetName}
+	visible, err := c.access(tx, t)
+	if err != nil {
+		return nil, err
+	}
+	match, err := c.filter(tx, t, o.Filter, o.Aliases)
+	if err != nil {
+		return nil, err
+	}
+	l.accept = func(e entityRow) (bool, error) {
+		if !visible(e) {
+			return false, nil
+		}
+		return match(e)
+	}
+	if l.plans, err = c.plansFor(tx, t, o); err != nil {
+		return nil, err
+	}
+	if o.Top.Set && c.prefer.pageSize == 0 {
+		l.limit = int(o.Top.N)
+		l.size = min(l.size, l.limit)
+	}
+	if o.SkipToken != "" {
+		k, err := parseCookie(o.SkipToken)
+		if err != nil {
+			return nil, err
+		}
+		l.page, l.after = k.page, &k.last
+	}
+	return l, nil
+}
+
+func (c *call) pageSize(t *entity.Table) int {
+	size := c.s.opts.PageSize
+	if t.TableType == "Elastic" {
+		size = min(size, 500)
+	}
+	if c.prefer.pageSize > 0 {
+		size = min(size, c.prefer.pageSize)
+	}
+	return size
+}
+
+// access returns which rows of the set the user sees.
+func (c *call) access(tx *store.Tx, t *entity.Table) (func(entityRow) bool, error) {
+	see := map[*entity.Table]func(*store.Row) bool{}
+	for _, at := range c.tablesOf(t) {
+		f, err := reading(tx, c.user, at, c.s.unit)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			see[at] = f
+		}
+	}
+	if len(see) == 0 {
+		return func(entityRow) bool { return true }, nil
+	}
+	return func(e entityRow) bool { f := see[e.t]; return f == nil || f(e.r) }, nil
+}
+
+// plain collects a page in primary key order.
+func (l *listing) plain() (rows []entityRow, more bool, err error) {
+	if l.size == 0 {
+		return nil, false, nil
+	}
+	after := l.after
+	for {
+		batch := l.from(after, l.size+1)
+		for _, e := range batch {
+			ok, err := l.accept(e)
+			if err != nil {
+				return nil, false, err
+			}
+			if !ok {
+				continue
+			}
+			if len(rows) == l.size {
+				return rows, true, nil
+			}
+			rows = append(rows, e)
+		}
+		if len(batch) <= l.size {
+			return rows, false, nil
+		}
+		after = &batch[len(batch)-1].r.Key
+	}
+}
+
+// all collects every matching row.
+func (l *listing) all() ([]entityRow, error) {
+	var rows []entityRow
+	var after *allod.GUID
+	for {
+		batch := l.from(after, 5000)
+		for _, e := range batch {
+			ok, err := l.accept(e)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				rows = append(rows, e)
+			}
+		}
+		if len(batch) < 5000 {
+			return rows, nil
+		}
+		after = &batch[len(batch)-1].r.Key
+	}
+}
+
+func (l *listing) total() (int, error) {
+	rows, err := l.all()
+	return len(rows), err
+}
+
+// ordered sorts all matching rows and cuts the page out.
+func (l *listing) ordered() (rows []entityRow, more bool, total int, err error) {
+	rows, err = l.all()
+	if err != nil {
+		return nil, false, 0, err
+	}
+	total = len(rows)
+	if err = l.c.sort(l.tx, l.t, rows, l.o.OrderBy); err != nil {
+		return nil, false, 0, err
+	}
+	from := min((l.page-1)*l.size, len(rows))
+	if l.after != nil {
+		for i := range rows {
+			if rows[i].r.Key == *l.after {
+				from = i + 1
+				break
+			}
+		}
+	}
+	rows = rows[from:]
+	if len(rows) > l.size {
+		rows, more = rows[:l.size], true
+	}
+	return rows, more, total, nil
+}
+
+// write renders the page.
+func (l *listing) write(rows []entityRow, more bool, total int) (*reply, error) {
+	c := l.c
+	b := make([]byte, 0, 512+len(rows)*l.plans.estimate())
+	b = append(b, `{"@odata.context":"`...)
+	b = odata.AppendContext(b, c.root, l.set, c.contextColumns(), odata.FormCollection)
+	b = append(b, '"')
+	b = c.appendCounts(b, l.o.Count.Value, total)
+	b = append(b, `,"value":[`...)
+	for i, e := range rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = l.plans.appendRow(append(b, '{'), e); err != nil {
+			return nil, err
+		}
+		b = append(b, '}')
+	}
+	b = append(b, ']')
+	if l.limit >= 0 {
+		more = false // $top is the end (§4.1)
+	}
+	if !more && len(rows) == l.size && l.limit < 0 && c.s.assume["full-last-page"] == "empty-page" && len(rows) > 0 {
+		more = true
+	}
+	if more {
+		k := cookie{page: l.page + 1, column: l.t.PrimaryID, last: rows[len(rows)-1].r.Key, first: rows[0].r.Key, tracking: "False"}
+		b = append(b, `,"@odata.nextLink":`...)
+		b = odata.AppendString(b, c.nextURL(k.encode()))
+	}
+	b = append(b, '}')
+	c.served(l.t, len(rows), l.plans.width())
+	return &reply{status: http.StatusOK, body: b}, nil
+}
+
+func (c *call) served(t *entity.Table, rows, width int) {
+	c.s.counters.Add("rows", int64(rows))
+	c.s.counters.Add("rows:"+t.LogicalName, int64(rows))
+	c.charge(func(m *protect.Cost) time.Duration {
+		return m.Page.Of(1) + m.Row.Of(rows) + time.Duration(float64(m.Columns.Of(width))/100)
+	})
+}
+
+func (c *call) appendCounts(b []byte, asked bool, total int) []byte {
+	if asked {
+		b = append(b, `,"@odata.count":`...)
+		b = strconv.AppendInt(b, int64(min(total, 5000)), 10)
+	}
+	if c.prefer.notes.All {
+		n := -1
+		if asked {
+			n = min(total, 5000)
+		}
+		b = append(b, `,"@Microsoft.Dynamics.CRM.totalrecordcount":`...)
+		b = strconv.AppendInt(b, int64(n), 10)
+		b = append(b, `,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":`...)
+		b = strconv.AppendBool(b, asked && total > 5000)
+		b = append(b, `,"@Microsoft.Dynamics.CRM.globalmetadataversion":"1000"`...)
+	}
+	return b
+}
+
+// contextColumns is the list in a context URL: $select and $expand as sent.
+func (c *call) contextColumns() string {
+	var parts []string
+	for _, s := range c.req.Options.Select {
+		parts = append(parts, strings.Join(s.Path, "/"))
+	}
+	for _, e := range c.req.Options.Expand {
+		sub := ""
+		if e.Options != nil {
+			var names []string
+			for _, s := range e.Options.Select {
+				names = append(names, strings.Join(s.Path, "/"))
+			}
+			sub = strings.Join(names, ",")
+		}
+		parts = append(parts, strings.Join(e.Path, "/")+"("+sub+")")
+	}
+	return strings.Join(parts, ",")
+}
+
+// countRows answers /$count: text with a byte order mark, at most 5000 (§4.2).
+func (c *call) countRows(t *entity.Table) (*reply, error) {
+	c.count("count", t)
+	n := 0
+	err := c.view(func(tx *store.Tx) error {
+		if c.req.Options.Has("$deltatoken") {
+			var err error
+			n, err = c.countChanges(tx, t)
+			return err
+		}
+		l, err := c.prepare(tx, t, c.rowsOf(tx, t))
+		if err != nil {
+			return err
+		}
+		n, err = l.total()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.charge(func(m *protect.Cost) time.Duration { return m.Page.Of(1) })
+	return &reply{status: http.StatusOK, ctype: "text/plain", body: []byte("\uFEFF" + strconv.Itoa(min(n, 5000)))}, nil
+}

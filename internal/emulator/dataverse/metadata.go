@@ -1,0 +1,423 @@
+package dataverse
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata"
+	"allod/internal/odata/query"
+)
+
+func (c *call) chargeMetadata() {
+	c.charge(func(m *protect.Cost) time.Duration { return m.Metadata.Of(1) })
+}
+
+// serviceDocument answers the root (protocols/dataverse.md §3.1).
+func (c *call) serviceDocument() (*reply, error) {
+	if c.method != http.MethodGet {
+		return nil, noMethod(c)
+	}
+	c.count("service", nil)
+	c.chargeMetadata()
+	b := append([]byte(`{"@odata.context":"`), c.root...)
+	b = append(b, `/$metadata","value":[`...)
+	n := 0
+	for _, t := range c.schema.Model.Tables {
+		if t.SetName == "" || !c.exists(t) {
+			continue
+		}
+		if n > 0 {
+			b = append(b, ',')
+		}
+		n++
+		b = append(b, `{"name":`...)
+		b = odata.AppendString(b, t.SetName)
+		b = append(b, `,"kind":"EntitySet","url":`...)
+		b = append(odata.AppendString(b, t.SetName), '}')
+	}
+	return &reply{status: http.StatusOK, body: append(b, "]}"...)}, nil
+}
+
+// metadataDocument answers $metadata.
+func (c *call) metadataDocument() (*reply, error) {
+	if c.method != http.MethodGet {
+		return nil, noMethod(c)
+	}
+	c.count("$metadata", nil)
+	c.chargeMetadata()
+	var b bytes.Buffer
+	if err := c.schema.Model.CSDL().Write(&b); err != nil {
+		return nil, fmt.Errorf("write $metadata: %w", err)
+	}
+	return &reply{status: http.StatusOK, ctype: "application/xml", body: b.Bytes()}, nil
+}
+
+// definitions answers the metadata sets (§3.2). They have no paging; $select,
+// $filter and $expand are all there is.
+func (c *call) definitions(path []query.Segment) (*reply, error) {
+	if c.method != http.MethodGet {
+		return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not change metadata through the API.")
+	}
+	c.count(path[0].Name, nil)
+	c.chargeMetadata()
+	m := c.schema.Model
+	switch path[0].Name {
+	case "EntityDefinitions":
+		if path[0].Parens {
+			t := c.tableOf(&path[0])
+			if t == nil {
+				return nil, wire.Refuse(http.StatusNotFound, "0x80041102", "Could not find an entity with specified entity name or id.")
+			}
+			return c.definition(t, path)
+		}
+		var rows []described
+		for _, t := range m.Tables {
+			if t.Defined() && c.exists(t) {
+				rows = append(rows, described{t.Definition(), t, nil})
+			}
+		}
+		return c.metadataList("EntityDefinitions", rows)
+	case "RelationshipDefinitions":
+		return c.relationships(path)
+	case "GlobalOptionSetDefinitions":
+		return c.optionSets(path)
+	}
+	return c.metadataList(path[0].Name, nil)
+}
+
+// described is a metadata item with what it describes, for $expand.
+type described struct {
+	o   entity.Object
+	t   *entity.Table
+	col *entity.Column
+}
+
+func (c *call) tableOf(seg *query.Segment) *entity.Table {
+	for _, t := range c.schema.Model.Tables {
+		if t.Defined() && c.exists(t) && named(seg, t.LogicalName, t.MetadataID, "LogicalName") {
+			return t
+		}
+	}
+	return nil
+}
+
+// named reports whether a key segment means the item with the name or id.
+func named(seg *query.Segment, name string, id allod.GUID, keyName string) bool {
+	if g, ok := seg.ID(); ok {
+		return g == id && (seg.Args[0].Name == "" || seg.Args[0].Name == "MetadataId")
+	}
+	if len(seg.Args) != 1 || seg.Args[0].Name != keyName {
+		return false
+	}
+	lit, ok := seg.Args[0].Value.(*query.Literal)
+	return ok && lit.Kind == query.LitString && lit.Text == name
+}
+
+// definition answers one table and what stands behind it.
+func (c *call) definition(t *entity.Table, path []query.Segment) (*reply, error) {
+	if len(path) == 1 {
+		return c.metadataItem("EntityDefinitions/$entity", described{t.Definition(), t, nil})
+	}
+	name := path[1].Name
+	parts, ok := c.parts(t, name)
+	if !ok {
+		if v, found := t.Definition().Get(name); found {
+			return c.metadataValue(v, path[len(path)-1].Kind == query.SegValue, "EntityDefinitions/"+name)
+		}
+		return nil, wire.NoSegment(name)
+	}
+	at := "EntityDefinitions('" + t.LogicalName + "')/" + name
+	if len(path) > 2 && path[2].Kind == query.SegName {
+		kind := strings.TrimPrefix(path[2].Name, namespace)
+		var cast []described
+		for _, d := range parts {
+			if typ, _ := d.o.Get("@odata.type"); typ == "#"+namespace+kind {
+				cast = append(cast, d)
+			}
+		}
+		parts, at = cast, at+"/"+namespace+kind
+	}
+	if path[1].Parens {
+		for _, d := range parts {
+			text, _ := d.o.Get("MetadataId")
+			id, err := allod.ParseGUID(fmt.Sprint(text))
+			logical, _ := d.o.Get("LogicalName")
+			schema, _ := d.o.Get("SchemaName")
+			if err == nil && (named(&path[1], fmt.Sprint(logical), id, "LogicalName") || named(&path[1], fmt.Sprint(schema), id, "SchemaName")) {
+				return c.metadataItem(at+"/$entity", d)
+			}
+		}
+		return nil, wire.Refuse(http.StatusNotFound, "0x80044183", "The requested metadata item was not found.")
+	}
+	return c.metadataList(at, parts)
+}
+
+// parts are the collections of a table's definition; ok is false for a name
+// that is none.
+func (c *call) parts(t *entity.Table, name string) (out []described, ok bool) {
+	m := c.schema.Model
+	add := func(list []*entity.Relationship) {
+		for _, r := range list {
+			d := described{o: r.Definition()}
+			if len(d.o) > 0 && d.o[0].Name == "@odata.type" {
+				d.o = d.o[1:] // the collection is of that very type
+			}
+			out = append(out, d)
+		}
+	}
+	switch name {
+	case "Attributes":
+		for _, col := range t.Columns {
+			if !col.Hidden {
+				out = append(out, described{col.Definition(t), t, col})
+			}
+		}
+	case "Keys":
+		for _, k := range t.KeyDefinitions() {
+			out = append(out, described{o: k})
+		}
+	case "ManyToOneRelationships":
+		add(m.ManyToOne(t.LogicalName))
+	case "OneToManyRelationships":
+		add(m.OneToMany(t.LogicalName))
+	case "ManyToManyRelationships":
+		add(m.ManyToMany(t.LogicalName))
+	default:
+		return nil, false
+	}
+	return out, true
+}
+
+func (c *call) relationships(path []query.Segment) (*reply, error) {
+	var rows []described
+	for _, r := range c.schema.Model.Relationships {
+		o := r.Definition()
+		if path[0].Parens {
+			if named(&path[0], r.SchemaName, r.MetadataID, "SchemaName") {
+				return c.metadataItem("RelationshipDefinitions/$entity", described{o: o})
+			}
+			continue
+		}
+		if len(path) > 1 {
+			if typ, _ := o.Get("@odata.type"); typ != "#"+path[1].Name {
+				continue
+			}
+			o = o[1:]
+		}
+		rows = append(rows, described{o: o})
+	}
+	if path[0].Parens {
+		return nil, wire.Refuse(http.StatusNotFound, "0x80044183", "The requested relationship was not found.")
+	}
+	return c.metadataList("RelationshipDefinitions", rows)
+}
+
+func (c *call) optionSets(path []query.Segment) (*reply, error) {
+	var rows []described
+	seen := map[string]bool{}
+	for _, t := range c.schema.Model.Tables {
+		for _, col := range t.Columns {
+			if col.OptionSet == nil || !col.OptionSet.Global || seen[col.OptionSet.Name] {
+				continue
+			}
+			seen[col.OptionSet.Name] = true
+			o, ok := col.Choices()
+			if !ok {
+				continue
+			}
+			o = append(entity.Object{{Name: "@odata.type", Value: "#" + namespace + "OptionSetMetadata"}}, o...)
+			text, _ := o.Get("MetadataId")
+			id, err := allod.ParseGUID(fmt.Sprint(text))
+			if path[0].Parens && err == nil && named(&path[0], col.OptionSet.Name, id, "Name") {
+				return c.metadataItem("GlobalOptionSetDefinitions/$entity", described{o: o})
+			}
+			rows = append(rows, described{o: o})
+		}
+	}
+	if path[0].Parens {
+		return nil, wire.Refuse(http.StatusNotFound, "0x80044183", "The requested choice was not found.")
+	}
+	return c.metadataList("GlobalOptionSetDefinitions", rows)
+}
+
+// shape applies $select and $expand to an item.
+func (c *call) shape(d described, o *query.Options) (entity.Object, error) {
+	if o == nil {
+		return d.o, nil
+	}
+	var names []string
+	for _, s := range o.Select {
+		names = append(names, strings.Join(s.Path, "/"))
+	}
+	out := d.o.Select(names)
+	for _, e := range o.Expand {
+		name := e.Path[len(e.Path)-1]
+		v, err := c.expandPart(d, name, e.Options)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out[:len(out):len(out)], entity.Member{Name: name, Value: v})
+	}
+	return out, nil
+}
+
+func (c *call) expandPart(d described, name string, o *query.Options) (any, error) {
+	if d.col != nil {
+		set, ok := d.col.Choices()
+		global := ok && d.col.OptionSet.Global
+		switch {
+		case name == "OptionSet" && ok, name == "GlobalOptionSet" && global:
+			return c.shape(described{o: set}, o)
+		case name == "OptionSet", name == "GlobalOptionSet":
+			return nil, nil
+		}
+		return nil, wire.NoProperty(name, "AttributeMetadata")
+	}
+	if d.t == nil {
+		return nil, wire.NoProperty(name, "MetadataBase")
+	}
+	parts, ok := c.parts(d.t, name)
+	if !ok {
+		return nil, wire.NoProperty(name, "EntityMetadata")
+	}
+	rows, err := c.matching(parts, o)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]entity.Object, len(rows))
+	for i, p := range rows {
+		if list[i], err = c.shape(p, o); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (c *call) matching(rows []described, o *query.Options) ([]described, error) {
+	if o == nil || o.Filter == nil {
+		return rows, nil
+	}
+	var out []described
+	for _, d := range rows {
+		ok, err := judge(o.Filter, d.o)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+func (c *call) metadataList(context string, rows []described) (*reply, error) {
+	o := c.req.Options
+	for _, name := range o.Names {
+		switch name {
+		case "$select", "$filter", "$expand", "$count", "LabelLanguages":
+		default:
+			return nil, wire.BadQuery("The query parameter %s is not supported.", name)
+		}
+	}
+	rows, err := c.matching(rows, o)
+	if err != nil {
+		return nil, err
+	}
+	b := append([]byte(`{"@odata.context":"`), c.root...)
+	b = append(b, "/$metadata#"+context...)
+	b = append(b, '"')
+	if o.Count.Value {
+		b = append(b, fmt.Sprintf(`,"@odata.count":%d`, len(rows))...)
+	}
+	b = append(b, `,"value":[`...)
+	for i, d := range rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		item, err := c.shape(d, o)
+		if err != nil {
+			return nil, err
+		}
+		b = item.AppendJSON(b)
+	}
+	return &reply{status: http.StatusOK, body: append(b, "]}"...)}, nil
+}
+
+func (c *call) metadataItem(context string, d described) (*reply, error) {
+	item, err := c.shape(d, c.req.Options)
+	if err != nil {
+		return nil, err
+	}
+	out := append(entity.Object{{Name: odata.Context, Value: c.root + "/$metadata#" + context}}, item...)
+	return &reply{status: http.StatusOK, body: out.AppendJSON(nil)}, nil
+}
+
+func (c *call) metadataValue(v any, raw bool, context string) (*reply, error) {
+	if raw {
+		return &reply{status: http.StatusOK, ctype: "text/plain", body: []byte(fmt.Sprint(v))}, nil
+	}
+	out := entity.Object{{Name: odata.Context, Value: c.root + "/$metadata#" + context}, {Name: "value", Value: v}}
+	return &reply{status: http.StatusOK, body: out.AppendJSON(nil)}, nil
+}
+
+// judge evaluates the dialect of $filter that metadata knows: and, or, not, eq
+// and ne of a path with a constant, enums as typed literals (§3.2).
+func judge(e query.Expr, o entity.Object) (bool, error) {
+	bad := wire.BadQuery("This filter is not supported on metadata.")
+	switch x := e.(type) {
+	case *query.Unary:
+		ok, err := judge(x.X, o)
+		if x.Op != "not" {
+			err = bad
+		}
+		return !ok, err
+	case *query.Path:
+		v, ok := o.Get(pathText(x))
+		b, isBool := v.(bool)
+		if !ok || !isBool {
+			return false, bad
+		}
+		return b, nil
+	case *query.Binary:
+		switch x.Op {
+		case "and", "or":
+			l, err := judge(x.L, o)
+			if err != nil {
+				return false, err
+			}
+			r, err := judge(x.R, o)
+			return x.Op == "and" && l && r || x.Op == "or" && (l || r), err
+		case "eq", "ne":
+			p, okP := x.L.(*query.Path)
+			lit, okL := x.R.(*query.Literal)
+			if !okP || !okL {
+				return false, bad
+			}
+			v, found := o.Get(pathText(p))
+			if !found {
+				return false, wire.NoProperty(pathText(p), "EntityMetadata")
+			}
+			same := fmt.Sprint(v) == lit.Text || v == nil && lit.Kind == query.LitNull
+			if lit.Kind == query.LitGUID {
+				same = strings.EqualFold(fmt.Sprint(v), lit.Text)
+			}
+			return same == (x.Op == "eq"), nil
+		}
+	}
+	return false, bad
+}
+
+func pathText(p *query.Path) string {
+	names := make([]string, len(p.Steps))
+	for i, s := range p.Steps {
+		names[i] = s.Name
+	}
+	return strings.Join(names, "/")
+}

@@ -1,0 +1,158 @@
+package platform
+
+import (
+	"strconv"
+	"strings"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/wire"
+)
+
+func (a *Act) now() allod.Value { return allod.TextValue(allod.DateTime, wire.Stamp(a.Now)) }
+
+// stampNew sets what the platform sets on every new row (§6.7).
+func (a *Act) stampNew(t *entity.Table, r row, id allod.GUID) {
+	user := allod.LookupValue("systemuser", a.User)
+	a.set(t, r, t.PrimaryID, allod.NullValue())
+	if was := a.get(t, r, "overriddencreatedon"); !was.IsNull() {
+		// The supplied moment becomes createdon; the real one is kept.
+		a.set(t, r, "createdon", was)
+		a.set(t, r, "overriddencreatedon", a.now())
+	} else {
+		a.set(t, r, "createdon", a.now())
+	}
+	a.set(t, r, "createdby", user)
+	if !a.RealUser.IsZero() {
+		a.set(t, r, "createdonbehalfby", allod.LookupValue("systemuser", a.RealUser))
+	}
+	a.stampChanged(t, r)
+	if t.Column("ownerid") != nil {
+		a.setNew(t, r, "ownerid", user)
+		a.owner(t, r)
+	}
+	if t.Activity {
+		a.setNew(t, r, "activitytypecode", allod.StringValue(t.LogicalName))
+	}
+	if !a.Currency.IsZero() && a.hasMoney(t, r) {
+		a.setNew(t, r, "transactioncurrencyid", allod.LookupValue("transactioncurrency", a.Currency))
+		a.setNew(t, r, "exchangerate", allod.TextValue(allod.Decimal, "1.000000000000"))
+	}
+	for _, c := range t.Columns {
+		if c.AutoNumber != "" {
+			a.setNew(t, r, c.LogicalName, allod.StringValue(autoNumber(c.AutoNumber, a.Tx.Len(t.LogicalName)+1000)))
+		}
+		if c.Kind == "Boolean" && c.ValidForCreate && c.OptionSet != nil && c.AttributeOf == "" {
+			a.setNew(t, r, c.LogicalName, allod.BooleanValue(false))
+		}
+	}
+}
+
+func (a *Act) stampChanged(t *entity.Table, r row) {
+	a.set(t, r, "modifiedon", a.now())
+	a.set(t, r, "modifiedby", allod.LookupValue("systemuser", a.User))
+	if !a.RealUser.IsZero() {
+		a.set(t, r, "modifiedonbehalfby", allod.LookupValue("systemuser", a.RealUser))
+	}
+}
+
+// owner derives the owning columns from ownerid.
+func (a *Act) owner(t *entity.Table, r row) {
+	table, id := a.get(t, r, "ownerid").Target()
+	null := allod.NullValue()
+	a.set(t, r, "owninguser", null)
+	a.set(t, r, "owningteam", null)
+	switch table {
+	case "systemuser":
+		a.set(t, r, "owninguser", allod.LookupValue("systemuser", id))
+	case "team":
+		a.set(t, r, "owningteam", allod.LookupValue("team", id))
+	}
+	unit := a.Tx.Value(table, a.Tx.Get(table, id), "businessunitid")
+	if unit.Type() != allod.Lookup && !a.Unit.IsZero() {
+		unit = allod.LookupValue("businessunit", a.Unit)
+	}
+	if unit.Type() == allod.Lookup {
+		a.set(t, r, "owningbusinessunit", unit)
+	}
+}
+
+func (a *Act) hasMoney(t *entity.Table, r row) bool {
+	for _, c := range t.Columns {
+		if c.Kind == "Money" && !a.get(t, r, c.LogicalName).IsNull() {
+			return true
+		}
+	}
+	return false
+}
+
+// autoNumber fills {SEQNUM:n} of an AutoNumberFormat; other parts stay.
+func autoNumber(format string, n int) string {
+	i := strings.Index(format, "{SEQNUM:")
+	j := strings.IndexByte(format[max(i, 0):], '}')
+	if i < 0 || j < 0 {
+		return format + strconv.Itoa(n)
+	}
+	width, err := strconv.Atoi(format[i+len("{SEQNUM:") : i+j])
+	digits := strconv.Itoa(n)
+	if err == nil && width < 40 {
+		digits = strings.Repeat("0", max(0, width-len(digits))) + digits
+	}
+	return format[:i] + digits + format[i+j+1:]
+}
+
+// derive recomputes the columns that follow from others of the same row:
+// full names, composed addresses, amounts in base currency (the only currency
+// rate known here is the row's own).
+func (a *Act) derive(t *entity.Table, r row) {
+	text := func(c string) string { return a.get(t, r, c).Text() }
+	if c := t.Column("fullname"); c != nil && t.Column("lastname") != nil {
+		a.setText(t, r, "fullname", join(" ", text("firstname"), text("lastname")))
+	}
+	for _, n := range []string{"address1_", "address2_", "address3_"} {
+		if t.Column(n+"composite") == nil {
+			continue
+		}
+		city := join(" ", join(", ", text(n+"city"), text(n+"stateorprovince")), text(n+"postalcode"))
+		a.setText(t, r, n+"composite", join("\r\n", text(n+"line1"), text(n+"line2"), text(n+"line3"), city, text(n+"country")))
+	}
+	for _, c := range t.Columns {
+		if c.Kind != "Money" || strings.HasSuffix(c.LogicalName, "_base") || t.Column(c.LogicalName+"_base") == nil {
+			continue
+		}
+		a.set(t, r, c.LogicalName+"_base", base(a.get(t, r, c.LogicalName), text("exchangerate")))
+	}
+}
+
+func (a *Act) setText(t *entity.Table, r row, column, text string) {
+	if text == "" {
+		a.set(t, r, column, allod.NullValue())
+		return
+	}
+	a.set(t, r, column, allod.StringValue(text))
+}
+
+func join(sep string, parts ...string) string {
+	var kept []string
+	for _, p := range parts {
+		if p != "" {
+			kept = append(kept, p)
+		}
+	}
+	return strings.Join(kept, sep)
+}
+
+func base(v allod.Value, rate string) allod.Value {
+	if v.IsNull() {
+		return v
+	}
+	f, err := strconv.ParseFloat(rate, 64)
+	if err != nil || f == 0 || f == 1 {
+		return v
+	}
+	amount, err := strconv.ParseFloat(v.Text(), 64)
+	if err != nil {
+		return v
+	}
+	return allod.TextValue(allod.Decimal, strconv.FormatFloat(amount/f, 'f', 4, 64))
+}

@@ -1,0 +1,334 @@
+package platform
+
+import (
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/wire"
+)
+
+// Create makes a row from the payload and what hangs on it. id is the key of
+// the URL; zero = take it from the body or make one. A key in the body wins
+// (protocols/dataverse.md §6.2). It returns the id.
+func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUID, error) {
+	if err := a.Allow("Create", t); err != nil {
+		return id, err
+	}
+	if t.Intersect && !a.writableIntersect(t) {
+		return id, wire.Refuse(http.StatusBadRequest, "0x8004830F", "The entity %s is an intersect entity. Use Associate and Disassociate instead.", t.LogicalName)
+	}
+	if t.LogicalName == "activitypointer" {
+		return id, wire.Refuse(http.StatusMethodNotAllowed, "0x80040800", "The 'Create' method does not support entities of type 'activitypointer'.")
+	}
+	switch {
+	case p.HasKey:
+		id = p.Key
+	case id.IsZero():
+		id = a.NewID()
+	}
+	if a.Exists(t, id) {
+		return id, wire.Refuse(http.StatusPreconditionFailed, "0x80040237", "A record with matching key values already exists.")
+	}
+	r := row{}
+	if err := a.assign(t, r, p, true); err != nil {
+		return id, err
+	}
+	if err := a.bindBefore(t, r, p); err != nil {
+		return id, err
+	}
+	a.stampNew(t, r, id)
+	if err := a.stateNew(t, r, p); err != nil {
+		return id, err
+	}
+	if err := a.required(t, r); err != nil {
+		return id, err
+	}
+	a.derive(t, r)
+	if err := a.checkKeys(t, id, r); err != nil {
+		return id, err
+	}
+	a.put(t, id, r)
+	if err := a.addresses(t, id, p, true); err != nil {
+		return id, err
+	}
+	return id, a.bindAfter(t, id, p)
+}
+
+// writableIntersect: some tables that $metadata treats as intersects hold
+// data of their own.
+func (a *Act) writableIntersect(t *entity.Table) bool { return t.ActivityParty }
+
+// Update changes the row, which must exist (404 otherwise).
+func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
+	if err := a.Allow("Write", t); err != nil {
+		return err
+	}
+	old := a.Tx.Get(t.LogicalName, id)
+	if old == nil {
+		return wire.NoRow(t.LogicalName, id.String())
+	}
+	if t.Intersect && !a.writableIntersect(t) {
+		return wire.Refuse(http.StatusBadRequest, "0x8004830F", "The entity %s is an intersect entity. Use Associate and Disassociate instead.", t.LogicalName)
+	}
+	if t.ActivityParty {
+		return wire.Refuse(http.StatusBadRequest, "0x80040203", "The activityparty table does not support update; replace the whole set on the activity.")
+	}
+	r := a.load(t, old)
+	if err := a.stateChange(t, id, r, p); err != nil {
+		return err
+	}
+	if err := a.assign(t, r, p, false); err != nil {
+		return err
+	}
+	if err := a.bindBefore(t, r, p); err != nil {
+		return err
+	}
+	for _, b := range p.Binds {
+		if b.Nav.Kind != wire.NavLookup {
+			return wire.BadPayload("Binding '%s' to a collection is supported in create only.", b.Nav.Name)
+		}
+	}
+	a.stampChanged(t, r)
+	a.derive(t, r)
+	if err := a.checkKeys(t, id, r); err != nil {
+		return err
+	}
+	a.put(t, id, r)
+	return a.addresses(t, id, p, false)
+}
+
+// assign copies the values a client may set and drops the others in silence
+// (§3.3, trap 4).
+func (a *Act) assign(t *entity.Table, r row, p *wire.Payload, create bool) error {
+	for _, v := range p.Values {
+		c := v.Column
+		if create && !c.ValidForCreate && c.LogicalName != "overriddencreatedon" || !create && !c.ValidForUpdate {
+			continue
+		}
+		if c.SourceType != 0 || c.Kind == "File" || setByPlatform(c.LogicalName) || !create && c.LogicalName == "overriddencreatedon" {
+			continue
+		}
+		if err := fits(t, c, v.Value); err != nil {
+			return err
+		}
+		a.set(t, r, c.LogicalName, v.Value)
+		if c.Kind == "Image" {
+			a.image(t, r, c, v.Value)
+		}
+	}
+	return nil
+}
+
+// setByPlatform names columns no client can set (§6.7).
+func setByPlatform(column string) bool {
+	switch column {
+	case "createdon", "modifiedon", "createdby", "modifiedby", "createdonbehalfby", "modifiedonbehalfby",
+		"versionnumber", "owninguser", "owningteam", "owningbusinessunit":
+		return true
+	}
+	return false
+}
+
+func fits(t *entity.Table, c *entity.Column, v allod.Value) error {
+	if v.Type() == allod.String && c.MaxLength > 0 && utf8.RuneCountInString(v.Text()) > c.MaxLength {
+		return wire.Refuse(http.StatusBadRequest, "0x80044331", "A validation error occurred. The length of the '%s' attribute of the '%s' entity exceeded the maximum allowed length of '%d'.", c.LogicalName, t.LogicalName, c.MaxLength)
+	}
+	if c.Kind == "Picklist" && v.Type() == allod.Integer && c.OptionSet != nil && len(c.OptionSet.Options) > 0 {
+		for _, o := range c.OptionSet.Options {
+			if int64(o.Value) == v.Int() {
+				return nil
+			}
+		}
+		return wire.Refuse(http.StatusBadRequest, "0x8004431A", "A validation error occurred. The value %d of '%s' on record of type '%s' is outside the valid range.", v.Int(), c.LogicalName, t.LogicalName)
+	}
+	return nil
+}
+
+// bindBefore does what sets columns of the row itself: lookups, and rows that
+// a lookup creates deeply.
+func (a *Act) bindBefore(t *entity.Table, r row, p *wire.Payload) error {
+	for _, b := range p.Binds {
+		if b.Nav.Kind != wire.NavLookup {
+			continue
+		}
+		if err := a.lookup(t, r, b.Nav, b.Refs); err != nil {
+			return err
+		}
+	}
+	for _, n := range p.Nested {
+		if n.Nav.Kind != wire.NavLookup {
+			continue
+		}
+		target := a.Schema.Model.Table(n.Nav.Target)
+		id, err := a.Create(target, allod.GUID{}, n.Items[0])
+		if err != nil {
+			return err
+		}
+		a.setLookup(t, r, n.Nav.Column, allod.LookupValue(target.LogicalName, id))
+	}
+	return nil
+}
+
+func (a *Act) lookup(t *entity.Table, r row, nav *wire.Nav, refs []string) error {
+	c := t.Column(nav.Column)
+	if len(refs) == 0 {
+		if c != nil && setByPlatform(c.LogicalName) || nav.Column == "ownerid" {
+			return nil
+		}
+		// Clearing one target of a polymorphic lookup leaves another alone.
+		if target, _ := a.get(t, r, nav.Column).Target(); target == "" || a.Schema.Fits(nav.Target, target) {
+			a.setLookup(t, r, nav.Column, allod.NullValue())
+		}
+		return nil
+	}
+	target, id, err := a.Resolve(refs[0])
+	if err != nil {
+		return err
+	}
+	if !a.Schema.Fits(nav.Target, target.LogicalName) {
+		return wire.BadPayload("A '%s' cannot be assigned to the navigation property '%s' of type 'Microsoft.Dynamics.CRM.%s'.", target.LogicalName, nav.Name, nav.Target)
+	}
+	if c != nil && (setByPlatform(c.LogicalName) || !c.ValidForCreate && !c.ValidForUpdate) {
+		return nil
+	}
+	if !a.Exists(target, id) {
+		return wire.NoRow(target.LogicalName, id.String())
+	}
+	a.setLookup(t, r, nav.Column, allod.LookupValue(target.LogicalName, id))
+	return nil
+}
+
+func (a *Act) setLookup(t *entity.Table, r row, column string, v allod.Value) {
+	if column == "" {
+		return
+	}
+	a.set(t, r, column, v)
+	if column == "ownerid" {
+		a.owner(t, r)
+	}
+}
+
+// bindAfter does what refers to the new row: existing rows to associate, rows
+// to create below it.
+func (a *Act) bindAfter(t *entity.Table, id allod.GUID, p *wire.Payload) error {
+	for _, b := range p.Binds {
+		if b.Nav.Kind == wire.NavLookup {
+			continue
+		}
+		for _, ref := range b.Refs {
+			other, far, err := a.Resolve(ref)
+			if err != nil {
+				return err
+			}
+			if err := a.Associate(t, id, b.Nav, other, far); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range p.Nested {
+		if n.Nav.Kind == wire.NavLookup {
+			continue
+		}
+		if err := a.below(t, id, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// below creates the rows of a deep insert into a collection.
+func (a *Act) below(t *entity.Table, id allod.GUID, n wire.Nested) error {
+	target := a.Schema.Model.Table(n.Nav.Target)
+	for _, item := range n.Items {
+		if n.Nav.Kind == wire.NavPairs {
+			far, err := a.Create(target, allod.GUID{}, item)
+			if err != nil {
+				return err
+			}
+			if err := a.Associate(t, id, n.Nav, target, far); err != nil {
+				return err
+			}
+			continue
+		}
+		child, err := a.Create(target, allod.GUID{}, item)
+		if err != nil {
+			return err
+		}
+		r := a.load(target, a.Tx.Get(target.LogicalName, child))
+		a.setLookup(target, r, n.Nav.Column, allod.LookupValue(t.LogicalName, id))
+		a.put(target, child, r)
+	}
+	return nil
+}
+
+// ReplaceParties swaps the whole set below the row for the items, as PUT of
+// a collection of activity parties does (§6.1).
+func (a *Act) ReplaceParties(t *entity.Table, id allod.GUID, nav *wire.Nav, items []*wire.Payload) error {
+	old := a.Tx.Get(t.LogicalName, id)
+	if old == nil {
+		return wire.NoRow(t.LogicalName, id.String())
+	}
+	for _, child := range a.Tx.Find(nav.Target, nav.Column, allod.IDValue(id)) {
+		a.Tx.Delete(nav.Target, child)
+	}
+	if err := a.below(t, id, wire.Nested{Nav: nav, Items: items}); err != nil {
+		return err
+	}
+	r := a.load(t, old)
+	a.stampChanged(t, r)
+	a.put(t, id, r)
+	return nil
+}
+
+// required refuses a new row that lacks a column the system requires; columns
+// that the platform fills are past that by now.
+func (a *Act) required(t *entity.Table, r row) error {
+	for _, c := range t.Columns {
+		if c.Required != "SystemRequired" || !c.ValidForCreate || c.LogicalName == t.PrimaryID || c.AttributeOf != "" {
+			continue
+		}
+		switch c.Kind {
+		case "String", "Memo", "Lookup", "Customer":
+		default:
+			continue
+		}
+		if a.get(t, r, c.LogicalName).IsNull() && a.pos(t, c.LogicalName) >= 0 && c.AutoNumber == "" {
+			return wire.Refuse(http.StatusBadRequest, "0x80040203", "Required field '%s' is missing on '%s'.", c.LogicalName, t.LogicalName)
+		}
+	}
+	return nil
+}
+
+// image keeps the id, time and full bytes beside a changed image (§8.3).
+func (a *Act) image(t *entity.Table, r row, c *entity.Column, v allod.Value) {
+	idColumn := c.LogicalName + "id"
+	if v.IsNull() {
+		a.set(t, r, idColumn, allod.NullValue())
+		a.set(t, r, c.LogicalName+"_timestamp", allod.NullValue())
+		a.set(t, r, c.LogicalName+"_url", allod.NullValue())
+		return
+	}
+	id := a.NewID()
+	a.set(t, r, idColumn, allod.IDValue(id))
+	a.set(t, r, c.LogicalName+"_timestamp", allod.IntegerValue(a.Now.UnixNano()/100))
+	a.set(t, r, c.LogicalName+"_url", allod.StringValue("/Image/download.aspx?Entity="+t.LogicalName+"&Attribute="+c.LogicalName+"&Id="+id.String()))
+}
+
+// Patch sets columns directly, past what clients may set; for the platform's
+// own columns such as the id of a file. It stamps the row.
+func (a *Act) Patch(t *entity.Table, id allod.GUID, values map[string]allod.Value) error {
+	old := a.Tx.Get(t.LogicalName, id)
+	if old == nil {
+		return wire.NoRow(t.LogicalName, id.String())
+	}
+	r := a.load(t, old)
+	for c, v := range values {
+		a.set(t, r, strings.ToLower(c), v)
+	}
+	a.stampChanged(t, r)
+	a.put(t, id, r)
+	return nil
+}

@@ -1,0 +1,361 @@
+package dataverse
+
+import (
+	"net/http"
+	"sort"
+	"strings"
+
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata"
+	"allod/internal/odata/query"
+)
+
+// env says what names in $filter and $orderby mean for rows of the table.
+func (c *call) env(tx *store.Tx, t *entity.Table, aliases map[string]query.Expr) *query.Env[entityRow] {
+	return &query.Env[entityRow]{
+		Aliases:  aliases,
+		FoldCase: true,
+		Column: func(name string) (func(entityRow) (allod.Value, error), error) {
+			return c.getter(tx, t, name)
+		},
+		Single: func(name string) (func(entityRow) (entityRow, bool, error), *query.Env[entityRow], error) {
+			nav := c.schema.Nav(t.LogicalName, name)
+			if nav == nil || nav.Kind != wire.NavLookup {
+				return nil, nil, wire.NoProperty(name, t.LogicalName)
+			}
+			target := c.schema.Model.Table(nav.Target)
+			if target == nil {
+				return nil, nil, wire.NoProperty(name, t.LogicalName)
+			}
+			get := func(e entityRow) (entityRow, bool, error) {
+				out, ok := c.target(tx, e, nav)
+				return out, ok, nil
+			}
+			return get, c.env(tx, target, aliases), nil
+		},
+		Many: func(name string) (func(entityRow) ([]entityRow, error), *query.Env[entityRow], error) {
+			nav := c.schema.Nav(t.LogicalName, name)
+			if nav == nil || nav.Kind == wire.NavLookup {
+				return nil, nil, wire.NoProperty(name, t.LogicalName)
+			}
+			target := c.schema.Model.Table(nav.Target)
+			if target == nil {
+				return nil, nil, wire.NoProperty(name, t.LogicalName)
+			}
+			get := func(e entityRow) ([]entityRow, error) { return c.related(tx, e, nav), nil }
+			return get, c.env(tx, target, aliases), nil
+		},
+		Function: func(name string, _ []query.Arg) (func(entityRow) (allod.Value, error), error) {
+			return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not know the query function %s.", name)
+		},
+	}
+}
+
+// getter reads a property of a row as a query sees it.
+func (c *call) getter(tx *store.Tx, t *entity.Table, name string) (func(entityRow) (allod.Value, error), error) {
+	col := t.Column(name)
+	if col == nil || !wire.Selectable(col) || col.Property() != name {
+		return nil, wire.NoProperty(name, t.LogicalName)
+	}
+	switch {
+	case col.LogicalName == t.PrimaryID || col.LogicalName == t.ODataKey:
+		return func(e entityRow) (allod.Value, error) { return allod.IDValue(e.r.Key), nil }, nil
+	case col.LogicalName == "versionnumber":
+		return func(e entityRow) (allod.Value, error) { return allod.IntegerValue(int64(e.r.Version)), nil }, nil
+	}
+	secret := hidden(tx, c.user, t)
+	if secret != nil && secret(col) {
+		return func(entityRow) (allod.Value, error) { return allod.NullValue(), nil }, nil
+	}
+	return func(e entityRow) (allod.Value, error) {
+		v := tx.Value(e.t.LogicalName, e.r, col.LogicalName)
+		if v.Type() == allod.Lookup {
+			return allod.IDValue(v.GUID()), nil
+		}
+		return v, nil
+	}, nil
+}
+
+// target is the row a lookup leads to through this navigation property.
+func (c *call) target(tx *store.Tx, e entityRow, nav *wire.Nav) (entityRow, bool) {
+	name, id := tx.Value(e.t.LogicalName, e.r, nav.Column).Target()
+	t := c.schema.Model.Table(name)
+	if t == nil || !c.schema.Fits(nav.Target, name) {
+		return entityRow{}, false
+	}
+	r := tx.Get(name, id)
+	return entityRow{t, r}, r != nil
+}
+
+// related are the rows a collection navigation property leads to.
+func (c *call) related(tx *store.Tx, e entityRow, nav *wire.Nav) []entityRow {
+	target := c.schema.Model.Table(nav.Target)
+	if target == nil {
+		return nil
+	}
+	var out []entityRow
+	if nav.Kind == wire.NavPairs {
+		for _, pair := range tx.Find(nav.Intersect, nav.Near, allod.IDValue(e.r.Key)) {
+			far := tx.Value(nav.Intersect, tx.Get(nav.Intersect, pair), nav.Far).GUID()
+			if r := tx.Get(target.LogicalName, far); r != nil {
+				out = append(out, entityRow{target, r})
+			}
+		}
+		return out
+	}
+	for _, at := range c.tablesOf(target) {
+		for _, id := range tx.Find(at.LogicalName, nav.Column, allod.IDValue(e.r.Key)) {
+			if r := tx.Get(at.LogicalName, id); r != nil {
+				out = append(out, entityRow{at, r})
+			}
+		}
+	}
+	return out
+}
+
+// filter compiles $filter; nil matches everything.
+func (c *call) filter(tx *store.Tx, t *entity.Table, e query.Expr, aliases map[string]query.Expr) (func(entityRow) (bool, error), error) {
+	if e == nil {
+		return func(entityRow) (bool, error) { return true, nil }, nil
+	}
+	f, err := query.Compile(e, *c.env(tx, t, aliases))
+	if err != nil {
+		return nil, queryError(err)
+	}
+	return f, nil
+}
+
+// queryError keeps the service's own refusals and words the others as the
+// OData parser does.
+func queryError(err error) error {
+	if e := wire.AsError(err); e.Status != http.StatusInternalServerError {
+		return e
+	}
+	return wire.Refuse(http.StatusBadRequest, "0x80060888", "%v", err)
+}
+
+// sort orders rows by $orderby, the primary key breaking ties.
+func (c *call) sort(tx *store.Tx, t *entity.Table, rows []entityRow, by []query.OrderItem) error {
+	if len(by) == 0 {
+		return nil
+	}
+	cmp, err := query.CompileOrder(by, *c.env(tx, t, c.req.Options.Aliases))
+	if err != nil {
+		return queryError(err)
+	}
+	var failed error
+	sort.SliceStable(rows, func(i, j int) bool {
+		n, err := cmp(rows[i], rows[j])
+		if err != nil {
+			failed = queryError(err)
+		}
+		if n != 0 {
+			return n < 0
+		}
+		return store.Less(rows[i].r.Key, rows[j].r.Key)
+	})
+	return failed
+}
+
+// plans writes rows of the tables of one request, expansions included.
+type plans struct {
+	c       *call
+	tx      *store.Tx
+	t       *entity.Table
+	columns []string // nil = all
+	byTable map[*entity.Table]*wire.Plan
+	expand  []expansion
+}
+
+// plansFor prepares $select and $expand.
+func (c *call) plansFor(tx *store.Tx, t *entity.Table, o *query.Options) (*plans, error) {
+	p := &plans{c: c, tx: tx, t: t, byTable: map[*entity.Table]*wire.Plan{}}
+	if o != nil {
+		for _, s := range o.Select {
+			if s.Star() {
+				p.columns = nil
+				break
+			}
+			if len(s.Path) == 1 && c.schema.Nav(t.LogicalName, s.Path[0]) != nil && t.Column(s.Path[0]) == nil {
+				continue // selecting a navigation property adds a link, no data
+			}
+			p.columns = append(p.columns, strings.Join(s.Path, "/"))
+		}
+		if len(o.Expand) > 15 {
+			return nil, wire.BadQuery("Number of expand properties exceeds the limit of 15.")
+		}
+		for _, e := range o.Expand {
+			x, err := c.expansion(tx, t, e)
+			if err != nil {
+				return nil, err
+			}
+			p.expand = append(p.expand, x)
+		}
+	}
+	_, err := p.of(t)
+	return p, err
+}
+
+// of returns the plan of one of the tables; a base type's columns that an
+// activity lacks are left out.
+func (p *plans) of(t *entity.Table) (*wire.Plan, error) {
+	if plan := p.byTable[t]; plan != nil {
+		return plan, nil
+	}
+	columns := p.columns
+	if t != p.t {
+		names := columns
+		if names == nil {
+			for _, col := range p.t.Columns {
+				names = append(names, col.Property())
+			}
+		}
+		columns = []string{}
+		for _, name := range names {
+			if col := t.Column(name); col != nil && wire.Selectable(col) && col.Property() == name {
+				columns = append(columns, name)
+			}
+		}
+	}
+	plan, err := wire.NewPlan(p.tx, p.c.schema, t, columns, p.c.prefer.notes, hidden(p.tx, p.c.user, t))
+	if err != nil {
+		return nil, err
+	}
+	p.byTable[t] = plan
+	return plan, nil
+}
+
+func (p *plans) width() int { return p.byTable[p.t].Width() }
+
+func (p *plans) estimate() int {
+	n := 64 + 40*p.width()
+	if p.c.prefer.notes.Any() {
+		n *= 3
+	}
+	return min(n, 16<<10)
+}
+
+// appendRow appends the members of a row, expansions last, no closing brace.
+func (p *plans) appendRow(b []byte, e entityRow) ([]byte, error) {
+	plan, err := p.of(e.t)
+	if err != nil {
+		return nil, err
+	}
+	b = plan.AppendRow(b, p.tx, e.r)
+	for i := range p.expand {
+		if b, err = p.expand[i].append(b, e); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// expansion is one item of $expand.
+type expansion struct {
+	c     *call
+	tx    *store.Tx
+	nav   *wire.Nav
+	ref   bool
+	plans *plans
+	o     *query.Options
+	match func(entityRow) (bool, error)
+}
+
+func (c *call) expansion(tx *store.Tx, t *entity.Table, item query.ExpandItem) (expansion, error) {
+	x := expansion{c: c, tx: tx, ref: item.Ref, o: item.Options}
+	if x.o == nil {
+		x.o = &query.Options{}
+	}
+	name := item.Path[0]
+	x.nav = c.schema.Nav(t.LogicalName, name)
+	if x.nav == nil {
+		return x, wire.NoProperty(name, t.LogicalName)
+	}
+	if x.ref && x.nav.Kind != wire.NavLookup {
+		return x, wire.BadQuery("Expand with $ref is only supported on lookup type navigation property.")
+	}
+	if x.nav.Kind == wire.NavLookup && (x.o.Has("$orderby") || x.o.Has("$top")) {
+		return x, wire.BadQuery("Only $select and $filter clause can be provided while doing $expand on many-to-one relationship or nested one-to-many relationship.")
+	}
+	if len(x.o.Expand) > 0 {
+		return x, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator expands one level only.")
+	}
+	target := c.schema.Model.Table(x.nav.Target)
+	if x.nav.Target == "owner" || x.nav.Target == "principal" {
+		target = c.schema.Model.Table("systemuser")
+	}
+	if target == nil {
+		return x, wire.NoProperty(name, t.LogicalName)
+	}
+	var err error
+	if x.match, err = c.filter(tx, target, x.o.Filter, c.req.Options.Aliases); err != nil {
+		return x, err
+	}
+	x.plans, err = c.plansFor(tx, target, x.o)
+	return x, err
+}
+
+func (x *expansion) append(b []byte, e entityRow) ([]byte, error) {
+	b = odata.AppendMember(b, x.nav.Name)
+	if x.nav.Kind == wire.NavLookup {
+		to, ok := x.c.target(x.tx, e, x.nav)
+		if ok {
+			var err error
+			if ok, err = x.match(to); err != nil {
+				return nil, err
+			}
+		}
+		if !ok {
+			return append(b, "null"...), nil
+		}
+		return x.appendOne(b, to)
+	}
+	var rows []entityRow
+	for _, r := range x.c.related(x.tx, e, x.nav) {
+		ok, err := x.match(r)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			rows = append(rows, r)
+		}
+	}
+	target := x.c.schema.Model.Table(x.nav.Target)
+	if err := x.c.sort(x.tx, target, rows, x.o.OrderBy); err != nil {
+		return nil, err
+	}
+	rows = rows[:min(len(rows), 5000)]
+	if x.o.Top.Set {
+		rows = rows[:min(len(rows), int(x.o.Top.N))]
+	}
+	b = append(b, '[')
+	for i, r := range rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = x.appendOne(b, r); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, ']'), nil
+}
+
+func (x *expansion) appendOne(b []byte, e entityRow) ([]byte, error) {
+	b = append(b, '{')
+	if x.ref {
+		b = odata.AppendMember(b, odata.ID)
+		b = odata.AppendString(b, x.c.entityURL(e.t, e.r.Key))
+		return append(b, '}'), nil
+	}
+	b, err := x.plans.appendRow(b, e)
+	return append(b, '}'), err
+}
+
+// entityURL is the address of a row.
+func (c *call) entityURL(t *entity.Table, id allod.GUID) string {
+	return c.root + "/" + t.SetName + "(" + id.String() + ")"
+}

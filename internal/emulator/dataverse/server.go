@@ -1,0 +1,273 @@
+package dataverse
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"allod"
+	"allod/internal/emulator"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+)
+
+// Options say what the server is. Only Model is required; it must be sealed.
+type Options struct {
+	Model            *entity.Model
+	Seed             uint64
+	OrganizationName string        // default "Allod Emulator"
+	Auth             string        // "loose" (default) or "strict"
+	Limits           string        // "off" (default) or "real": answer 429 beyond the documented limits
+	Cost             *protect.Cost // how long requests take; nil = as long as they take
+	Latency          time.Duration // added to every answer
+	Faults           []emulator.Fault
+	Assume           map[string]string // see Assumptions
+	AppUsers         []AppUser         // default: one administrator, DefaultAppUsers(1)
+	Servers          int               // web servers behind the address, each with limits of its own; default 1
+	DOPHint          int               // x-ms-dop-hint; default 48
+	PageSize         int               // largest page; default 5000
+	Now              func() time.Time  // default time.Now
+	TimeScale        float64           // how much faster than the clock tokens age; default 1
+}
+
+// Server is one organisation behind one address. Its methods may be called
+// concurrently.
+type Server struct {
+	opts      Options
+	assume    map[string]string
+	store     *store.Store
+	authority *emulator.Authority
+	faults    *emulator.Faults
+	counters  *emulator.Counters
+	limiter   *protect.Limiter
+	began     time.Time
+	next      atomic.Uint64 // server that answers a client without affinity
+	schema    atomic.Pointer[wire.Schema]
+
+	mu           sync.Mutex
+	rng          *rand.Rand
+	users        []AppUser
+	organization allod.GUID
+	unit         allod.GUID
+	currency     allod.GUID
+	deltaFloor   uint64                // tokens that promise more than this were given out before a rewind
+	epochs       map[string]allod.GUID // organisation id at each mark
+	uploads      map[string]*upload
+	swap         sync.Mutex // serialises schema changes
+}
+
+// New builds a server with empty tables for every table of the model, the
+// organisation row, the root business unit and the application users.
+func New(o Options) (*Server, error) {
+	if o.Model == nil {
+		return nil, allod.Errorf(allod.Invalid, "start emulator: no model")
+	}
+	assume, err := checkAssume(o.Assume)
+	if err != nil {
+		return nil, err
+	}
+	defaults(&o)
+	s := &Server{
+		opts: o, assume: assume, counters: &emulator.Counters{}, faults: &emulator.Faults{},
+		store: store.New(1_000_000), limiter: protect.New(o.Limits == "real"),
+		rng: rand.New(rand.NewPCG(o.Seed, 0xda7a)), began: o.Now(),
+		epochs: map[string]allod.GUID{}, uploads: map[string]*upload{},
+	}
+	if err := s.faults.Set(o.Faults); err != nil {
+		return nil, err
+	}
+	s.limiter.Now = o.Now
+	s.store.Now = s.now
+	s.schema.Store(wire.NewSchema(o.Model))
+	for _, t := range o.Model.Tables {
+		if !t.Abstract {
+			s.store.AddTable(t.LogicalName, columnNames(t))
+		}
+	}
+	s.users = append([]AppUser(nil), o.AppUsers...)
+	clients := make([]emulator.Client, len(s.users))
+	for i := range s.users {
+		clients[i] = emulator.Client{ID: s.users[i].ClientID, Secret: s.users[i].Secret, Tenant: s.users[i].Tenant}
+	}
+	s.authority = emulator.NewAuthority(o.Auth == "strict", clients)
+	s.authority.Now, s.authority.TimeScale = s.now, 1
+	return s, s.found()
+}
+
+func defaults(o *Options) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.TimeScale <= 0 {
+		o.TimeScale = 1
+	}
+	if o.OrganizationName == "" {
+		o.OrganizationName = "Allod Emulator"
+	}
+	if len(o.AppUsers) == 0 {
+		o.AppUsers = DefaultAppUsers(1)
+	}
+	o.Servers = max(o.Servers, 1)
+	if o.DOPHint == 0 {
+		o.DOPHint = 48
+	}
+	if o.PageSize <= 0 || o.PageSize > 5000 {
+		o.PageSize = 5000
+	}
+}
+
+func columnNames(t *entity.Table) []string {
+	out := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		out[i] = c.LogicalName
+	}
+	return out
+}
+
+// now is the emulated time: it runs TimeScale times as fast as the clock from
+// the moment the server began.
+func (s *Server) now() time.Time {
+	at := s.opts.Now()
+	if s.opts.TimeScale == 1 {
+		return at
+	}
+	return s.began.Add(time.Duration(float64(at.Sub(s.began)) * s.opts.TimeScale))
+}
+
+// newID makes the next GUID of the seed's sequence.
+func (s *Server) newID() allod.GUID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idLocked()
+}
+
+func (s *Server) idLocked() allod.GUID {
+	var g allod.GUID
+	hi, lo := s.rng.Uint64(), s.rng.Uint64()
+	for i := range 8 {
+		g[i], g[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
+	}
+	g[6], g[8] = g[6]&0x0f|0x40, g[8]&0x3f|0x80
+	return g
+}
+
+// found writes the rows every organisation has.
+func (s *Server) found() error {
+	s.organization, s.unit, s.currency = s.newID(), s.newID(), s.newID()
+	return s.store.Update(func(tx *store.Tx) error {
+		stamp := allod.TextValue(allod.DateTime, wire.Stamp(s.now()))
+		put := func(table string, id allod.GUID, values map[string]allod.Value) {
+			if !tx.Has(table) {
+				return
+			}
+			values["createdon"], values["modifiedon"] = stamp, stamp
+			var cells []store.Cell
+			for c, v := range values {
+				if i := tx.Column(table, c); i >= 0 {
+					cells = append(cells, store.Cell{Column: i, Value: v})
+				}
+			}
+			tx.Put(table, id, cells)
+		}
+		name := allod.StringValue(s.opts.OrganizationName)
+		unit := allod.LookupValue("businessunit", s.unit)
+		put("organization", s.organization, map[string]allod.Value{
+			"name": name, "languagecode": allod.IntegerValue(1033), "maxuploadfilesize": allod.IntegerValue(5242880),
+			"expirechangetrackingindays": allod.IntegerValue(7), "expiresubscriptionsindays": allod.IntegerValue(90),
+			"basecurrencyid": allod.LookupValue("transactioncurrency", s.currency), "isauditenabled": allod.BooleanValue(false),
+		})
+		put("businessunit", s.unit, map[string]allod.Value{"name": name, "isdisabled": allod.BooleanValue(false)})
+		put("transactioncurrency", s.currency, map[string]allod.Value{
+			"currencyname": allod.StringValue("US Dollar"), "isocurrencycode": allod.StringValue("USD"), "currencysymbol": allod.StringValue("$"),
+			"currencyprecision": allod.IntegerValue(2), "exchangerate": allod.TextValue(allod.Decimal, "1.000000000000"),
+			"statecode": allod.IntegerValue(0), "statuscode": allod.IntegerValue(1),
+		})
+		for i := range s.users {
+			u := &s.users[i]
+			if u.User.IsZero() {
+				u.User = s.newID()
+			}
+			app, _ := allod.ParseGUID(u.ClientID) // not every client id is a GUID; then there is none to show
+			put("systemuser", u.User, map[string]allod.Value{
+				"fullname": allod.StringValue(u.Name), "firstname": allod.StringValue("#"), "lastname": allod.StringValue(u.Name),
+				"applicationid": allod.IDValue(app), "businessunitid": unit, "isdisabled": allod.BooleanValue(false),
+				"azureactivedirectoryobjectid": allod.IDValue(app), "accessmode": allod.IntegerValue(4),
+			})
+		}
+		return nil
+	})
+}
+
+// Store returns the rows, for loading them in bulk.
+func (s *Server) Store() *store.Store { return s.store }
+
+// Model returns the model in force; it is not to be changed.
+func (s *Server) Model() *entity.Model { return s.schema.Load().Model }
+
+// Organization returns the organisation id WhoAmI shows.
+func (s *Server) Organization() allod.GUID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.organization
+}
+
+// RootUnit returns the root business unit.
+func (s *Server) RootUnit() allod.GUID { return s.unit }
+
+// Currency returns the base currency.
+func (s *Server) Currency() allod.GUID { return s.currency }
+
+// Users returns the application users with their systemuser ids.
+func (s *Server) Users() []AppUser {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]AppUser(nil), s.users...)
+}
+
+// Counters returns what was counted so far by name: requests, requests:<route>,
+// rows, rows:<table>, throttled, status:<code>, bytes.
+func (s *Server) Counters() map[string]int64 { return s.counters.Snapshot() }
+
+// SetFaults replaces the injected faults.
+func (s *Server) SetFaults(list []emulator.Fault) error { return s.faults.Set(list) }
+
+// Handler answers the API, the token endpoint and /_emulator/.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+// serve routes a request by its path.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/_emulator"):
+		s.admin(w, r)
+	case s.authority.Serve(w, r):
+		s.counters.Add("tokens", 1)
+	default:
+		version, rest, ok := splitRoot(r.URL.EscapedPath())
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		first, _, _ := strings.Cut(rest, "/")
+		first, _, _ = strings.Cut(first, "(")
+		s.faults.Serve(w, r, first, func(w http.ResponseWriter, r *http.Request) { s.api(w, r, version, rest) })
+	}
+}
+
+// splitRoot takes /api/data/v9.2/rest apart.
+func splitRoot(path string) (version, rest string, ok bool) {
+	after, ok := strings.CutPrefix(path, "/api/data/v")
+	if !ok {
+		return "", "", false
+	}
+	version, rest, _ = strings.Cut(after, "/")
+	switch version {
+	case "9.0", "9.1", "9.2":
+		return version, rest, true
+	}
+	return "", "", false
+}
