@@ -99,8 +99,17 @@ func sourceType(c *Column) any {
 func (c *Column) details(t *Table) Object {
 	switch c.Kind {
 	case "String":
-		return Object{{"MaxLength", c.MaxLength}, {"Format", "Text"}, {"ImeMode", "Auto"}, {"YomiOf", nil}, {"IsLocalizable", false},
-			{"DatabaseLength", 2 * c.MaxLength}, {"FormulaDefinition", nil}, {"SourceTypeMask", 0}, {"FormatName", Object{{"Value", "Text"}}}}
+		return Object{
+			{"MaxLength", c.MaxLength},
+			{"Format", "Text"},
+			{"ImeMode", "Auto"},
+			{"YomiOf", nil},
+			{"IsLocalizable", false},
+			{"DatabaseLength", 2 * c.MaxLength},
+			{"FormulaDefinition", nil},
+			{"SourceTypeMask", 0},
+			{"FormatName", Object{{"Value", "Text"}}},
+		}
 	case "Memo":
 		return Object{{"MaxLength", c.MaxLength}, {"Format", "TextArea"}, {"ImeMode", "Auto"}, {"IsLocalizable", false}, {"FormatName", Object{{"Value", "TextArea"}}}}
 	case "Integer":
@@ -116,15 +125,30 @@ func (c *Column) details(t *Table) Object {
 		if x := strings.TrimSuffix(c.LogicalName, "_base"); x != c.LogicalName {
 			base = x
 		}
-		return Object{{"CalculationOf", base}, {"ImeMode", "Auto"}, {"MaxValue", number(c.MaxValue)}, {"MinValue", number(c.MinValue)}, {"Precision", c.Precision},
-			{"PrecisionSource", 2}, {"IsBaseCurrency", base != nil}, {"FormulaDefinition", nil}, {"SourceTypeMask", 0}}
+		return Object{
+			{"CalculationOf", base},
+			{"ImeMode", "Auto"},
+			{"MaxValue", number(c.MaxValue)},
+			{"MinValue", number(c.MinValue)},
+			{"Precision", c.Precision},
+			{"PrecisionSource", 2},
+			{"IsBaseCurrency", base != nil},
+			{"FormulaDefinition", nil},
+			{"SourceTypeMask", 0},
+		}
 	case "DateTime":
 		format := "DateAndTime"
 		if c.Behavior == "DateOnly" {
 			format = "DateOnly"
 		}
-		return Object{{"Format", format}, {"ImeMode", "Auto"}, {"SourceTypeMask", 0}, {"FormulaDefinition", nil},
-			{"DateTimeBehavior", Object{{"Value", c.Behavior}}}, {"CanChangeDateTimeBehavior", managed(false, false, "canchangedatetimebehavior")}}
+		return Object{
+			{"Format", format},
+			{"ImeMode", "Auto"},
+			{"SourceTypeMask", 0},
+			{"FormulaDefinition", nil},
+			{"DateTimeBehavior", Object{{"Value", c.Behavior}}},
+			{"CanChangeDateTimeBehavior", managed(false, false, "canchangedatetimebehavior")},
+		}
 	case "Lookup", "Customer", "Owner":
 		targets := c.Targets
 		if targets == nil {
@@ -196,8 +220,17 @@ func optionSetType(k ColumnKind) string {
 
 func (x Option) object(k ColumnKind, owner [16]byte) Object {
 	o := Object{
-		{"Value", x.Value}, {"Color", nil}, {"IsManaged", true}, {"ExternalValue", nil}, {"ParentValues", []string{}}, {"Tag", nil}, {"IsHidden", false},
-		{"MetadataId", nil}, {"HasChanged", nil}, {"Label", labelObject(owner, x.Label)}, {"Description", labelObject(owner, "")},
+		{"Value", x.Value},
+		{"Color", nil},
+		{"IsManaged", true},
+		{"ExternalValue", nil},
+		{"ParentValues", []string{}},
+		{"Tag", nil},
+		{"IsHidden", false},
+		{"MetadataId", nil},
+		{"HasChanged", nil},
+		{"Label", labelObject(owner, x.Label)},
+		{"Description", labelObject(owner, "")},
 	}
 	switch k {
 	case "State":

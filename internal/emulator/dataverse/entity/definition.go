@@ -13,6 +13,8 @@ func (t *Table) Defined() bool { return t.LogicalName != principalTable }
 
 // Definition is the table's EntityMetadata without Attributes, Keys and
 // relationships (protocols/dataverse.md §3.2).
+//
+// long: it is a list of the members in their order, one a line.
 func (t *Table) Definition() Object {
 	return Object{
 		{"ActivityTypeMask", boolInt(t.Activity)},
@@ -139,9 +141,16 @@ func (t *Table) privileges() []Object {
 	for _, v := range verbs {
 		name := "prv" + v + t.SchemaName
 		out = append(out, Object{
-			{"CanBeBasic", t.Ownership == 1}, {"CanBeDeep", t.Ownership != 8}, {"CanBeGlobal", true}, {"CanBeLocal", t.Ownership != 8},
-			{"CanBeEntityReference", false}, {"CanBeParentEntityReference", false}, {"CanBeRecordFilter", false},
-			{"Name", name}, {"PrivilegeId", t.PrivilegeID(v).String()}, {"PrivilegeType", v},
+			{"CanBeBasic", t.Ownership == 1},
+			{"CanBeDeep", t.Ownership != 8},
+			{"CanBeGlobal", true},
+			{"CanBeLocal", t.Ownership != 8},
+			{"CanBeEntityReference", false},
+			{"CanBeParentEntityReference", false},
+			{"CanBeRecordFilter", false},
+			{"Name", name},
+			{"PrivilegeId", t.PrivilegeID(v).String()},
+			{"PrivilegeType", v},
 		})
 	}
 	return out
@@ -194,7 +203,7 @@ func (r *Relationship) Definition() Object {
 		{"@odata.type", "#" + namespace + "." + kind + "Metadata"},
 		{"MetadataId", r.MetadataID.String()},
 		{"HasChanged", nil},
-		{"IsCustomRelationship", strings.Contains(r.SchemaName, "_") && (strings.Contains(r.Referencing+r.Intersect, "_"))},
+		{"IsCustomRelationship", strings.Contains(r.SchemaName, "_") && strings.Contains(r.Referencing+r.Intersect, "_")},
 		{"IsValidForAdvancedFind", true},
 		{"SchemaName", r.SchemaName},
 		{"SecurityTypes", "None"},
@@ -230,8 +239,14 @@ func (r *Relationship) Definition() Object {
 		{"IsCustomizable", managed(false, false, "iscustomizable")},
 		{"AssociatedMenuConfiguration", menu()},
 		{"CascadeConfiguration", Object{
-			{"Assign", r.Cascade.Assign}, {"Delete", r.Cascade.Delete}, {"Archive", "NoCascade"}, {"Merge", r.Cascade.Merge},
-			{"Reparent", r.Cascade.Reparent}, {"Share", r.Cascade.Share}, {"Unshare", r.Cascade.Unshare}, {"RollupView", "NoCascade"},
+			{"Assign", r.Cascade.Assign},
+			{"Delete", r.Cascade.Delete},
+			{"Archive", "NoCascade"},
+			{"Merge", r.Cascade.Merge},
+			{"Reparent", r.Cascade.Reparent},
+			{"Share", r.Cascade.Share},
+			{"Unshare", r.Cascade.Unshare},
+			{"RollupView", "NoCascade"},
 		}},
 		{"RelationshipAttributes", []Object{}},
 	}...)
@@ -239,8 +254,15 @@ func (r *Relationship) Definition() Object {
 
 func menu() Object {
 	return Object{
-		{"Behavior", "DoNotDisplay"}, {"Group", "Details"}, {"Order", nil}, {"IsCustomizable", false}, {"Icon", nil},
-		{"ViewId", "00000000-0000-0000-0000-000000000000"}, {"AvailableOffline", true}, {"MenuId", nil}, {"QueryApi", nil},
+		{"Behavior", "DoNotDisplay"},
+		{"Group", "Details"},
+		{"Order", nil},
+		{"IsCustomizable", false},
+		{"Icon", nil},
+		{"ViewId", "00000000-0000-0000-0000-000000000000"},
+		{"AvailableOffline", true},
+		{"MenuId", nil},
+		{"QueryApi", nil},
 		{"Label", Object{{"LocalizedLabels", []Object{}}, {"UserLocalizedLabel", nil}}},
 	}
 }
@@ -270,8 +292,11 @@ func labelObject(owner allod.GUID, text string) Object {
 		return Object{{"LocalizedLabels", []Object{}}, {"UserLocalizedLabel", nil}}
 	}
 	l := Object{
-		{"Label", text}, {"LanguageCode", 1033}, {"IsManaged", true},
-		{"MetadataId", idOf("label", owner.String(), text).String()}, {"HasChanged", nil},
+		{"Label", text},
+		{"LanguageCode", 1033},
+		{"IsManaged", true},
+		{"MetadataId", idOf("label", owner.String(), text).String()},
+		{"HasChanged", nil},
 	}
 	return Object{{"LocalizedLabels", []Object{l}}, {"UserLocalizedLabel", l}}
 }

@@ -24,7 +24,7 @@ func Derive(m *Model) {
 		deriveValidity(m, t)
 		deriveChoices(t)
 		deriveDetails(t)
-		addShadows(m, t)
+		addShadows(t)
 	}
 	for _, r := range m.Relationships {
 		deriveRelationship(m, r)

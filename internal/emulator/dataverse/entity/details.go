@@ -145,7 +145,7 @@ func required(t *Table, c *Column) string {
 // addShadows adds the virtual columns that stand beside choices and lookups:
 // <x>name, <x>yominame, owneridtype. They are no OData properties
 // (protocols/dataverse.md §3.3).
-func addShadows(m *Model, t *Table) {
+func addShadows(t *Table) {
 	add := func(of *Column, name string, kind ColumnKind) {
 		if t.Column(name) != nil {
 			return

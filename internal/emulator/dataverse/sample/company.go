@@ -127,8 +127,10 @@ func (l *loader) goods() {
 		l.add("subject", v)
 	}
 	for i := range 25 {
-		l.add("knowledgearticle", values{"title": l.org.Subject(l.rng), "articlepublicnumber": fmt.Sprintf("KA-%05d", 1000+i), "content": "<p>" + l.org.Text(l.rng, 8) + "</p>", "description": "How to help.", "keywords": "help",
-			"majorversionnumber": 1, "minorversionnumber": 0, "primaryauthorid": l.some("systemuser"), "subjectid": l.some("subject"), "statecode": 3, "statuscode": 7})
+		l.add("knowledgearticle", values{
+			"title": l.org.Subject(l.rng), "articlepublicnumber": fmt.Sprintf("KA-%05d", 1000+i), "content": "<p>" + l.org.Text(l.rng, 8) + "</p>", "description": "How to help.", "keywords": "help",
+			"majorversionnumber": 1, "minorversionnumber": 0, "primaryauthorid": l.some("systemuser"), "subjectid": l.some("subject"), "statecode": 3, "statuscode": 7,
+		})
 	}
 	for i, name := range []string{"Employer", "Employee", "Friend", "Decision Maker"} {
 		l.add("connectionrole", values{"name": name, "category": []int{1, 1, 3, 1000}[i]})
@@ -199,8 +201,10 @@ func (l *loader) customers() {
 		l.account(i, nil)
 	}
 	l.contact(0, gone, values{"ownerid": own})
-	s := l.contact(1, l.at("account", 1), values{"firstname": "Marlies", "lastname": "Dornauer-Quell", "fullname": "Marlies Dornauer-Quell", "emailaddress1": "marlies.dornauer-quell@bergpost.example",
-		"gendercode": 2, "createdon": day(1200), "childrensnames": "Severin, Ilse", "spousesname": "Konrad Quell", "description": "Asked twice which data we keep about her."})
+	s := l.contact(1, l.at("account", 1), values{
+		"firstname": "Marlies", "lastname": "Dornauer-Quell", "fullname": "Marlies Dornauer-Quell", "emailaddress1": "marlies.dornauer-quell@bergpost.example",
+		"gendercode": 2, "createdon": day(1200), "childrensnames": "Severin, Ilse", "spousesname": "Konrad Quell", "description": "Asked twice which data we keep about her.",
+	})
 	l.who.Subject, l.who.SubjectName = s.id, "Marlies Dornauer-Quell"
 	for i := 2; i < 7; i++ {
 		l.contact(i, gone, values{"ownerid": own})

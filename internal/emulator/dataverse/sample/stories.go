@@ -100,8 +100,10 @@ func (l *loader) email(who, about ref, attach bool) {
 	user := l.some("systemuser")
 	incoming := n%2 == 0
 	at := l.moment(700)
-	v := values{"subject": l.org.Subject(l.rng), "description": "<html><body><p>Dear " + l.names[who.id] + ",</p><p>" + l.org.Text(l.rng, 4) + "</p></body></html>", "regardingobjectid": about, "directioncode": !incoming,
-		"messageid": fmt.Sprintf("<%d.%d@alpenrand.example>", l.o.Seed, n), "senton": at, "createdon": at, "ownerid": user, "actualend": at, "scheduledend": at}
+	v := values{
+		"subject": l.org.Subject(l.rng), "description": "<html><body><p>Dear " + l.names[who.id] + ",</p><p>" + l.org.Text(l.rng, 4) + "</p></body></html>", "regardingobjectid": about, "directioncode": !incoming,
+		"messageid": fmt.Sprintf("<%d.%d@alpenrand.example>", l.o.Seed, n), "senton": at, "createdon": at, "ownerid": user, "actualend": at, "scheduledend": at,
+	}
 	if n%8 > 0 {
 		v["statecode"], v["statuscode"] = 1, 3
 		if incoming {
@@ -140,8 +142,10 @@ func about8(about ref) ref {
 func (l *loader) call(who, about ref) {
 	user := l.some("systemuser")
 	at := l.moment(700)
-	c := l.add("phonecall", values{"subject": "Call: " + l.org.Subject(l.rng), "description": l.org.Text(l.rng, 2), "regardingobjectid": about, "phonenumber": "+43 1 555 0100", "directioncode": l.rng.IntN(2) == 0,
-		"ownerid": user, "createdon": at, "scheduledend": at, "statecode": 1, "statuscode": 2, "actualdurationminutes": 1 + l.rng.IntN(40)})
+	c := l.add("phonecall", values{
+		"subject": "Call: " + l.org.Subject(l.rng), "description": l.org.Text(l.rng, 2), "regardingobjectid": about, "phonenumber": "+43 1 555 0100", "directioncode": l.rng.IntN(2) == 0,
+		"ownerid": user, "createdon": at, "scheduledend": at, "statecode": 1, "statuscode": 2, "actualdurationminutes": 1 + l.rng.IntN(40),
+	})
 	l.party(c, user, 1, "")
 	l.party(c, who, 2, "")
 }
@@ -155,23 +159,27 @@ func (l *loader) task(about ref) {
 	l.add("task", v)
 }
 
-func (l *loader) lead(contact ref, i int) ref {
+func (l *loader) lead(contact ref, i int) {
 	p, c := l.org.Person(i), l.org.Company(i%900+400)
-	v := values{"subject": "Interested in " + l.org.Product(i).Name, "firstname": p.First, "lastname": p.Last, "fullname": p.Full, "companyname": c.Name, "jobtitle": p.Title, "emailaddress1": p.Email, "telephone1": p.Phone, "mobilephone": p.Mobile,
-		"description": l.org.Text(l.rng, 1), "leadsourcecode": 1 + i%10, "leadqualitycode": 1 + i%3, "estimatedclosedate": l.o.Now.AddDate(0, 1, i%50), "budgetamount": cents(100 * (500 + i%9000)), "address1_city": p.Address.City}
+	v := values{
+		"subject": "Interested in " + l.org.Product(i).Name, "firstname": p.First, "lastname": p.Last, "fullname": p.Full, "companyname": c.Name, "jobtitle": p.Title, "emailaddress1": p.Email, "telephone1": p.Phone, "mobilephone": p.Mobile,
+		"description": l.org.Text(l.rng, 1), "leadsourcecode": 1 + i%10, "leadqualitycode": 1 + i%3, "estimatedclosedate": l.o.Now.AddDate(0, 1, i%50), "budgetamount": cents(100 * (500 + i%9000)), "address1_city": p.Address.City,
+	}
 	if contact.table != "" {
 		v["parentcontactid"], v["customerid"], v["statecode"], v["statuscode"] = contact, contact, 1, 3
 		if contact.id == l.who.Subject {
 			v["firstname"], v["lastname"], v["fullname"], v["emailaddress1"] = "Marlies", "Dornauer-Quell", l.who.SubjectName, "marlies.dornauer-quell@bergpost.example"
 		}
 	}
-	return l.add("lead", v)
+	l.add("lead", v)
 }
 
 func (l *loader) opportunity(customer, contact ref) ref {
 	n := len(l.made["opportunity"])
-	v := values{"name": fmt.Sprintf("%s, season %d", l.org.Product(n).Name, 2024+n%3), "customerid": customer, "parentcontactid": contact, "pricelevelid": l.at("pricelevel", n), "estimatedvalue": cents(100 * (1000 + l.rng.IntN(90000))),
-		"estimatedclosedate": l.o.Now.AddDate(0, 0, n%90), "closeprobability": 10 * (n % 10), "opportunityratingcode": 1 + n%3, "customerneed": l.org.Text(l.rng, 1)}
+	v := values{
+		"name": fmt.Sprintf("%s, season %d", l.org.Product(n).Name, 2024+n%3), "customerid": customer, "parentcontactid": contact, "pricelevelid": l.at("pricelevel", n), "estimatedvalue": cents(100 * (1000 + l.rng.IntN(90000))),
+		"estimatedclosedate": l.o.Now.AddDate(0, 0, n%90), "closeprobability": 10 * (n % 10), "opportunityratingcode": 1 + n%3, "customerneed": l.org.Text(l.rng, 1),
+	}
 	switch n % 5 {
 	case 1:
 		v["statecode"], v["statuscode"], v["actualvalue"], v["actualclosedate"] = 1, 3, cents(100*(900+n)), l.o.Now.AddDate(0, 0, -n%300)
@@ -179,13 +187,13 @@ func (l *loader) opportunity(customer, contact ref) ref {
 		v["statecode"], v["statuscode"] = 2, 4
 	}
 	o := l.add("opportunity", v)
-	l.lines("opportunityproduct", "opportunityid", o, 2)
+	l.lines("opportunityproduct", "opportunityid", o)
 	return o
 }
 
-// lines adds positions to an offer, order or invoice.
-func (l *loader) lines(table, column string, of ref, n int) {
-	for i := range n {
+// lines adds two positions to an offer, order or invoice.
+func (l *loader) lines(table, column string, of ref) {
+	for i := range 2 {
 		k := l.rng.IntN(40)
 		p := l.org.Product(k)
 		q := 1 + l.rng.IntN(12)
@@ -198,14 +206,14 @@ func (l *loader) orders(customer, o ref, i int) {
 	n := len(l.made["quote"])
 	name := "Offer " + strconv.Itoa(2000+n)
 	q := l.add("quote", values{"name": name, "quotenumber": fmt.Sprintf("QUO-%05d", n), "revisionnumber": 0, "customerid": customer, "opportunityid": o, "pricelevelid": l.at("pricelevel", 0), "totalamount": cents(100 * (100 + l.rng.IntN(9000))), "expireson": l.o.Now.AddDate(0, 0, 30)})
-	l.lines("quotedetail", "quoteid", q, 2)
+	l.lines("quotedetail", "quoteid", q)
 	if i%4 == 3 {
 		return
 	}
 	s := l.add("salesorder", values{"name": "Order " + strconv.Itoa(3000+n), "ordernumber": fmt.Sprintf("ORD-%05d", n), "customerid": customer, "opportunityid": o, "quoteid": q, "pricelevelid": l.at("pricelevel", 0), "totalamount": cents(100 * (100 + l.rng.IntN(9000))), "requestdeliveryby": l.o.Now.AddDate(0, 0, 10)})
-	l.lines("salesorderdetail", "salesorderid", s, 2)
+	l.lines("salesorderdetail", "salesorderid", s)
 	inv := l.add("invoice", values{"name": "Invoice " + strconv.Itoa(4000+n), "invoicenumber": fmt.Sprintf("INV-%05d", n), "customerid": customer, "salesorderid": s, "pricelevelid": l.at("pricelevel", 0), "totalamount": cents(100 * (100 + l.rng.IntN(9000))), "duedate": l.o.Now.AddDate(0, 0, 14)})
-	l.lines("invoicedetail", "invoiceid", inv, 2)
+	l.lines("invoicedetail", "invoiceid", inv)
 }
 
 func (l *loader) connect(a, b ref, roleA, roleB int) {

@@ -21,8 +21,10 @@ func (l *loader) workOrder(account, contact ref) {
 	p := l.org.Product(n)
 	asset := l.add("msdyn_customerasset", values{"msdyn_name": p.Name + " no. " + strconv.Itoa(n), "msdyn_account": account, "msdyn_product": l.at("product", n)})
 	at := l.moment(200)
-	w := l.add("msdyn_workorder", values{"msdyn_name": fmt.Sprintf("%05d", n), "msdyn_serviceaccount": account, "msdyn_billingaccount": account, "msdyn_reportedbycontact": contact, "msdyn_servicerequest": l.some("incident"), "msdyn_pricelist": l.at("pricelevel", 0),
-		"msdyn_customerasset": asset, "msdyn_workordersummary": l.org.Text(l.rng, 2), "msdyn_systemstatus": 690970000 + n%6, "msdyn_totalamount": cents(100 * (40 + n%900)), "msdyn_timefrompromised": at, "msdyn_timetopromised": at.Add(4 * time.Hour), "msdyn_latitude": "47.26543", "msdyn_longitude": "11.39354"})
+	w := l.add("msdyn_workorder", values{
+		"msdyn_name": fmt.Sprintf("%05d", n), "msdyn_serviceaccount": account, "msdyn_billingaccount": account, "msdyn_reportedbycontact": contact, "msdyn_servicerequest": l.some("incident"), "msdyn_pricelist": l.at("pricelevel", 0),
+		"msdyn_customerasset": asset, "msdyn_workordersummary": l.org.Text(l.rng, 2), "msdyn_systemstatus": 690970000 + n%6, "msdyn_totalamount": cents(100 * (40 + n%900)), "msdyn_timefrompromised": at, "msdyn_timetopromised": at.Add(4 * time.Hour), "msdyn_latitude": "47.26543", "msdyn_longitude": "11.39354",
+	})
 	l.add("msdyn_workorderproduct", values{"msdyn_name": p.Name, "msdyn_workorder": w, "msdyn_product": l.at("product", n), "msdyn_unit": l.at("uom", 0), "msdyn_quantity": "2", "msdyn_unitamount": cents(p.Price), "msdyn_totalamount": cents(2 * p.Price)})
 	l.add("msdyn_workorderservice", values{"msdyn_name": "Work", "msdyn_workorder": w, "msdyn_service": l.at("product", 0), "msdyn_duration": 90, "msdyn_unitamount": cents(9000), "msdyn_totalamount": cents(13500)})
 	if r := l.some("bookableresource"); r.table != "" {
@@ -74,10 +76,12 @@ func (l *loader) cards() {
 	}
 	for i := range l.n(250) {
 		holder := l.at("contact", 1+i)
-		v := values{"alp_name": "Card " + strconv.Itoa(i), "alp_cardnumber": fmt.Sprintf("LC-%07d", 1000+i), "alp_account": l.at("account", 1+i), "alp_holder": holder, "alp_points": 17 * i, "alp_totalpoints": 9_000_000_000 + 31*i,
+		v := values{
+			"alp_name": "Card " + strconv.Itoa(i), "alp_cardnumber": fmt.Sprintf("LC-%07d", 1000+i), "alp_account": l.at("account", 1+i), "alp_holder": holder, "alp_points": 17 * i, "alp_totalpoints": 9_000_000_000 + 31*i,
 			"alp_balance": cents(37 * i), "alp_discount": fmt.Sprintf("%d.%04d", i%20, i*7%10000), "alp_score": strconv.FormatFloat(float64(i)/8, 'f', -1, 64), "alp_tier": 100000000 + i%3, "alp_interests": []string{"1", "1,3", "2,4,5"}[i%3],
 			"alp_issuedon": []string{"2024-02-29", "2023-12-31", "1999-01-01", "2025-03-30"}[i%4], "alp_validuntil": l.o.Now.AddDate(1, 0, i%300), "alp_storetime": "2025-10-26T02:30:00Z", "alp_active": i%5 > 0,
-			"alp_remarks": l.org.Foreign(l.rng), "alp_secretquestion": "First summit?", "alp_externalid": fill.ID(l.o.Seed, "external", i)}
+			"alp_remarks": l.org.Foreign(l.rng), "alp_secretquestion": "First summit?", "alp_externalid": fill.ID(l.o.Seed, "external", i),
+		}
 		if i%3 == 0 {
 			v["alp_contract"] = l.file("contract-"+strconv.Itoa(i)+".pdf", int64(500+l.rng.IntN(60_000)))
 		}
