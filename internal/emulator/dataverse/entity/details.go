@@ -208,7 +208,7 @@ func deriveNames(t *Table, at int) {
 	t.SchemaName = cmp.Or(t.SchemaName, schemaName(t.LogicalName))
 	t.LogicalSet = cmp.Or(t.LogicalSet, strings.ToLower(t.SetName))
 	t.DisplayName = cmp.Or(t.DisplayName, label(t.LogicalName))
-	slices.SortStableFunc(t.Columns, compareNames)
+	slices.SortStableFunc(t.Columns, func(a, b *Column) int { return cmp.Compare(a.LogicalName, b.LogicalName) })
 	highest := 0
 	for _, c := range t.Columns {
 		highest = max(highest, c.Number)

@@ -8,6 +8,9 @@
 package entity
 
 import (
+	"cmp"
+	"slices"
+
 	"allod"
 	"allod/internal/odata/csdl"
 )
@@ -167,7 +170,7 @@ type Cascade struct {
 func (m *Model) Seal() {
 	m.byName = make(map[string]*Table, len(m.Tables))
 	m.bySet = make(map[string]*Table, len(m.Tables))
-	sortTables(m.Tables)
+	slices.SortFunc(m.Tables, func(a, b *Table) int { return cmp.Compare(a.LogicalName, b.LogicalName) })
 	for _, t := range m.Tables {
 		m.byName[t.LogicalName] = t
 		if t.SetName != "" {
