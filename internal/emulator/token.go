@@ -30,7 +30,7 @@ type Authority struct {
 	Strict    bool
 	Clients   []Client
 	Now       func() time.Time
-	TimeScale float64 // lifetimes are divided by it; 0 = 1
+	TimeScale float64 // how much faster than the client's clock Now runs; 0 = 1
 
 	mu    sync.Mutex
 	epoch int
@@ -94,7 +94,7 @@ func (a *Authority) token(w http.ResponseWriter, r *http.Request, tenant string)
 	switch {
 	case r.PostForm.Get("grant_type") != "client_credentials":
 		a.refuse(w, http.StatusBadRequest, 70003, "unsupported_grant_type", "The app requested an unsupported grant type '"+r.PostForm.Get("grant_type")+"'.")
-	case scope == "" || r.PostForm.Get("scope") != "" && !strings.HasSuffix(scope, "/.default"):
+	case scope == "" || r.PostForm.Get("scope") != "" && !hasDefault(scope):
 		a.refuse(w, http.StatusBadRequest, 70011, "invalid_scope", "The provided value for the input parameter 'scope' is not valid.")
 	case a.Strict && !tenantKnown:
 		a.refuse(w, http.StatusBadRequest, 90002, "invalid_request", "Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.")
@@ -108,8 +108,21 @@ func (a *Authority) token(w http.ResponseWriter, r *http.Request, tenant string)
 	}
 }
 
+// hasDefault: client libraries add openid and the like behind the scope.
+func hasDefault(scope string) bool {
+	for _, s := range strings.Fields(scope) {
+		if strings.HasSuffix(s, "/.default") {
+			return true
+		}
+	}
+	return false
+}
+
+const tokenLife = 3599 // seconds by Authority.Now
+
+// lifetime is what a client is told, in seconds of its own clock.
 func (a *Authority) lifetime() int {
-	life := 3599.0
+	life := float64(tokenLife)
 	if a.TimeScale > 0 {
 		life /= a.TimeScale
 	}
@@ -168,7 +181,7 @@ func (a *Authority) Issue(clientID, tenant string) string {
 	a.mu.Lock()
 	epoch := a.epoch
 	a.mu.Unlock()
-	body, err := json.Marshal(claims{AppID: clientID, Tenant: tenant, Expiry: a.Now().Unix() + int64(a.lifetime()), Epoch: epoch})
+	body, err := json.Marshal(claims{AppID: clientID, Tenant: tenant, Expiry: a.Now().Unix() + tokenLife, Epoch: epoch})
 	if err != nil {
 		return ""
 	}

@@ -95,7 +95,7 @@ func New(o Options) (*Server, error) {
 		clients[i] = emulator.Client{ID: s.users[i].ClientID, Secret: s.users[i].Secret, Tenant: s.users[i].Tenant}
 	}
 	s.authority = emulator.NewAuthority(o.Auth == "strict", clients)
-	s.authority.Now, s.authority.TimeScale = s.now, 1
+	s.authority.Now, s.authority.TimeScale = s.now, o.TimeScale
 	return s, s.found()
 }
 
