@@ -50,6 +50,10 @@ func (a *applier) build(ctx context.Context, steps []packed) ([]write, error) {
 	if err != nil {
 		return nil, err
 	}
+	existing, err := a.existing(ctx, st, steps, from)
+	if err != nil {
+		return nil, err
+	}
 	var out []write
 	for i, s := range steps {
 		if i > 0 && steps[i-1].key == s.key {
@@ -59,7 +63,7 @@ func (a *applier) build(ctx context.Context, steps []packed) ([]write, error) {
 		if row == nil {
 			return nil, allod.Errorf(allod.Corrupt, "restore %s: %s(%v) is not in %s any more", a.o.ID, table, s.key, a.snap.Name())
 		}
-		b := opBuilder{a: a, st: st, lt: lt, row: row, s: s, version: versions[s.key]}
+		b := opBuilder{a: a, st: st, lt: lt, row: row, s: s, version: versions[s.key], existing: existing}
 		w, ok, err := b.make(ctx)
 		if err != nil {
 			return nil, err
@@ -137,6 +141,8 @@ type opBuilder struct {
 	row     *allod.Row
 	s       packed
 	version uint64
+
+	existing map[allod.GUID]*allod.Row // live rows that the platform may have made
 }
 
 // make returns the op; ok is false when there is nothing to write.
@@ -146,12 +152,12 @@ func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error)
 	switch b.s.op {
 	case opCreate:
 		if reason == reasonCloseMade {
-			return b.withParent(ctx, op)
+			return b.withParent(op)
 		}
 		return b.creation(op), true, nil
 	case opUpdate:
 		if reason == reasonParentMade {
-			return b.withParent(ctx, op)
+			return b.withParent(op)
 		}
 		op.Cells = b.cells(false)
 		return op, len(op.Cells) > 0, nil
@@ -245,38 +251,57 @@ func (b *opBuilder) file(ctx context.Context, op source.Op) (source.Op, bool, er
 
 // withParent turns a step on a row that the platform makes with its parent
 // into what it takes now: nothing, a change of that row, or a new one.
-func (b *opBuilder) withParent(ctx context.Context, op source.Op) (source.Op, bool, error) {
-	rows, err := b.a.live.Get(ctx, b.lt.Name, refsOf(b.lt.Name, []allod.GUID{b.s.key}))
-	if err != nil {
-		return op, false, err
-	}
-	if len(rows) == 0 && closeParent(b.lt) != "" {
+func (b *opBuilder) withParent(op source.Op) (source.Op, bool, error) {
+	now := b.existing[b.s.key]
+	if now == nil && closeParent(b.lt) != "" {
 		if b.a.closedAlready(b.lt, b.row, b.st) {
 			b.a.leave(b.s, "closing its parent made a row of its own")
 			return op, false, nil
 		}
-	} else if len(rows) == 0 {
-		if id, ok := b.a.made[b.lt.Name][madeKey(b.st, b.row)]; ok {
-			if rows, err = b.a.live.Get(ctx, b.lt.Name, refsOf(b.lt.Name, []allod.GUID{id})); err != nil {
-				return op, false, err
-			}
-			b.a.stands(b.row.Ref(), id)
+	} else if now == nil {
+		if now = b.existing[b.a.made[b.lt.Name][madeKey(b.st, b.row)]]; now != nil {
+			b.a.stands(b.row.Ref(), now.Key)
 		}
 	}
-	if len(rows) == 0 {
+	if now == nil {
 		op.Kind = source.OpCreate
 		return b.creation(op), true, nil
 	}
-	op.Kind, op.Key, op.Version = source.OpUpdate, rows[0].Key, rows[0].Version
+	op.Kind, op.Key, op.Version = source.OpUpdate, now.Key, now.Version
 	cols := history.NewColumns(b.st, b.lt, history.ColumnOptions{Writable: true, Include: b.a.p.sets[b.s.cols], Map: func(v allod.Value) allod.Value { return b.a.reference(nil, v) }})
 	cells := b.cells(false)
 	op.Cells = map[string]allod.Value{}
-	for _, n := range cols.Diff(b.row, &rows[0]).Columns {
+	for _, n := range cols.Diff(b.row, now).Columns {
 		if v, ok := cells[n]; ok && b.lt.Column(n).Update {
 			op.Cells[n] = v
 		}
 	}
 	return op, len(op.Cells) > 0, nil
+}
+
+// existing reads the live rows that stand, or may stand, where the platform
+// makes rows by itself; nothing for other steps.
+func (a *applier) existing(ctx context.Context, st *allod.Table, steps []packed, from map[allod.GUID]*allod.Row) (map[allod.GUID]*allod.Row, error) {
+	var ids []allod.GUID
+	for _, s := range steps {
+		if r := a.p.reasons[s.reason]; r != reasonParentMade && r != reasonCloseMade {
+			continue
+		}
+		ids = append(ids, s.key)
+		if row := from[s.key]; row != nil && closeParent(st) == "" {
+			if id, ok := a.made[st.Name][madeKey(st, row)]; ok && id != s.key {
+				ids = append(ids, id)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := a.live.Get(ctx, st.Name, refsOf(st.Name, ids))
+	if err != nil {
+		return nil, err
+	}
+	return byKey(rows), nil
 }
 
 // stands notes that a row of the target stands for one of the snapshot.
