@@ -428,15 +428,9 @@ func (c *call) commitBlocks() (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	var data []byte
-	for _, id := range b.BlockList {
-		c.s.mu.Lock()
-		block, ok := u.blocks[id]
-		c.s.mu.Unlock()
-		if !ok {
-			return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "A block of the list was not uploaded.")
-		}
-		data = append(data, block...)
+	data, err := c.s.assemble(u, b.BlockList)
+	if err != nil {
+		return nil, err
 	}
 	name, mime := b.FileName, b.MimeType
 	if name == "" {

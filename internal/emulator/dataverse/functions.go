@@ -219,6 +219,7 @@ func actions() map[string]func(*call) (object, error) {
 		},
 	}
 	blockActions(m)
+	bodyActions(m)
 	return m
 }
 

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"encoding/base64"
 	"strconv"
 	"strings"
 
@@ -108,6 +109,16 @@ func (a *Act) derive(t *entity.Table, r row) {
 	text := func(c string) string { return a.get(t, r, c).Text() }
 	if c := t.Column("fullname"); c != nil && t.Column("lastname") != nil {
 		a.setText(t, r, "fullname", join(" ", text("firstname"), text("lastname")))
+	}
+	for _, body := range []string{"documentbody", "body"} {
+		if !attached(t, body) {
+			continue
+		}
+		content := text(body)
+		a.set(t, r, "filesize", allod.IntegerValue(int64(base64.StdEncoding.DecodedLen(len(content))-strings.Count(content, "="))))
+		if t.LogicalName == "annotation" {
+			a.set(t, r, "isdocument", allod.BooleanValue(content != ""))
+		}
 	}
 	for _, n := range []string{"address1_", "address2_", "address3_"} {
 		if t.Column(n+"composite") == nil {
