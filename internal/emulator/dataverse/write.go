@@ -290,7 +290,7 @@ func (c *call) replaceParties(t *entity.Table, seg *query.Segment, nav *wire.Nav
 	c.count("parties", t)
 	c.chargeWrite()
 	target := c.schema.Model.Table(nav.Target)
-	if target == nil || !target.ActivityParty || nav.Kind != wire.NavCollection {
+	if target == nil || target.LogicalName != "activityparty" || nav.Kind != wire.NavCollection {
 		return nil, noMethod(c)
 	}
 	var body struct{ Value []json.RawMessage }

@@ -61,7 +61,7 @@ func (a *Act) remove(t *entity.Table, id allod.GUID, going map[allod.GUID]bool) 
 			continue // gone with an earlier child
 		}
 		switch {
-		case c.what == "Cascade" || c.table.LogicalName == "customeraddress" && c.column == "parentid" || c.table.ActivityParty && c.column == "activityid":
+		case c.what == "Cascade" || c.table.LogicalName == "customeraddress" && c.column == "parentid" || c.table.LogicalName == "activityparty" && c.column == "activityid":
 			if err := a.remove(c.table, c.id, going); err != nil {
 				return err
 			}

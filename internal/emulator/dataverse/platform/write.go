@@ -59,7 +59,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 
 // writableIntersect: some tables that $metadata treats as intersects hold
 // data of their own.
-func (a *Act) writableIntersect(t *entity.Table) bool { return t.ActivityParty }
+func (a *Act) writableIntersect(t *entity.Table) bool { return t.LogicalName == "activityparty" }
 
 // Update changes the row, which must exist (404 otherwise).
 func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
@@ -73,7 +73,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if t.Intersect && !a.writableIntersect(t) {
 		return wire.Refuse(http.StatusBadRequest, "0x8004830F", "The entity %s is an intersect entity. Use Associate and Disassociate instead.", t.LogicalName)
 	}
-	if t.ActivityParty {
+	if t.LogicalName == "activityparty" {
 		return wire.Refuse(http.StatusBadRequest, "0x80040203", "The activityparty table does not support update; replace the whole set on the activity.")
 	}
 	r := a.load(t, old)

@@ -76,6 +76,11 @@ func table(e *Entity) allod.Table {
 		r := &e.ManyToOneRelationships[i]
 		bind(binds, r)
 	}
+	if e.IsActivity && binds["ownerid"] == nil {
+		// Activities inherit the navigation property from activitypointer
+		// (protocols/dataverse.md §3.1); their own relationships lack it.
+		binds["ownerid"] = map[string]string{"systemuser": "ownerid", "team": "ownerid"}
+	}
 	for i := range e.Attributes {
 		if e.Attributes[i].LogicalName != "" {
 			t.Columns = append(t.Columns, column(e, &e.Attributes[i], binds))
