@@ -223,7 +223,7 @@ func (a *applier) runGroup(ctx context.Context, from, to int) error {
 	if err := a.platformMade(ctx, from); err != nil {
 		return err
 	}
-	g, gctx := errgroup.WithContext(ctx)
+	var g errgroup.Group // without a context of its own: what is under way ends in order, also when another batch stops the restore
 	g.SetLimit(a.o.Parallel)
 	for from < to {
 		n := min(a.o.Batch, to-from)
@@ -231,7 +231,7 @@ func (a *applier) runGroup(ctx context.Context, from, to int) error {
 			n++
 		}
 		steps := a.p.steps[from : from+n]
-		g.Go(func() error { return a.batch(gctx, steps) })
+		g.Go(func() error { return a.batch(ctx, steps) })
 		from += n
 	}
 	return g.Wait()
@@ -302,12 +302,17 @@ func (a *applier) send(ctx context.Context, w []write) error {
 }
 
 // mayRetry reports whether a conflict is settled by writing again: the
-// snapshot is to win.
+// snapshot is to win, or this restore has made the row itself. Of such a row
+// the later steps only fill what the first left out, and it is the platform's
+// own logic that touches rows right after they are made.
 func (a *applier) mayRetry(w *write, err error) bool {
 	if allod.KindOf(err) != allod.Conflict || w.op.Kind == source.OpCreate {
 		return false
 	}
-	return a.p.OnConflict == Backup
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	st := a.multi[rowID{w.step.table, w.step.key}]
+	return a.p.OnConflict == Backup || st != nil && st.created
 }
 
 // refresh gives writes the version that their row has now.

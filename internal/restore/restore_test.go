@@ -237,6 +237,24 @@ func TestCreateConflict(t *testing.T) {
 	}
 }
 
+// The platform's own logic touches a row right after it is made: no conflict.
+func TestPlatformTouchesNewRows(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	touched := map[allod.GUID]bool{}
+	dst.before = func(op *source.Op) error {
+		if (op.Kind == source.OpUpdate || op.Kind == source.OpState) && dst.rows[op.Table.Name][op.Key] != nil && !touched[op.Key] {
+			touched[op.Key] = true
+			dst.touch(op.Table.Name, op.Key, "name_computed", str("touched"))
+		}
+		return nil
+	}
+	r := apply(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, ApplyOptions{Parallel: 1})
+	if len(touched) == 0 || r.Err() != nil {
+		t.Fatalf("%d touched, %v", len(touched), r.Err())
+	}
+	mustEqual(t, src, dst)
+}
+
 func TestTrapsOutsideLoopback(t *testing.T) {
 	src, dst := sample(), newOrg("dst")
 	src.put("caseprocess", gid("process", 1), cells{"caseid": ref("incident", gid("case", 1))})
