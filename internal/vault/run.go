@@ -2,8 +2,11 @@ package vault
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"io"
-	"iter"
+	"slices"
+	"sync"
 	"time"
 
 	"allod"
@@ -54,10 +57,20 @@ func (c Changes) After() int64 { return c.Before + c.Created - c.Deleted }
 
 // Run is one capture run of one environment. Commit may be called several
 // times. Methods may be called from several goroutines.
-type Run struct{ v *Vault }
-
-// TableWriter takes the rows of one table. It is used by one goroutine.
-type TableWriter struct{ r *Run }
+type Run struct {
+	v       *Vault
+	env     uint32
+	name    string
+	line    uint64
+	id      string
+	mu      sync.Mutex
+	capture uint64 // of the last entry committed in the environment
+	schema  *schemaInfo
+	last    *storedManifest // of the last entry; nil before the first
+	lastRun string
+	writers []*TableWriter // open or finished, not committed
+	ended   bool
+}
 
 // KnownRow is the newest stored version of a record.
 type KnownRow struct {
@@ -76,71 +89,167 @@ func (k KnownRow) Cell(column string) allod.Value {
 	return k.row.Cell(k.table.ColumnIndex(column))
 }
 
-// Begin starts a capture run. The session must allow capturing the environment.
+// Begin starts a capture run. The session must have been opened to capture the
+// environment. Denied otherwise, or when the vault was opened without keys;
+// Conflict when the log names a newer epoch of the key tree than the one
+// loaded: open the vault again.
 func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Run, error) {
-	return nil, errNotBuilt
+	if err := s.AllowsAction(gate.ActionCapture, gate.ActionUndo, gate.ActionRestore); err != nil {
+		return nil, err
+	}
+	if err := s.Allows(opts.Environment, ""); err != nil {
+		return nil, err
+	}
+	if s.Vault() != v.ID() {
+		return nil, allod.Errorf(allod.Denied, "capture %s: the session was opened for another vault", opts.Environment)
+	}
+	if err := v.needKeys("capture " + opts.Environment); err != nil {
+		return nil, err
+	}
+	if opts.Environment == "" || len(opts.Environment) > 200 {
+		return nil, allod.Errorf(allod.Invalid, "capture: an environment needs a name of at most 200 bytes")
+	}
+	if err := v.refresh(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.epochInForce(); err != nil {
+		return nil, err
+	}
+	r := &Run{v: v, name: opts.Environment, line: opts.Line, id: opts.RunID}
+	if r.id == "" {
+		var b [16]byte
+		if _, err := io.ReadFull(rand.Reader, b[:]); err != nil {
+			return nil, allod.Errorf(allod.Internal, "begin a capture: %w", err)
+		}
+		r.id = hex.EncodeToString(b[:])
+	}
+	return r, r.load(ctx)
+}
+
+// epochInForce compares the tree loaded with what the log says.
+func (v *Vault) epochInForce() error {
+	v.log.mu.Lock()
+	defer v.log.mu.Unlock()
+	if e := v.log.chain.Epochs[v.secrets.Root]; e > v.tree().Epoch() {
+		return allod.WithHint(allod.Errorf(allod.Conflict, "the key tree has moved to epoch %d while this process holds %d", e, v.tree().Epoch()), "Run the command again.")
+	}
+	return nil
+}
+
+// load reads what the environment's newest entry says.
+func (r *Run) load(ctx context.Context) error {
+	envs, highest, err := r.v.environments(ctx)
+	if err != nil {
+		return err
+	}
+	e := envs[r.name]
+	if e == nil {
+		r.env = highest + 1
+		if r.name == officeName {
+			r.env = 0
+		}
+		return nil
+	}
+	r.env, r.capture, r.lastRun = e.Environment, e.Capture, e.Run
+	if r.last, _, err = r.v.manifest(ctx, e); err != nil {
+		return err
+	}
+	r.schema, err = r.v.schema(r.env, r.last.Schema, r.last.SchemaEntry)
+	return err
 }
 
 // ID returns the run id, 32 hex digits.
-func (r *Run) ID() string { return "" }
+func (r *Run) ID() string { return r.id }
 
 // SetSchema says which schema the tables of the following writers belong to.
-// It is stored once per content.
-func (r *Run) SetSchema(s *allod.Schema) error { return errNotBuilt }
+// It is stored with the next commit, once per content (the identity is not
+// part of it). Invalid while a writer is open.
+func (r *Run) SetSchema(s *allod.Schema) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	digest, err := schemaDigest(s)
+	if err != nil {
+		return err
+	}
+	if r.schema != nil && r.schema.digest == digest {
+		return nil
+	}
+	if len(r.writers) > 0 {
+		return allod.Errorf(allod.Invalid, "change the schema of %s: a table is being written", r.name)
+	}
+	before := r.schema
+	if before != nil && before.entry == 0 { // set before, never committed
+		if before, err = r.committedSchema(); err != nil {
+			return err
+		}
+	}
+	r.schema, err = before.successor(s)
+	return err
+}
+
+func (r *Run) committedSchema() (*schemaInfo, error) {
+	if r.last == nil {
+		return nil, nil
+	}
+	return r.v.schema(r.env, r.last.Schema, r.last.SchemaEntry)
+}
 
 // Table opens a writer for one table of the schema.
 func (r *Run) Table(ctx context.Context, t *allod.Table, mode Mode) (*TableWriter, error) {
-	return nil, errNotBuilt
-}
-
-// Commit stores everything finished since the last commit: packs first, then
-// the log entry, which is the commit point.
-func (r *Run) Commit(ctx context.Context, m Manifest) (allod.Snapshot, error) {
-	return allod.Snapshot{}, errNotBuilt
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return nil, allod.Errorf(allod.Invalid, "write table %s: the run has ended", t.Name)
+	}
+	if mode != ModeFull && mode != ModeDelta {
+		return nil, allod.Errorf(allod.Invalid, "write table %s: unknown mode %d", t.Name, mode)
+	}
+	if r.schema == nil || r.schema.byName[t.Name] == 0 {
+		return nil, allod.Errorf(allod.Invalid, "write table %s: it is not in the schema that was set", t.Name)
+	}
+	number := r.schema.byName[t.Name]
+	if own := r.schema.tables[number]; len(own.Columns) != len(t.Columns) || !slices.EqualFunc(own.Columns, t.Columns, func(a, b allod.Column) bool { return a.Name == b.Name && a.Type == b.Type }) {
+		return nil, allod.Errorf(allod.Invalid, "write table %s: its columns are not those of the schema that was set", t.Name)
+	}
+	w, err := newTableWriter(r, number, mode)
+	if err != nil {
+		return nil, err
+	}
+	r.writers = append(r.writers, w)
+	return w, nil
 }
 
 // Abort forgets what was not committed and removes temporary files. It may be
-// called after Commit, then it only cleans up.
-func (r *Run) Abort() {}
-
-// Put adds a row; a record put twice keeps the later row.
-func (w *TableWriter) Put(row *allod.Row) error { return errNotBuilt }
-
-// Delete records a deletion said by the source.
-func (w *TableWriter) Delete(ref allod.RecordRef, reason allod.DeleteReason) error {
-	return errNotBuilt
+// called after Commit, then it only cleans up. Packs that were put already stay
+// behind as orphans that no log entry names.
+func (r *Run) Abort() {
+	r.mu.Lock()
+	writers := r.writers
+	r.writers, r.ended = nil, true
+	r.mu.Unlock()
+	for _, w := range writers {
+		w.free()
+	}
 }
-
-// PutFile stores the bytes of a file of the record and returns f with Content,
-// SHA256 and Size filled, to be put into the row's cell.
-func (w *TableWriter) PutFile(ctx context.Context, ref allod.RecordRef, f allod.FileRef, r io.Reader) (allod.FileRef, error) {
-	return f, errNotBuilt
-}
-
-// Known returns the newest stored version of the record as of the beginning of
-// this writer; false when there is none alive.
-func (w *TableWriter) Known(ctx context.Context, ref allod.RecordRef) (KnownRow, bool, error) {
-	return KnownRow{}, false, errNotBuilt
-}
-
-// Finish sorts what was put and compares it with the past.
-func (w *TableWriter) Finish(ctx context.Context) (Changes, error) { return Changes{}, errNotBuilt }
-
-// Missing yields, after Finish in ModeFull, the records alive before and not
-// put now.
-func (w *TableWriter) Missing(ctx context.Context) iter.Seq2[allod.RecordRef, error] {
-	return func(yield func(allod.RecordRef, error) bool) { yield(allod.RecordRef{}, errNotBuilt) }
-}
-
-// DeleteMissing records the missing ones as deleted.
-func (w *TableWriter) DeleteMissing(reason allod.DeleteReason) error { return errNotBuilt }
-
-// Discard forgets the writer and what was put.
-func (w *TableWriter) Discard() {}
 
 // CaptureState returns the newest State of the environment and the snapshot it
 // was committed with (its Run and Complete tell whether a run can go on); nil
 // and nil when the environment has none.
 func (v *Vault) CaptureState(ctx context.Context, env string) ([]byte, *allod.Snapshot, error) {
-	return nil, nil, errNotBuilt
+	if err := v.needKeys("read the state of capture"); err != nil {
+		return nil, nil, err
+	}
+	if err := v.refresh(ctx); err != nil {
+		return nil, nil, err
+	}
+	envs, _, err := v.environments(ctx)
+	if err != nil || envs[env] == nil {
+		return nil, nil, err
+	}
+	part, err := v.part(ctx, envs[env])
+	if err != nil {
+		return nil, nil, err
+	}
+	s := snapshotOf(env, envs[env])
+	return part.State, &s, nil
 }

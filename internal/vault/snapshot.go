@@ -2,19 +2,33 @@ package vault
 
 import (
 	"context"
-	"io"
 	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/source"
+	"allod/internal/vault/pack"
+	"allod/internal/vault/seal"
 )
 
 var _ source.View = (*Snapshot)(nil)
 
 // Snapshot is the rows of one environment at one capture. It implements
 // source.View. Methods may be called from several goroutines.
-type Snapshot struct{ v *Vault }
+type Snapshot struct {
+	v        *Vault
+	session  gate.Session
+	env      string
+	entry    *logged
+	meta     allod.Snapshot
+	schema   *schemaInfo
+	manifest *storedManifest
+	past     *past
+}
 
 // Tombstone is a record that is deleted as of a snapshot.
 type Tombstone struct {
@@ -37,55 +51,354 @@ type Version struct {
 // Snapshots lists the snapshots of an environment, oldest first; "" = of all.
 // Without keys environments are named "#<number>".
 func (v *Vault) Snapshots(ctx context.Context, env string) ([]allod.Snapshot, error) {
-	return nil, errNotBuilt
+	if err := v.refresh(ctx); err != nil {
+		return nil, err
+	}
+	var out []allod.Snapshot
+	for _, e := range v.log.snapshot() {
+		if e.Capture == 0 {
+			continue
+		}
+		name, err := v.envName(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if env == "" || env == name {
+			out = append(out, snapshotOf(name, e))
+		}
+	}
+	return out, nil
+}
+
+func snapshotOf(name string, e *logged) allod.Snapshot {
+	s := allod.Snapshot{ID: allod.SnapshotID(e.N), Environment: name, Capture: e.Capture, Run: e.Run, Line: e.Line, From: e.From, To: e.To,
+		Rows: e.Counts.Rows, Created: e.Counts.Created, Updated: e.Counts.Updated, Deleted: e.Counts.Deleted, Complete: e.Complete, StoredBytes: e.size}
+	for _, o := range e.Objects {
+		s.StoredBytes += o.Size
+	}
+	return s
 }
 
 // Environments lists the names of environments that have snapshots, sorted.
-func (v *Vault) Environments(ctx context.Context) ([]string, error) { return nil, errNotBuilt }
-
-// At opens the snapshot; id 0 = the newest one of the environment.
-func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.SnapshotID) (*Snapshot, error) {
-	return nil, errNotBuilt
+func (v *Vault) Environments(ctx context.Context) ([]string, error) {
+	if err := v.refresh(ctx); err != nil {
+		return nil, err
+	}
+	envs, _, err := v.environments(ctx)
+	return slices.Sorted(maps.Keys(envs)), err
 }
 
-// History returns the stored versions of a record, newest first.
-func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref allod.RecordRef) ([]Version, error) {
-	return nil, errNotBuilt
+// mayRead is Denied unless the session was opened at this vault's gate for an
+// action that shows content.
+func (v *Vault) mayRead(s gate.Session) error {
+	if err := s.AllowsAction(gate.ActionRead, gate.ActionFind, gate.ActionCompare, gate.ActionRestore, gate.ActionUndo, gate.ActionSeed,
+		gate.ActionExport, gate.ActionFeed, gate.ActionVerify, gate.ActionRecover); err != nil {
+		return err
+	}
+	if s.Vault() != v.ID() {
+		return allod.Errorf(allod.Denied, "read the vault: the session was opened for another vault")
+	}
+	return v.needKeys("read rows")
+}
+
+// At opens the snapshot; id 0 = the newest one of the environment. The session
+// must allow content of the environment, or of one of its tables; Rows, Get,
+// Deleted and OpenFile ask it again for their table.
+func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.SnapshotID) (*Snapshot, error) {
+	if err := v.mayRead(s); err != nil {
+		return nil, err
+	}
+	if err := v.refresh(ctx); err != nil {
+		return nil, err
+	}
+	envs, _, err := v.environments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := envs[env]
+	if e == nil {
+		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open a snapshot of %s: there is none", env), "See `allod snapshots` for what there is.")
+	}
+	if id != 0 {
+		n, err := v.entry(uint64(id))
+		if err != nil {
+			return nil, err
+		}
+		if n.Capture == 0 || n.Environment != e.Environment {
+			return nil, allod.Errorf(allod.NotFound, "open snapshot %d of %s: the entry is no capture of it", id, env)
+		}
+		e = n
+	}
+	snap := &Snapshot{v: v, session: s, env: env, entry: e, meta: snapshotOf(env, e), past: v.past(e.Environment, e.Capture)}
+	if snap.manifest, _, err = v.manifest(ctx, e); err != nil {
+		return nil, err
+	}
+	if snap.schema, err = v.schema(e.Environment, snap.manifest.Schema, snap.manifest.SchemaEntry); err != nil {
+		return nil, err
+	}
+	return snap, snap.mayOpen()
+}
+
+// mayOpen asks the session for the environment or any of its tables.
+func (s *Snapshot) mayOpen() error {
+	err := s.session.AllowsContent(s.env, "")
+	if err == nil || s.schema == nil {
+		return err
+	}
+	for name := range s.schema.byName {
+		if s.session.AllowsContent(s.env, name) == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // Name returns e.g. "contoso@42".
-func (s *Snapshot) Name() string { return "" }
+func (s *Snapshot) Name() string { return s.env + "@" + strconv.FormatUint(s.entry.N, 10) }
 
 // Meta returns what the log says of the snapshot.
-func (s *Snapshot) Meta() allod.Snapshot { return allod.Snapshot{} }
+func (s *Snapshot) Meta() allod.Snapshot { return s.meta }
 
-// Schema returns the schema as of the snapshot. Do not change it.
-func (s *Snapshot) Schema() *allod.Schema { return nil }
+// Schema returns the schema as of the snapshot, nil before the first one was
+// stored. Do not change it.
+func (s *Snapshot) Schema() *allod.Schema {
+	if s.schema == nil {
+		return nil
+	}
+	c := s.schema.Schema
+	c.Identity = s.manifest.Identity
+	return &c
+}
 
 // Manifest returns the manifest without State: every table known so far.
-func (s *Snapshot) Manifest() Manifest { return Manifest{} }
+func (s *Snapshot) Manifest() Manifest {
+	m := Manifest{Identity: s.manifest.Identity, Gaps: slices.Clone(s.manifest.Gaps), From: s.meta.From, To: s.meta.To, Complete: s.meta.Complete}
+	for _, t := range s.manifest.Tables {
+		m.Tables = append(m.Tables, t.TableManifest)
+	}
+	slices.SortFunc(m.Tables, func(a, b allod.TableManifest) int { return strings.Compare(a.Table, b.Table) })
+	return m
+}
 
 // TableState returns what the snapshot says of a table; false when nothing.
 func (s *Snapshot) TableState(table string) (allod.TableManifest, bool) {
-	return allod.TableManifest{}, false
+	number, err := s.number(table)
+	if err != nil {
+		return allod.TableManifest{}, false
+	}
+	t := s.manifest.table(number)
+	if t == nil {
+		return allod.TableManifest{}, false
+	}
+	return t.TableManifest, true
 }
 
-// Rows yields every row of the table alive in the snapshot, in tag order.
+func (s *Snapshot) number(table string) (uint32, error) {
+	if s.schema != nil {
+		if n := s.schema.byName[table]; n != 0 {
+			return n, nil
+		}
+	}
+	return 0, allod.Errorf(allod.NotFound, "read table %s of %s: there is no such table", table, s.Name())
+}
+
+// table returns the number of a table the session may read.
+func (s *Snapshot) table(table string) (uint32, error) {
+	if err := s.session.AllowsContent(s.env, table); err != nil {
+		return 0, err
+	}
+	return s.number(table)
+}
+
+func (s *Snapshot) fail(table string, err error) error {
+	return named("read table "+table+" of "+s.Name(), err)
+}
+
+// scan calls f with the newest version of each record of a table, deletes
+// included, until it returns false.
+func (s *Snapshot) scan(ctx context.Context, table string, f func(o *opener, e *pack.Entry) bool) error {
+	number, err := s.table(table)
+	if err != nil {
+		return err
+	}
+	o, err := s.v.opener(s.entry.Environment, s.schema)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	c, err := s.past.newest(number)
+	if err != nil {
+		return s.fail(table, err)
+	}
+	for c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !f(o, c.Entry()) {
+			return nil
+		}
+	}
+	if err := c.Err(); err != nil {
+		return s.fail(table, err)
+	}
+	return nil
+}
+
+// Rows yields every row of the table alive in the snapshot, in tag order. Rows
+// whose key is gone by an act on record are left out. Errors: Denied, NotFound
+// for an unknown table, Corrupt naming the object.
 func (s *Snapshot) Rows(ctx context.Context, table string) iter.Seq2[allod.Row, error] {
-	return func(yield func(allod.Row, error) bool) { yield(allod.Row{}, errNotBuilt) }
-}
-
-// Get returns the rows that exist among refs, in any order.
-func (s *Snapshot) Get(ctx context.Context, table string, refs []allod.RecordRef) ([]allod.Row, error) {
-	return nil, errNotBuilt
+	return func(yield func(allod.Row, error) bool) {
+		stopped := false
+		var bad error
+		err := s.scan(ctx, table, func(o *opener, e *pack.Entry) bool {
+			if e.Meta[0] == seal.OpDelete {
+				return true
+			}
+			row, err := o.row(e)
+			if err != nil {
+				if withheld(err) != "" {
+					return true
+				}
+				bad = s.fail(table, err)
+				return false
+			}
+			stopped = !yield(*row, nil)
+			return !stopped
+		})
+		if bad != nil {
+			err = bad
+		}
+		if err != nil && !stopped {
+			yield(allod.Row{}, err)
+		}
+	}
 }
 
 // Deleted yields the records of the table that are deleted as of the snapshot.
 func (s *Snapshot) Deleted(ctx context.Context, table string) iter.Seq2[Tombstone, error] {
-	return func(yield func(Tombstone, error) bool) { yield(Tombstone{}, errNotBuilt) }
+	return func(yield func(Tombstone, error) bool) {
+		stopped := false
+		var bad error
+		err := s.scan(ctx, table, func(o *opener, e *pack.Entry) bool {
+			if e.Meta[0] != seal.OpDelete {
+				return true
+			}
+			r, _, err := o.open(e)
+			if err != nil {
+				if withheld(err) != "" {
+					return true
+				}
+				bad = s.fail(table, err)
+				return false
+			}
+			stopped = !yield(Tombstone{Ref: refOf(table, &r), Reason: r.Reason, Capture: e.Key.Capture()}, nil)
+			return !stopped
+		})
+		if bad != nil {
+			err = bad
+		}
+		if err != nil && !stopped {
+			yield(Tombstone{}, err)
+		}
+	}
 }
 
-// OpenFile opens the bytes of a File cell; NotFound when they were not stored.
-func (s *Snapshot) OpenFile(ctx context.Context, row *allod.Row, column string) (io.ReadCloser, error) {
-	return nil, errNotBuilt
+// Get returns the rows that exist among refs, in the order of refs.
+func (s *Snapshot) Get(ctx context.Context, table string, refs []allod.RecordRef) ([]allod.Row, error) {
+	number, err := s.table(table)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.v.opener(s.entry.Environment, s.schema)
+	if err != nil {
+		return nil, err
+	}
+	defer o.close()
+	var out []allod.Row
+	for _, ref := range refs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		tag := o.index.Tag(appendIdentity(nil, o.env, number, ref.Key, ref.Pair))
+		e, err := s.past.find(number, tag)
+		if err != nil {
+			return nil, s.fail(table, err)
+		}
+		if e == nil || e.Meta[0] == seal.OpDelete {
+			continue
+		}
+		row, err := o.row(e)
+		if withheld(err) != "" {
+			continue
+		}
+		if err != nil {
+			return nil, s.fail(table, err)
+		}
+		out = append(out, *row)
+	}
+	return out, nil
+}
+
+// History returns the stored versions of a record, newest first, as far as the
+// newest snapshot's schema knows its table. For one capture number only the
+// highest generation counts.
+func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref allod.RecordRef) ([]Version, error) {
+	snap, err := v.At(ctx, s, env, 0)
+	if err != nil {
+		return nil, err
+	}
+	number, err := snap.table(ref.Table)
+	if err != nil {
+		return nil, err
+	}
+	o, err := v.opener(snap.entry.Environment, snap.schema)
+	if err != nil {
+		return nil, err
+	}
+	defer o.close()
+	ids := map[uint64]allod.SnapshotID{}
+	for _, e := range v.log.snapshot() {
+		if e.Environment == snap.entry.Environment && e.Capture != 0 {
+			ids[e.Capture] = allod.SnapshotID(e.N)
+		}
+	}
+	var entries []*pack.Entry
+	tag := o.index.Tag(appendIdentity(nil, o.env, number, ref.Key, ref.Pair))
+	err = snap.past.versions(number, tag, func(_ *logged, e *pack.Entry) bool {
+		entries = append(entries, &pack.Entry{Key: e.Key, Meta: e.Meta, Sealed: slices.Clone(e.Sealed)})
+		return true
+	})
+	if err != nil {
+		return nil, snap.fail(ref.Table, err)
+	}
+	slices.SortFunc(entries, func(a, b *pack.Entry) int { return a.Key.Compare(&b.Key) })
+	var out []Version
+	for i, e := range entries {
+		if i > 0 && entries[i-1].Key.Capture() == e.Key.Capture() {
+			continue
+		}
+		version, err := o.version(e, snap.schema.tables[number])
+		if err != nil {
+			return nil, snap.fail(ref.Table, err)
+		}
+		version.Capture, version.Snapshot = e.Key.Capture(), ids[e.Key.Capture()]
+		out = append(out, version)
+	}
+	return out, nil
+}
+
+func (o *opener) version(e *pack.Entry, t *allod.Table) (Version, error) {
+	r, meta, err := o.open(e)
+	if why := withheld(err); why != "" {
+		return Version{Withheld: why, Table: t}, nil
+	}
+	if err != nil {
+		return Version{}, err
+	}
+	if meta.Op == seal.OpDelete {
+		return Version{Deleted: true, Reason: r.Reason, Table: t}, nil
+	}
+	row, err := o.decode(&r, meta, e.Key.Table())
+	return Version{Row: row, Table: t}, err
 }

@@ -6,12 +6,14 @@ package vault
 
 import (
 	"context"
+	"crypto/ed25519"
 	"time"
 
-	"allod"
+	"filippo.io/age"
+
 	"allod/internal/blob"
-	"allod/internal/ledger"
 	"allod/internal/vault/keyring"
+	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 )
 
@@ -44,6 +46,18 @@ type NamedWrapper struct {
 // Vault is an open vault. Methods may be called from several goroutines.
 type Vault struct {
 	cfg Config
+	log logState
+
+	secrets    keyring.Secrets // zero without keys
+	keyed      bool
+	trees      map[uint64]*keytree.State // by root; the newest root is for new rows
+	identity   age.Identity
+	recipients []age.Recipient
+	signer     ed25519.PrivateKey // of use capture
+
+	life  context.Context // values of the opening call, without its end: packs stay open across calls
+	packs *packCache
+	env   envCache
 }
 
 // Status describes a vault for people: no content.
@@ -100,43 +114,3 @@ type Bad struct {
 	What   string `json:"what"`
 	Kind   string `json:"kind"` // "corrupt", "missing", "forged", …
 }
-
-var errNotBuilt = allod.Errorf(allod.Internal, "not built yet")
-
-// Create makes a new vault in an empty store and returns it open, with the Pin
-// to keep in the configuration. Conflict if the store holds one already.
-func Create(ctx context.Context, cfg Config, opts CreateOptions) (*Vault, Pin, error) {
-	return nil, Pin{}, errNotBuilt
-}
-
-// Open opens the vault with full rights (embedded mode).
-func Open(ctx context.Context, cfg Config, w keyring.Wrapper) (*Vault, error) {
-	return nil, errNotBuilt
-}
-
-// OpenPublic opens the vault without keys: verify, snapshots without names.
-func OpenPublic(ctx context.Context, cfg Config) (*Vault, error) { return nil, errNotBuilt }
-
-// Close forgets the keys.
-func (v *Vault) Close() error { return nil }
-
-// Verify checks what is stored.
-func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (Report, error) {
-	return Report{}, errNotBuilt
-}
-
-// Status describes the vault.
-func (v *Vault) Status(ctx context.Context) (Status, error) { return Status{}, errNotBuilt }
-
-// Prove opens the named slot for real and records the date.
-func (v *Vault) Prove(ctx context.Context, slot string, w keyring.Wrapper) error { return errNotBuilt }
-
-// LedgerConfig returns what ledger.Open needs for this vault: its key is nil
-// when the vault was opened without keys.
-func (v *Vault) LedgerConfig() (ledger.Config, error) { return ledger.Config{}, errNotBuilt }
-
-// ID returns the vault id.
-func (v *Vault) ID() allod.GUID { return v.cfg.Pin.Vault }
-
-// Pin returns what the configuration should remember.
-func (v *Vault) Pin() Pin { return v.cfg.Pin }

@@ -327,3 +327,9 @@ func (r *Reader) span(buf []byte, i, max int) ([]byte, int, error) {
 	}
 	return buf, count, nil
 }
+
+// HasBlob reports whether the pack holds the small file.
+func (r *Reader) HasBlob(id [16]byte) bool {
+	_, err := r.Blob(id)
+	return err == nil
+}

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -279,3 +280,7 @@ func appendBinary(b []byte, s string) []byte {
 	}
 	return appendText(b, cBinaryText, s)
 }
+
+// Equal reports whether both list the same tables in the same order, so that
+// lookups encoded against one read the same against the other.
+func (n *Names) Equal(o *Names) bool { return slices.Equal(n.list, o.list) }

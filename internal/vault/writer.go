@@ -1,0 +1,480 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"iter"
+	"slices"
+	"time"
+
+	"allod"
+	"allod/internal/vault/keytree"
+	"allod/internal/vault/pack"
+	"allod/internal/vault/rowcodec"
+	"allod/internal/vault/seal"
+	"allod/internal/vault/spill"
+)
+
+// sortMemory is what one TableWriter keeps in memory before it spills, bytes.
+const sortMemory = 8 << 20
+
+// TableWriter takes the rows of one table. It is used by one goroutine.
+type TableWriter struct {
+	r      *Run
+	number uint32
+	table  *allod.Table // of the run's schema
+	schema *schemaInfo
+	mode   Mode
+	o      *opener
+	past   *past
+	before *storedManifest // of the past; nil for none
+	same   map[uint32]bool // schema number → its cells compare as bytes
+
+	sorter   *spill.Sorter
+	seq      uint64
+	content  []byte
+	pending  []byte
+	identity []byte
+
+	changed  *spill.Queue // after Finish: what is to be stored, by tag
+	missing  *spill.Queue
+	reason   allod.DeleteReason // of the missing ones; 0 = they stay
+	changes  Changes
+	files    *fileSpool
+	finished bool
+}
+
+func newTableWriter(r *Run, number uint32, mode Mode) (*TableWriter, error) {
+	o, err := r.v.opener(r.env, r.schema)
+	if err != nil {
+		return nil, err
+	}
+	w := &TableWriter{r: r, number: number, table: r.schema.tables[number], schema: r.schema, mode: mode, o: o, past: r.v.past(r.env, r.capture), same: map[uint32]bool{}}
+	w.sorter = spill.NewSorter(r.v.cfg.TempDir, sortMemory)
+	w.files = &fileSpool{dir: r.v.cfg.TempDir}
+	return w, nil
+}
+
+// free removes temporary files. Errors of removing are of no use to anybody
+// here: the files are encrypted under keys that are forgotten now.
+func (w *TableWriter) free() {
+	_ = w.sorter.Close()  // see above
+	_ = w.changed.Close() // see above
+	_ = w.missing.Close() // see above
+	w.files.close()
+	if w.o != nil {
+		w.o.close()
+		w.o = nil
+	}
+}
+
+func (w *TableWriter) add(op uint8, row *seal.Row) error {
+	if w.finished {
+		return allod.Errorf(allod.Invalid, "write table %s: the writer is finished", w.table.Name)
+	}
+	w.identity = appendIdentity(w.identity[:0], w.r.env, w.number, row.Key, row.Pair)
+	tag := w.o.index.Tag(w.identity)
+	w.pending = appendPending(w.pending[:0], op, row)
+	w.seq++
+	return named("write table "+w.table.Name, w.sorter.Add(sortKey(tag, ^w.seq), w.pending))
+}
+
+func sortKey(tag keytree.Tag, n uint64) spill.Key {
+	var k spill.Key
+	copy(k[:], tag[:])
+	binary.BigEndian.PutUint64(k[16:], n)
+	return k
+}
+
+// Put adds a row; a record put twice keeps the later row. It copies what it
+// needs.
+func (w *TableWriter) Put(row *allod.Row) error {
+	if row.Key.IsZero() && row.Pair == [2]allod.GUID{} {
+		return allod.Errorf(allod.Invalid, "write table %s: a row without a key", w.table.Name)
+	}
+	if len(row.Cells) > len(w.table.Columns) {
+		return allod.Errorf(allod.Invalid, "write table %s: a row has %d cells, the table %d columns", w.table.Name, len(row.Cells), len(w.table.Columns))
+	}
+	var err error
+	if w.content, err = rowcodec.Append(w.content[:0], row.Cells, w.schema.names); err != nil {
+		return named("write table "+w.table.Name, err)
+	}
+	if len(w.content) > seal.MaxContent {
+		return allod.Errorf(allod.Invalid, "write table %s: a row has %d bytes, more than %d", w.table.Name, len(w.content), seal.MaxContent)
+	}
+	return w.add(seal.OpPut, &seal.Row{Key: row.Key, Pair: row.Pair, Version: row.Version, Modified: row.Modified, Content: w.content})
+}
+
+// Delete records a deletion said by the source. A record that the vault never
+// held is tolerated and counted.
+func (w *TableWriter) Delete(ref allod.RecordRef, reason allod.DeleteReason) error {
+	return w.add(seal.OpDelete, &seal.Row{Key: ref.Key, Pair: ref.Pair, Reason: reason})
+}
+
+// appendPending and readPending are the form of a row between Put and Commit.
+// It lies encrypted on disk and is read by the process that wrote it.
+func appendPending(b []byte, op uint8, r *seal.Row) []byte {
+	b = append(b, op, byte(r.Reason))
+	b = append(b, r.Key[:]...)
+	b = append(append(b, r.Pair[0][:]...), r.Pair[1][:]...)
+	b = binary.BigEndian.AppendUint64(b, r.Version)
+	known := byte(0)
+	if !r.Modified.IsZero() {
+		known = 1
+	}
+	b = append(b, known)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Modified.Unix()))
+	b = binary.BigEndian.AppendUint32(b, uint32(r.Modified.Nanosecond()))
+	return append(b, r.Content...)
+}
+
+const pendingHead = 2 + 16 + 32 + 8 + 1 + 8 + 4
+
+func readPending(b []byte) (op uint8, r seal.Row, err error) {
+	if len(b) < pendingHead {
+		return 0, r, allod.Errorf(allod.Corrupt, "read a temporary file: a record is too short")
+	}
+	op, r.Reason = b[0], allod.DeleteReason(b[1])
+	copy(r.Key[:], b[2:])
+	copy(r.Pair[0][:], b[18:])
+	copy(r.Pair[1][:], b[34:])
+	r.Version = binary.BigEndian.Uint64(b[50:])
+	if b[58] == 1 {
+		r.Modified = time.Unix(int64(binary.BigEndian.Uint64(b[59:])), int64(binary.BigEndian.Uint32(b[67:]))).UTC()
+	}
+	r.Content = b[pendingHead:]
+	return op, r, nil
+}
+
+// Known returns the newest stored version of the record as of the beginning of
+// this writer; false when there is none alive.
+func (w *TableWriter) Known(ctx context.Context, ref allod.RecordRef) (KnownRow, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return KnownRow{}, false, err
+	}
+	tag := w.o.index.Tag(appendIdentity(nil, w.r.env, w.number, ref.Key, ref.Pair))
+	e, err := w.past.find(w.number, tag)
+	if err != nil || e == nil || e.Meta[0] == seal.OpDelete {
+		return KnownRow{}, false, named("read table "+w.table.Name, err)
+	}
+	row, err := w.o.row(e)
+	if withheld(err) != "" {
+		return KnownRow{}, false, nil
+	}
+	if err != nil {
+		return KnownRow{}, false, named("read table "+w.table.Name, err)
+	}
+	return KnownRow{Version: row.Version, Modified: row.Modified, row: row, table: w.table}, true, nil
+}
+
+// Finish sorts what was put and compares it with the past, content with
+// content whatever row versions say: a row version comes back with other
+// content after a native restore.
+func (w *TableWriter) Finish(ctx context.Context) (Changes, error) {
+	if w.finished {
+		return w.changes, nil
+	}
+	err := w.finish(ctx)
+	if err != nil {
+		return Changes{}, named("compare table "+w.table.Name, err)
+	}
+	return w.changes, nil
+}
+
+func (w *TableWriter) finish(ctx context.Context) error {
+	w.r.mu.Lock() // commits of other tables may have come between
+	w.past, w.before = w.r.v.past(w.r.env, w.r.capture), w.r.last
+	w.r.mu.Unlock()
+	in, err := w.sorter.Sorted()
+	if err != nil {
+		return err
+	}
+	if w.changed, err = spill.NewQueue(w.r.v.cfg.TempDir); err != nil {
+		return err
+	}
+	if w.missing, err = spill.NewQueue(w.r.v.cfg.TempDir); err != nil {
+		return err
+	}
+	compare := w.compareDelta
+	if w.mode == ModeFull {
+		compare = w.compareFull
+	}
+	if err := compare(ctx, &latest{in: in}); err != nil {
+		return err
+	}
+	if err := w.changed.End(); err != nil {
+		return err
+	}
+	if err := w.missing.End(); err != nil {
+		return err
+	}
+	w.finished = true
+	return w.sorter.Close()
+}
+
+// latest yields the last record put under each tag.
+type latest struct {
+	in   *spill.Sorted
+	last keytree.Tag
+	any  bool
+}
+
+func (l *latest) Next() bool {
+	for l.in.Next() {
+		tag := keytree.Tag(l.in.Key()[:16])
+		if l.any && tag == l.last {
+			continue
+		}
+		l.last, l.any = tag, true
+		return true
+	}
+	return false
+}
+
+// compareDelta looks each record up.
+func (w *TableWriter) compareDelta(ctx context.Context, in *latest) error {
+	if w.before != nil {
+		if t := w.before.table(w.number); t != nil {
+			w.changes.Before = t.Rows
+		}
+	}
+	for in.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		old, err := w.past.find(w.number, in.last)
+		if err != nil {
+			return err
+		}
+		if err := w.decide(in.last, in.in.Value(), old); err != nil {
+			return err
+		}
+	}
+	return in.in.Err()
+}
+
+// compareFull walks the new records and the newest old ones side by side.
+func (w *TableWriter) compareFull(ctx context.Context, in *latest) error {
+	past, err := w.past.newest(w.number)
+	if err != nil {
+		return err
+	}
+	more, have := in.Next(), past.Next()
+	for more || have {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		order := 0
+		switch {
+		case !more:
+			order = 1
+		case !have:
+			order = -1
+		default:
+			tag := past.Entry().Key.Tag()
+			order = bytes.Compare(in.last[:], tag[:])
+		}
+		var old *pack.Entry
+		if order >= 0 {
+			old = past.Entry()
+			alive, err := w.alive(old)
+			if err != nil {
+				return err
+			}
+			if alive {
+				w.changes.Before++
+				if order > 0 {
+					err = w.lost(old)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if order <= 0 {
+			if err := w.decide(in.last, in.in.Value(), old); err != nil {
+				return err
+			}
+			more = in.Next()
+		}
+		if order >= 0 {
+			have = past.Next()
+		}
+	}
+	if err := in.in.Err(); err != nil {
+		return err
+	}
+	return past.Err()
+}
+
+// alive reports whether an old version is a row that can still be opened.
+func (w *TableWriter) alive(old *pack.Entry) (bool, error) {
+	if old.Meta[0] == seal.OpDelete {
+		return false, nil
+	}
+	if w.r.v.tree().Punctures() == 0 {
+		return true, nil
+	}
+	_, _, err := w.o.open(old)
+	if withheld(err) != "" {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// lost notes a record that was alive and was not put.
+func (w *TableWriter) lost(old *pack.Entry) error {
+	row, _, err := w.o.open(old)
+	if err != nil {
+		return err
+	}
+	w.changes.Missing++
+	row.Content = nil
+	return w.missing.Add(sortKey(old.Key.Tag(), 0), appendPending(nil, seal.OpDelete, &row))
+}
+
+// decide compares one record with its newest old version, nil for none.
+func (w *TableWriter) decide(tag keytree.Tag, pending []byte, old *pack.Entry) error {
+	op, row, err := readPending(pending)
+	if err != nil {
+		return err
+	}
+	tree := w.r.v.tree()
+	if tree.Punctures() > 0 {
+		if _, _, err := tree.Current(w.o.index.Leaf(tag)); withheld(err) != "" {
+			w.changes.Erased++
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	exists := old != nil && old.Meta[0] == seal.OpPut
+	switch {
+	case op == seal.OpDelete && !exists:
+		w.changes.Unknown++
+		return nil
+	case op == seal.OpDelete:
+		w.changes.Deleted++
+	case !exists:
+		w.changes.Created++
+	default:
+		same, err := w.unchanged(&row, old)
+		if err != nil {
+			return err
+		}
+		if same {
+			w.changes.Unchanged++
+			return nil
+		}
+		w.changes.Updated++
+	}
+	return w.changed.Add(sortKey(tag, 0), pending)
+}
+
+// unchanged compares content: bytes where both rows have the same layout, else
+// cell by cell under the new schema.
+func (w *TableWriter) unchanged(row *seal.Row, old *pack.Entry) (bool, error) {
+	before, meta, err := w.o.open(old)
+	if withheld(err) != "" {
+		return false, nil // a superseded generation: what comes now is stored
+	}
+	if err != nil {
+		return false, err
+	}
+	comparable, err := w.comparable(meta.Schema)
+	if err != nil {
+		return false, err
+	}
+	if comparable {
+		return bytes.Equal(before.Content, row.Content), nil
+	}
+	then, err := w.o.decode(&before, meta, w.number)
+	if err != nil {
+		return false, err
+	}
+	now, err := rowcodec.Decode(row.Content, w.schema.names)
+	if err != nil {
+		return false, err
+	}
+	for i := range w.table.Columns {
+		var cell allod.Value
+		if i < len(now) {
+			cell = now[i]
+		}
+		if then.Cell(i) != cell {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (w *TableWriter) comparable(schema uint32) (bool, error) {
+	same, known := w.same[schema]
+	if known {
+		return same, nil
+	}
+	from, err := w.r.v.schemaFor(w.r.env, schema, w.schema)
+	if err != nil {
+		return false, err
+	}
+	same = from == w.schema
+	if t := from.tables[w.number]; !same && t != nil {
+		same = from.names.Equal(w.schema.names) && slices.EqualFunc(t.Columns, w.table.Columns, func(a, b allod.Column) bool { return a.Name == b.Name && a.ID == b.ID })
+	}
+	w.same[schema] = same
+	return same, nil
+}
+
+// Missing yields, after Finish in ModeFull, the records alive before and not
+// put now, in tag order.
+func (w *TableWriter) Missing(ctx context.Context) iter.Seq2[allod.RecordRef, error] {
+	return func(yield func(allod.RecordRef, error) bool) {
+		if !w.finished {
+			yield(allod.RecordRef{}, allod.Errorf(allod.Invalid, "list missing rows of %s: the writer is not finished", w.table.Name))
+			return
+		}
+		q, err := w.missing.Read()
+		if err != nil {
+			yield(allod.RecordRef{}, err)
+			return
+		}
+		for q.Next() {
+			_, row, err := readPending(q.Value())
+			if err == nil {
+				err = ctx.Err()
+			}
+			if !yield(refOf(w.table.Name, &row), err) || err != nil {
+				return
+			}
+		}
+		if err := q.Err(); err != nil {
+			yield(allod.RecordRef{}, err)
+		}
+	}
+}
+
+// DeleteMissing records the missing ones as deleted, with the next Commit.
+// Invalid before Finish.
+func (w *TableWriter) DeleteMissing(reason allod.DeleteReason) error {
+	if !w.finished || reason == 0 {
+		return allod.Errorf(allod.Invalid, "delete missing rows of %s: the writer is not finished, or there is no reason", w.table.Name)
+	}
+	if w.reason == 0 {
+		w.changes.Deleted += w.changes.Missing
+	}
+	w.reason = reason
+	return nil
+}
+
+// Discard forgets the writer and what was put; it does nothing after Finish.
+func (w *TableWriter) Discard() {
+	if w.finished {
+		return
+	}
+	w.r.mu.Lock()
+	w.r.writers = slices.DeleteFunc(w.r.writers, func(o *TableWriter) bool { return o == w })
+	w.r.mu.Unlock()
+	w.free()
+	w.finished = true
+}
