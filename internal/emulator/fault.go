@@ -133,7 +133,9 @@ func (f *Faults) Serve(w http.ResponseWriter, r *http.Request, table string, nex
 		_, _ = w.Write([]byte("<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>We are sorry.</body></html>")) // the client has gone
 	default:
 		rec := &recorder{header: http.Header{}, status: http.StatusOK}
-		next(rec, r)
+		plain := r.Clone(r.Context())
+		plain.Header.Del("Accept-Encoding") // what is damaged must be text
+		next(rec, plain)
 		c.spoil(w, r, rec)
 	}
 }

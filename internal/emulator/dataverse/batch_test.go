@@ -80,7 +80,7 @@ func TestBatchChangeSetIsAtomic(t *testing.T) {
 func TestFaults(t *testing.T) {
 	c := start(t, dvemu.Options{})
 	for range 3 {
-		c.want(204, "POST", "accounts", `{"name":"A"}`)
+		c.want(204, "POST", "accounts", `{"name":"A","description":"`+strings.Repeat("long enough to be compressed ", 100)+`"}`)
 	}
 	set := func(f ...emulator.Fault) {
 		t.Helper()
@@ -101,8 +101,8 @@ func TestFaults(t *testing.T) {
 		t.Errorf("got %s", a.Body)
 	}
 	set(emulator.Fault{Kind: "cyclic"})
-	a := c.want(200, "GET", "accounts?$select=name", "", "Prefer", "odata.maxpagesize=1")
-	if got := a.json()["@odata.nextLink"]; got != c.url+"/api/data/v9.2/accounts?$select=name" {
+	a := c.want(200, "GET", "accounts?$select=description", "", "Prefer", "odata.maxpagesize=1")
+	if got := a.json()["@odata.nextLink"]; got != c.url+"/api/data/v9.2/accounts?$select=description" {
 		t.Errorf("nextLink: got %v", got)
 	}
 	for _, kind := range []string{"reset", "reset-after", "truncate"} {

@@ -43,7 +43,18 @@ func (a *Act) stampNew(t *entity.Table, r row, id allod.GUID) {
 		if c.AutoNumber != "" {
 			a.setNew(t, r, c.LogicalName, allod.StringValue(autoNumber(c.AutoNumber, a.Tx.Len(t.LogicalName)+1000)))
 		}
-		if c.Kind == "Boolean" && c.ValidForCreate && c.OptionSet != nil && c.AttributeOf == "" {
+	}
+}
+
+// answerNo gives two-option columns that the payload does not mention their
+// default; an explicit null stays null.
+func (a *Act) answerNo(t *entity.Table, r row, p *wire.Payload) {
+	mentioned := map[string]bool{}
+	for _, v := range p.Values {
+		mentioned[v.Column.LogicalName] = true
+	}
+	for _, c := range t.Columns {
+		if c.Kind == "Boolean" && c.ValidForCreate && c.OptionSet != nil && c.AttributeOf == "" && !mentioned[c.LogicalName] {
 			a.setNew(t, r, c.LogicalName, allod.BooleanValue(false))
 		}
 	}

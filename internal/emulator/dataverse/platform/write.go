@@ -40,6 +40,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 		return id, err
 	}
 	a.stampNew(t, r, id)
+	a.answerNo(t, r, p)
 	if err := a.stateNew(t, r, p); err != nil {
 		return id, err
 	}
