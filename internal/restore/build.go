@@ -360,7 +360,7 @@ func (b *builder) finish() (*Plan, error) {
 	})
 	b.warn()
 	p.sort()
-	for range p.Steps() {
+	for i := 0; i < len(p.steps); i += p.run(i) {
 		p.Counts.Steps++
 	}
 	p.Counts.Skipped = int64(len(p.Skipped))

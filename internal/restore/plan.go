@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"allod"
@@ -47,7 +49,7 @@ type Step struct {
 	Parties      []allod.GUID `json:"parties,omitempty"`      // replace-parties: ids of the snapshot's party rows
 }
 
-// packed is a step in memory: 64 bytes.
+// packed is a step in memory: 56 bytes.
 type packed struct {
 	key     allod.GUID
 	other   allod.GUID // associate: second id; replace-parties: the party row
@@ -203,16 +205,33 @@ func (p *Plan) sort() {
 		if x.pass%closeRound == PassState {
 			tables = -tables
 		}
-		return cmp.Or(cmp.Compare(x.pass, y.pass), tables, cmp.Compare(x.wave, y.wave), bytes.Compare(x.key[:], y.key[:]), cmp.Compare(x.cols, y.cols), bytes.Compare(x.other[:], y.other[:]))
+		return cmp.Or(cmp.Compare(x.pass, y.pass), tables, cmp.Compare(x.wave, y.wave), bytes.Compare(x.key[:], y.key[:]), slices.Compare(p.sets[x.cols], p.sets[y.cols]), bytes.Compare(x.other[:], y.other[:]))
 	})
 }
 
-// seal computes the id from everything else.
+// seal computes the id from everything else. Steps are hashed as they are
+// packed: writing out those of a whole environment would take gigabytes.
 func (p *Plan) seal() error {
 	p.ID = ""
 	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(p); err != nil {
+	head := []any{(*plainPlan)(p), p.tables}
+	if err := json.NewEncoder(h).Encode(head); err != nil {
 		return allod.Errorf(allod.Internal, "number the plan: %w", err)
+	}
+	sets := make([][32]byte, len(p.sets)) // what they say, not their numbers: those follow the order of reading
+	for i, cols := range p.sets {
+		sets[i] = sha256.Sum256([]byte(strings.Join(cols, "\x00")))
+	}
+	var b []byte
+	for i := range p.steps {
+		s := &p.steps[i]
+		b = append(append(b[:0], s.key[:]...), s.other[:]...)
+		b = binary.BigEndian.AppendUint64(b, s.version)
+		b = append(b, sets[s.cols][:]...)
+		b = binary.BigEndian.AppendUint16(b, s.table)
+		b = append(b, byte(s.op), s.wave, byte(s.pass))
+		b = append(b, p.reasons[s.reason]...)
+		h.Write(b)
 	}
 	p.ID = hex.EncodeToString(h.Sum(nil))[:16]
 	return nil

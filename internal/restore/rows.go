@@ -83,7 +83,11 @@ func (b *builder) rows(ctx context.Context, name string) error {
 		return nil
 	}
 	tp := b.prepare(ch)
-	if err := b.ensure(ctx, name, sortedKeys(ch.keys), ch.whole); err != nil {
+	var ids []allod.GUID
+	if !ch.whole {
+		ids = sortedKeys(ch.keys)
+	}
+	if err := b.ensure(ctx, name, ids, ch.whole); err != nil {
 		return err
 	}
 	err := b.eachBatch(ctx, ch, func(rows []allod.Row) error { return b.batch(ctx, tp, rows) })
