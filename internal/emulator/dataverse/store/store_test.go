@@ -149,6 +149,17 @@ func check(rt *rapid.T, s *Store, model map[allod.GUID]string, deleted map[allod
 			if !found {
 				rt.Fatalf("index lost %q", v)
 			}
+			// The first search walks, later ones use an index: same answer.
+			s.View(func(fresh *Tx) {
+				for range 3 {
+					if got, want := len(fresh.Find("t", "b", allod.StringValue("never"))), 0; got != want {
+						rt.Fatalf("found %d rows with a value none has", got)
+					}
+					if got, want := len(fresh.Find("t", "a", allod.StringValue(v))), len(tx.Find("t", "a", allod.StringValue(v))); got != want {
+						rt.Fatalf("found %d rows, want %d", got, want)
+					}
+				}
+			})
 		}
 	})
 }

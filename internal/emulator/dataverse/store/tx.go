@@ -13,6 +13,7 @@ type Tx struct {
 	writable bool
 	before   uint64
 	undo     []undo
+	local    map[*table]map[int]postings // of a reader: indexes of its own, nil at the first search
 }
 
 type undo struct {
@@ -158,10 +159,11 @@ func (tx *Tx) Deleted(table string, since, until uint64, max int) []Change {
 // Find returns the keys of the rows whose column holds the value: the id of a
 // lookup or ID, or a text without regard to case. The first search of a
 // column builds an index that later writes keep true, which is why it needs a
-// writable transaction; a read-only one walks the table.
-func (tx *Tx) Find(table, column string, v allod.Value) []allod.GUID {
-	t := tx.s.tables[table]
-	col := tx.Column(table, column)
+// writable transaction; a read-only one walks the table the first time and
+// makes an index for itself the second.
+func (tx *Tx) Find(name, column string, v allod.Value) []allod.GUID {
+	t := tx.s.tables[name]
+	col := tx.Column(name, column)
 	if col < 0 {
 		return nil
 	}
@@ -173,15 +175,23 @@ func (tx *Tx) Find(table, column string, v allod.Value) []allod.GUID {
 		return append([]allod.GUID(nil), idx[want]...)
 	}
 	if tx.writable {
-		idx := postings{}
-		for _, c := range t.rows.chunks {
-			for _, r := range c.rows {
-				idx.add(tx.s, r, col)
-			}
+		t.index[col] = t.postings(tx.s, col)
+		return append([]allod.GUID(nil), t.index[col][want]...)
+	}
+	if idx, again := tx.local[t][col]; again {
+		if idx == nil {
+			idx = t.postings(tx.s, col)
+			tx.local[t][col] = idx
 		}
-		t.index[col] = idx
 		return append([]allod.GUID(nil), idx[want]...)
 	}
+	if tx.local == nil {
+		tx.local = map[*table]map[int]postings{}
+	}
+	if tx.local[t] == nil {
+		tx.local[t] = map[int]postings{}
+	}
+	tx.local[t][col] = nil
 	var out []allod.GUID
 	for _, c := range t.rows.chunks {
 		for _, r := range c.rows {
@@ -195,6 +205,16 @@ func (tx *Tx) Find(table, column string, v allod.Value) []allod.GUID {
 
 // postings is the index of one column: the keys of the rows by value.
 type postings map[string][]allod.GUID
+
+func (t *table) postings(s *Store, col int) postings {
+	idx := postings{}
+	for _, c := range t.rows.chunks {
+		for _, r := range c.rows {
+			idx.add(s, r, col)
+		}
+	}
+	return idx
+}
 
 func (p postings) add(s *Store, r *Row, col int) {
 	if k, ok := indexKey(s.cell(r, col)); ok {
