@@ -129,8 +129,8 @@ func (c *Columns) leftOut(a, b *allod.Column) Reason {
 	if !c.opts.chosen(c.a.Name, a.Name) {
 		return ReasonExcluded
 	}
-	if !c.opts.Writable || a.Name == c.a.Key || c.a.Intersect {
-		return "" // a pair is written as its two ids, although the columns of its table are not
+	if !c.opts.Writable || a.Name == c.a.Key {
+		return ""
 	}
 	if reassigned(a.Name) {
 		return ReasonPlatform
@@ -161,16 +161,25 @@ func natural(t *allod.Table) []int {
 		return nil
 	}
 	var out []int
-	for _, n := range []string{"activityid", "participationtypemask", "partyid", "addressused"} {
-		if i := t.ColumnIndex(n); i >= 0 {
-			out = append(out, i)
+	for _, n := range []string{"activityid", "participationtypemask", "partyid"} {
+		i := t.ColumnIndex(n)
+		if i < 0 {
+			return nil
 		}
+		out = append(out, i)
 	}
-	if len(out) < 3 {
-		return nil
+	if i := t.ColumnIndex("addressused"); i >= 0 {
+		out = append(out, i)
 	}
 	return out
 }
+
+// Positions in what natural returns. The platform fills in the address of a
+// party that is a row, so the address counts only where there is none.
+const (
+	partyWho     = 2
+	partyAddress = 3
+)
 
 // Digest is a fingerprint of the compared cells of a row. Equal digests of two
 // sides mean equal rows but for files; different digests mean nothing yet:
@@ -354,10 +363,15 @@ func identify(r *allod.Row, cols []int) allod.GUID {
 		copy(id[:], sum[:])
 	case cols != nil:
 		buf := make([]byte, 0, 128)
+		who := false
 		for i, col := range cols {
 			v := r.Cell(col)
-			if v.IsNull() {
+			if v.IsNull() || v.IsAbsent() || i == partyAddress && who {
 				continue
+			}
+			if v.Type() == allod.Lookup { // the activity's table is named differently by different sources
+				v = allod.IDValue(v.GUID())
+				who = who || i == partyWho
 			}
 			buf = appendCell(buf, i, v)
 		}

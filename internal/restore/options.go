@@ -71,6 +71,9 @@ type Options struct {
 	// Loopback says that the target is an emulator on this machine. Anywhere
 	// else tables with traps that are not handled yet are refused.
 	Loopback bool
+	// DisabledOwners gives rows back to owners that are disabled in the target
+	// too. The real platform refuses that; an emulator may not.
+	DisabledOwners bool
 	// Map names counterparts in the target for records of the snapshot, e.g.
 	// users; it goes before what Build finds by itself.
 	Map map[allod.RecordRef]allod.RecordRef

@@ -368,7 +368,7 @@ func (b *builder) owner(c *colPlan, v allod.Value) bool {
 	if !ok {
 		return false
 	}
-	if ref.Table != "" && b.exists(ref.Table, ref.Key) && !b.off[ref.Key] {
+	if ref.Table != "" && b.exists(ref.Table, ref.Key) && (b.o.DisabledOwners || !b.off[ref.Key]) {
 		return true
 	}
 	b.owners[v.GUID()]++
