@@ -20,6 +20,7 @@ import (
 	"allod/internal/odata/csdl"
 	"allod/internal/source"
 	"allod/internal/source/dataverse"
+	"allod/internal/source/sourcecheck"
 )
 
 // realModel reads the schema of a real organisation.
@@ -346,4 +347,23 @@ func TestConnectorRights(t *testing.T) {
 		}
 	}
 	t.Logf("not seen in full: %s", strings.Join(slices.Sorted(maps.Keys(less)), " "))
+}
+
+// TestConnectorPassesItsChecks runs what "allod check source" runs.
+func TestConnectorPassesItsChecks(t *testing.T) {
+	_, src, _ := connectReal(t, true, nil)
+	n := byte(0)
+	checks := append(sourcecheck.Read(), sourcecheck.Write("account", func() allod.GUID { n++; return allod.GUID{0xcc, n, 6: 0x40, 8: 0x80} })...)
+	for _, c := range checks {
+		t.Run(c.Name, func(t *testing.T) {
+			err := c.Run(t.Context(), src)
+			var skipped sourcecheck.Skipped
+			if errors.As(err, &skipped) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Errorf("%v (without it, %s)", err, c.Why)
+			}
+		})
+	}
 }

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"allod"
 	"allod/internal/odata"
 	"allod/internal/source/dataverse/metadata"
@@ -32,12 +30,7 @@ func (s *Source) Describe(ctx context.Context) (*allod.Schema, error) {
 	if err := s.getJSON(ctx, "EntityDefinitions?$select="+metadata.EntitySelect, "", &list); err != nil {
 		return nil, err
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(s.client.Parallel(), 2))
-	for i := range list.Value {
-		g.Go(func() error { return s.describeTable(gctx, &list.Value[i]) })
-	}
-	if err := g.Wait(); err != nil {
+	if err := s.describeTables(ctx, list.Value); err != nil {
 		return nil, err
 	}
 	schema, err := metadata.Build(id, list.Value)
@@ -49,37 +42,52 @@ func (s *Source) Describe(ctx context.Context) (*allod.Schema, error) {
 	return schema, nil
 }
 
-// describeTable fills in what the list does not hold. A table that is dropped
-// meanwhile is left without columns.
-func (s *Source) describeTable(ctx context.Context, e *metadata.Entity) error {
-	if e.LogicalName == "" {
-		return nil
+// describeTables fills in what the list does not hold, in batches: columns, keys
+// and relationships of each table, then the options of its choices. A table that
+// is dropped meanwhile is left without columns.
+func (s *Source) describeTables(ctx context.Context, list []metadata.Entity) error {
+	const tablesPerBatch, optionsPerBatch = 20, 100
+	more := make([]metadata.Entity, len(list))
+	ask := make([]question, len(list))
+	for i := range list {
+		ask[i] = question{link: definition(&list[i]) + "?$select=LogicalName&$expand=Attributes,Keys,ManyToOneRelationships,ManyToManyRelationships",
+			table: list[i].LogicalName, into: &more[i]}
 	}
-	at := "EntityDefinitions(LogicalName='" + e.LogicalName + "')"
-	var more metadata.Entity
-	err := s.getJSON(ctx, at+"?$select=LogicalName&$expand=Attributes,Keys,ManyToOneRelationships,ManyToManyRelationships", e.LogicalName, &more)
-	if allod.KindOf(err) == allod.NotFound {
-		e.EntitySetName = ""
-		return nil
-	}
-	if err != nil {
+	if err := s.askMany(ctx, ask, tablesPerBatch); err != nil {
 		return err
 	}
-	e.Attributes, e.Keys = more.Attributes, more.Keys
-	e.ManyToOneRelationships, e.ManyToManyRelationships = more.ManyToOneRelationships, more.ManyToManyRelationships
-	for _, cast := range metadata.OptionCasts(e.Attributes) {
-		var sets struct{ Value []metadata.Attribute }
-		expand := "OptionSet($select=Options),GlobalOptionSet($select=Options)"
-		if cast == "BooleanAttributeMetadata" {
-			expand = "OptionSet($select=TrueOption,FalseOption),GlobalOptionSet($select=TrueOption,FalseOption)"
+	type sets struct{ Value []metadata.Attribute }
+	var options []question
+	var owner []int
+	for i := range list {
+		if ask[i].missing {
+			list[i].EntitySetName = ""
+			continue
 		}
-		err := s.getJSON(ctx, at+"/Attributes/Microsoft.Dynamics.CRM."+cast+"?$select=LogicalName&$expand="+expand, e.LogicalName, &sets)
-		if err != nil {
-			return err
+		e, m := &list[i], &more[i]
+		e.Attributes, e.Keys, e.ManyToOneRelationships, e.ManyToManyRelationships = m.Attributes, m.Keys, m.ManyToOneRelationships, m.ManyToManyRelationships
+		for _, cast := range metadata.OptionCasts(e.Attributes) {
+			parts := "$select=Options"
+			if cast == "BooleanAttributeMetadata" {
+				parts = "$select=TrueOption,FalseOption"
+			}
+			options = append(options, question{table: e.LogicalName, into: &sets{},
+				link: definition(e) + "/Attributes/Microsoft.Dynamics.CRM." + cast + "?$select=LogicalName&$expand=OptionSet(" + parts + "),GlobalOptionSet(" + parts + ")"})
+			owner = append(owner, i)
 		}
-		metadata.SetOptions(e.Attributes, sets.Value)
+	}
+	if err := s.askMany(ctx, options, optionsPerBatch); err != nil {
+		return err
+	}
+	for i := range options {
+		metadata.SetOptions(list[owner[i]].Attributes, options[i].into.(*sets).Value)
 	}
 	return nil
+}
+
+// definition is the address of what the service says of a table.
+func definition(e *metadata.Entity) string {
+	return "EntityDefinitions(LogicalName='" + e.LogicalName + "')"
 }
 
 // remember keeps what reads need besides the table.

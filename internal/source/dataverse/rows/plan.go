@@ -56,7 +56,7 @@ type field struct {
 // filePlan says where the parts of a FileRef stand; -1 = nowhere.
 type filePlan struct {
 	cell, id, stamp, name, mime, size, is int
-	body                              bool // bytes without an id of their own: the row version is the id
+	body                                  bool // bytes without an id of their own: the row version is the id
 }
 
 // IsBody reports whether the column holds base64 text that is kept as a file:

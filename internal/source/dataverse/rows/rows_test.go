@@ -82,7 +82,7 @@ func TestDecodeIndependentOfOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := p.Rows[0]
-		if table, target := r.Cell(16+1).Target(); table != "contact" || target.String() != id {
+		if table, target := r.Cell(16 + 1).Target(); table != "contact" || target.String() != id {
 			t.Errorf("got reference %s(%v)", table, target)
 		}
 		if r.Version != 9 || r.Cell(2) != allod.StringValue("a") || !r.Cell(3).IsAbsent() {
