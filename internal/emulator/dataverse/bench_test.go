@@ -112,3 +112,22 @@ func TestMillionRows(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 }
+
+// BenchmarkDefinition reads the definition of one table with everything, as a
+// client does for each of three hundred.
+func BenchmarkDefinition(b *testing.B) {
+	s, err := dvemu.New(dvemu.Options{Model: realModel(b, "csdl-jag-spd-spice.xml.gz")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := s.Handler()
+	for b.Loop() {
+		r := httptest.NewRequest("GET", "/api/data/v9.2/EntityDefinitions(LogicalName='account')?$expand=Attributes,Keys,ManyToOneRelationships,OneToManyRelationships,ManyToManyRelationships", nil)
+		r.Header.Set("Authorization", "Bearer x")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 {
+			b.Fatal(w.Body.String())
+		}
+	}
+}

@@ -101,7 +101,7 @@ type described struct {
 
 func (c *call) tableOf(seg *query.Segment) *entity.Table {
 	for _, t := range c.schema.Model.Tables {
-		if t.Defined() && c.exists(t) && named(seg, t.LogicalName, t.MetadataID, "LogicalName") {
+		if named(seg, t.LogicalName, t.MetadataID, "LogicalName") && t.Defined() && c.exists(t) {
 			return t
 		}
 	}

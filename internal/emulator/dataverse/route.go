@@ -79,7 +79,7 @@ func (c *call) exists(t *entity.Table) bool {
 	if c.tx != nil { // the store is locked for the change set
 		return c.tx.Has(t.LogicalName)
 	}
-	return c.s.store.Columns(t.LogicalName) != nil
+	return c.s.store.Has(t.LogicalName)
 }
 
 func (c *call) routeSet(t *entity.Table, path []query.Segment) (*reply, error) {

@@ -114,6 +114,13 @@ func (s *Store) DropTable(name string) {
 	delete(s.tables, name)
 }
 
+// Has reports whether the table exists.
+func (s *Store) Has(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tables[name] != nil
+}
+
 // Columns returns the position of every column of the table by logical name;
 // nil when there is no such table.
 func (s *Store) Columns(name string) map[string]int {
