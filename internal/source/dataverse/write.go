@@ -147,7 +147,9 @@ func (w *writer) send(ctx context.Context, r *odataclient.Request, ask settled) 
 		}
 		done, version, asked := ask(ctx)
 		if asked != nil {
-			return nil, 0, fmt.Errorf("%w; asked whether it was done: %w", err, asked)
+			// What was found decides the kind; the request id is the write's.
+			return nil, 0, &allod.Error{Kind: allod.KindOf(asked), Hint: allod.HintOf(asked), RequestID: allod.RequestIDOf(err),
+				Err: fmt.Errorf("%w; asked whether it was done: %w", err, asked)}
 		}
 		if done {
 			return nil, version, nil
