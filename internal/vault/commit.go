@@ -426,9 +426,12 @@ func (c *commit) ordered() []vlog.Object {
 // another environment, after having read it.
 func (c *commit) put(ctx context.Context, e *vlog.Entry) (taken bool, err error) {
 	v := c.r.v
-	b, _, err := e.Encode(v.signer)
+	b, digest, err := e.Encode(v.signer)
 	if err != nil {
 		return false, err
+	}
+	if err := v.log.wouldFollow(e, digest); err != nil {
+		return false, allod.Errorf(allod.Internal, "write the log: %w", err)
 	}
 	c.own = b
 	name := vlog.EntryName(e.N)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"strconv"
 	"sync"
 
@@ -188,4 +189,17 @@ func (l *logState) addOwn(b []byte, n uint64, pin Pin) (*logged, error) {
 		return l.entries[n-1], nil
 	}
 	return l.add(b, n, pin)
+}
+
+// wouldFollow checks an entry against the log before it is put: an entry that
+// no reader accepts would make the vault unreadable.
+func (l *logState) wouldFollow(e *vlog.Entry, digest vlog.Digest) error {
+	l.mu.Lock()
+	chain := l.chain
+	chain.Epochs, chain.Capture = maps.Clone(chain.Epochs), maps.Clone(chain.Capture)
+	l.mu.Unlock()
+	if e.N != chain.N+1 {
+		return nil // taken meanwhile: the put will say so
+	}
+	return chain.Add(e, digest)
 }

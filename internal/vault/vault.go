@@ -31,6 +31,9 @@ type Config struct {
 // object in the store is an alarm and is never obeyed.
 type Pin = vlog.Pin
 
+// Signer is a public key that a Pin names, and what it may sign.
+type Signer = vlog.Signer
+
 // CreateOptions of Create.
 type CreateOptions struct {
 	// Wrappers make one reader slot each, in every place of Config.Slots.

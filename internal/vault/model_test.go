@@ -1,0 +1,227 @@
+package vault
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"allod"
+	"allod/internal/blob"
+	"allod/internal/blob/mem"
+	"allod/internal/govern/gate"
+	"allod/internal/vault/keyring"
+	"allod/internal/vault/keytree"
+	vlog "allod/internal/vault/log"
+)
+
+// model is what the vault should hold: the rows of every snapshot, and who was
+// erased since.
+type model struct {
+	snaps  map[allod.SnapshotID]map[int]string
+	order  []allod.SnapshotID
+	now    map[int]string
+	erased map[int]bool
+}
+
+func (m *model) at(id allod.SnapshotID) map[int]string {
+	out := maps.Clone(m.snaps[id])
+	for n := range m.erased {
+		delete(out, n)
+	}
+	return out
+}
+
+// puncture erases a record as the erase command will: pages, slots of the next
+// epoch, then the log entry.
+func (v *testVault) puncture(n int) error {
+	ctx := context.Background()
+	x := keytree.NewIndexer(v.secrets.Index)
+	leaf := x.Leaf(x.Tag(appendIdentity(nil, 1, 1, key(n), [2]allod.GUID{})))
+	before := v.tree()
+	tree, err := before.Puncture([]keytree.Target{{Leaf: leaf, Generation: -1}}, keytree.Erased, v.log.chain.N+1)
+	if err != nil {
+		return err
+	}
+	next := v.secrets
+	next.State[0]++ // a fresh state key
+	next.Epoch = tree.Epoch()
+	objects, err := tree.Seal(next.State)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if err := putBytes(ctx, v.store, o.Name, o.Data); err != nil {
+			return err
+		}
+	}
+	placed, _, err := keyring.List(ctx, v.slots, v.keyringPin())
+	if err != nil {
+		return err
+	}
+	if err := keyring.Write(ctx, []blob.Mutable{v.slots}, []keyring.Slot{placed[0].Slot}, next, v.clock.now); err != nil {
+		return err
+	}
+	signer, err := next.Signer(keyring.SignErase)
+	if err != nil {
+		return err
+	}
+	e := &vlog.Entry{Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: v.log.chain.N + 1, Prev: v.log.chain.Last, Kind: vlog.KindErase, Time: v.clock.now(), Root: 1, Epoch: tree.Epoch(),
+		AbsentBefore: before.AbsentDigest(), AbsentAfter: tree.AbsentDigest()}
+	b, _, err := e.Encode(signer)
+	if err != nil {
+		return err
+	}
+	if err := putBytes(ctx, v.store, vlog.EntryName(e.N), b); err != nil {
+		return err
+	}
+	w, err := v.tryOpen(v.store)
+	if err == nil {
+		v.Vault = w.Vault
+	}
+	return err
+}
+
+// TestModel runs captures, deletes, punctures, reopening and reading at old
+// moments against a map.
+func TestModel(t *testing.T) {
+	if f := flag.Lookup("rapid.checks"); os.Getenv("ALLOD_LONG") == "" && f.Value.String() == f.DefValue {
+		if err := flag.Set("rapid.checks", "25"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = flag.Set("rapid.checks", f.DefValue) }) // it was set a moment ago
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		v := newVault(t, mem.New(mem.Options{}))
+		m := &model{snaps: map[allod.SnapshotID]map[int]string{}, now: map[int]string{}, erased: map[int]bool{}}
+		done := func(s allod.Snapshot, c Changes, err error) {
+			if err != nil {
+				rt.Fatal(err)
+			}
+			m.snaps[s.ID] = maps.Clone(m.now)
+			m.order = append(m.order, s.ID)
+			if want := int64(len(m.now)); s.Rows != want && len(m.erased) == 0 {
+				rt.Fatalf("rows alive: got %d, want %d", s.Rows, want)
+			}
+		}
+		rows := rapid.MapOfN(rapid.IntRange(1, 12), rapid.SampledFrom([]string{"a", "b", "c"}), 0, 8)
+		rt.Repeat(map[string]func(*rapid.T){
+			"full": func(rt *rapid.T) {
+				put := rows.Draw(rt, "rows")
+				want := maps.Clone(put)
+				for n := range m.erased {
+					delete(want, n)
+				}
+				m.now = want
+				s, c, err := v.captureRows(ModeFull, put)
+				done(s, c, err)
+			},
+			"delta": func(rt *rapid.T) {
+				put := rows.Draw(rt, "rows")
+				var deletes []int
+				for _, n := range rapid.SliceOfN(rapid.IntRange(1, 12), 0, 3).Draw(rt, "deletes") {
+					if _, both := put[n]; !both {
+						deletes = append(deletes, n)
+					}
+				}
+				for n, s := range put {
+					if !m.erased[n] {
+						m.now[n] = s
+					}
+				}
+				for _, n := range deletes {
+					delete(m.now, n)
+				}
+				s, c, err := v.captureRows(ModeDelta, put, deletes...)
+				done(s, c, err)
+			},
+			"puncture": func(rt *rapid.T) {
+				n := rapid.IntRange(1, 12).Draw(rt, "record")
+				if m.erased[n] || len(m.order) == 0 {
+					rt.Skip()
+				}
+				if err := v.puncture(n); err != nil {
+					rt.Fatal(err)
+				}
+				m.erased[n] = true
+				delete(m.now, n)
+			},
+			"reopen": func(rt *rapid.T) {
+				v = v.reopen(v.store)
+			},
+			"read": func(rt *rapid.T) {
+				if len(m.order) == 0 {
+					rt.Skip()
+				}
+				id := rapid.SampledFrom(m.order).Draw(rt, "snapshot")
+				got, err := v.rowsAt(id)
+				if err != nil || !maps.Equal(got, m.at(id)) {
+					rt.Fatalf("snapshot %d: got %v, %v, want %v", id, got, err, m.at(id))
+				}
+				getAll(rt, v, id, m.at(id))
+			},
+			"verify": func(rt *rapid.T) {
+				rep, err := v.Verify(t.Context(), VerifyOptions{Sample: 1})
+				if err != nil || len(rep.Bad) > 0 {
+					rt.Fatalf("verify: got %+v, %v", rep, err)
+				}
+			},
+		})
+	})
+}
+
+func getAll(rt *rapid.T, v *testVault, id allod.SnapshotID, want map[int]string) {
+	s, err := v.At(context.Background(), v.session(gate.ActionRead), "contoso", id)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	var refs []allod.RecordRef
+	for n := range 14 {
+		refs = append(refs, ref("account", n))
+	}
+	rows, err := s.Get(context.Background(), "account", refs)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	got := map[int]string{}
+	for _, r := range rows {
+		got[int(r.Key[15])] = r.Cell(0).Text()
+	}
+	if !maps.Equal(got, want) {
+		rt.Fatalf("get of snapshot %d: got %v, want %v", id, got, want)
+	}
+}
+
+// TestErasedIsTold punctures a record: it is gone from every snapshot, history
+// says "erased", and a row of it that comes back is not stored.
+func TestErasedIsTold(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	first := v.mustCapture(ModeFull, numbered(5, "x"))
+	v.mustCapture(ModeDelta, map[int]string{2: "y"})
+	if err := v.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	_, c, err := v.captureRows(ModeDelta, map[int]string{2: "back", 3: "z"})
+	if err != nil || c.Erased != 1 || c.Updated != 1 {
+		t.Errorf("changes: got %+v, %v, want one erased, one updated", c, err)
+	}
+	want := numbered(5, "x")
+	delete(want, 2)
+	v.wantRows(first.ID, want)
+	h, err := v.History(t.Context(), v.session(gate.ActionRead), "contoso", ref("account", 2))
+	if err != nil || len(h) != 2 || slices.ContainsFunc(h, func(x Version) bool { return x.Withheld != "erased" || x.Row != nil }) {
+		t.Errorf("history: got %+v, %v", h, err)
+	}
+	rep, err := v.Verify(t.Context(), VerifyOptions{Sample: 1})
+	if err != nil || len(rep.Bad) > 0 || rep.Erased != 2 {
+		t.Errorf("verify: got %+v, %v, want two erased", rep, err)
+	}
+	if _, c, err = v.captureRows(ModeFull, map[int]string{2: "back", 3: "z"}); err != nil || c.Before != 4 || c.Missing != 3 || c.Erased != 1 {
+		t.Errorf("full capture after an erasure: got %+v, %v", c, err)
+	}
+}
