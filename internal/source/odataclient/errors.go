@@ -13,8 +13,8 @@ import (
 	"allod/internal/source/odataclient/scan"
 )
 
-// StatusError is an answer that is not a success. Its text holds the service's
-// code, and its message only where the service does not quote values there.
+// StatusError is an answer that is not a success. Its text holds status and
+// code, never the service's message.
 type StatusError struct {
 	Status  int
 	Code    string // e.g. "0x80040217"; "" if the answer had none
@@ -120,8 +120,7 @@ func statusKind(status int) (allod.Kind, string) {
 	return allod.Invalid, ""
 }
 
-// idPattern is the longest name of a thing that stays in errors: identifiers in
-// paths are keys of rows, not content.
+// quoted finds text keys in paths, which are content; GUIDs of rows are not.
 var quoted = regexp.MustCompile(`='[^']*'|\('[^']*'\)`)
 
 // describe names a request without its query values and quoted keys, which may
