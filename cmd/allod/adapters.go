@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"allod"
+	"allod/internal/act"
+	"allod/internal/blob"
+	"allod/internal/blob/file"
+	"allod/internal/source"
+	"allod/internal/source/dataverse"
+	"allod/internal/source/odataclient/entra"
+)
+
+// openFolder opens a local folder as a store; create makes it if it is missing.
+func openFolder(_ context.Context, path string, create bool) (blob.Mutable, error) {
+	if create {
+		return file.Create(path, file.Options{})
+	}
+	return file.Open(path, file.Options{})
+}
+
+// openSource opens the connector of an environment. The client secret comes
+// from its file or from ALLOD_CLIENT_SECRET.
+func openSource(getenv func(string) string) func(context.Context, string, act.Connection) (source.Source, error) {
+	return func(_ context.Context, env string, c act.Connection) (source.Source, error) {
+		o := dataverse.Options{Environment: env, URL: c.URL, CAFile: c.CAFile, Proxy: c.Proxy}
+		if c.Auth == "loopback" {
+			return dataverse.New(o)
+		}
+		cred, err := credential(env, c, getenv)
+		if err != nil {
+			return nil, err
+		}
+		o.Credential = cred
+		return dataverse.New(o)
+	}
+}
+
+// credential makes what an application signs in with.
+func credential(env string, c act.Connection, getenv func(string) string) (azcore.TokenCredential, error) {
+	o := entra.Options{Method: entra.Method(c.Auth), TenantID: c.TenantID, ClientID: c.ClientID, CertificateFile: c.Certificate,
+		CertificatePassword: getenv("ALLOD_CERTIFICATE_PASSWORD"), Authority: c.Authority, CAFile: c.CAFile, Proxy: c.Proxy}
+	if o.Method == entra.Secret {
+		secret, err := clientSecret(env, c, getenv)
+		if err != nil {
+			return nil, err
+		}
+		o.ClientSecret = secret
+	}
+	return entra.New(o)
+}
+
+func clientSecret(env string, c act.Connection, getenv func(string) string) (string, error) {
+	if c.ClientSecretFile == "" {
+		if s := getenv("ALLOD_CLIENT_SECRET"); s != "" {
+			return s, nil
+		}
+		err := allod.Errorf(allod.Denied, "sign in to %s: there is no client secret", env)
+		return "", allod.WithHint(err, "Set ALLOD_CLIENT_SECRET, or name a file with --client-secret-file when connecting.")
+	}
+	b, err := os.ReadFile(c.ClientSecretFile)
+	if err != nil {
+		return "", &allod.Error{Kind: allod.Denied, Err: fmt.Errorf("sign in to %s: read the client secret: %w", env, err)}
+	}
+	return strings.TrimSpace(string(b)), nil
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"allod"
+	"allod/internal/cli"
+	"allod/internal/demo"
+	"allod/internal/emulator"
+	"allod/internal/emulator/dataverse"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/entity/export"
+	"allod/internal/emulator/dataverse/fill"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/sample"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/odata/csdl"
+)
+
+// emulate starts the local server that o describes; it ends with ctx.
+func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
+	if o.Kind != "dataverse" {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "emulate %q: this version emulates dataverse only", o.Kind), "`allod emulate dataverse`")
+	}
+	server, err := buildServer(o)
+	if err != nil {
+		return nil, fmt.Errorf("emulate dataverse: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "allod-emulator-")
+	if err != nil {
+		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("make a folder for the emulator: %w", err)}
+	}
+	running, err := emulator.Listen(ctx, o.Listen, o.TLS, dir, server.Handler())
+	if err != nil {
+		return nil, fmt.Errorf("emulate dataverse: %w", err)
+	}
+	return &cli.Emulator{URL: running.URL, CAFile: running.CAFile, Rows: rowCount(server), Wait: func() error {
+		return errors.Join(running.Wait(), os.RemoveAll(dir))
+	}}, nil
+}
+
+func buildServer(o cli.EmulateOptions) (*dataverse.Server, error) {
+	model, err := loadModel(o.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	opts := dataverse.Options{Model: model, Seed: o.Seed, Auth: o.Auth, Limits: o.Limits, Latency: o.Latency, Servers: o.Servers, TimeScale: o.TimeScale,
+		AppUsers: dataverse.DefaultAppUsers(max(o.AppUsers, 1)), Assume: map[string]string{}}
+	for _, a := range o.Assume {
+		key, value, ok := strings.Cut(a, "=")
+		if !ok {
+			return nil, allod.Errorf(allod.Invalid, "read --assume %q: want KEY=VALUE", a)
+		}
+		opts.Assume[key] = value
+	}
+	if opts.Cost, err = loadCost(o.Cost); err != nil {
+		return nil, err
+	}
+	if o.Faults != "" {
+		if err := readJSON(o.Faults, &opts.Faults); err != nil {
+			return nil, err
+		}
+	}
+	server, err := dataverse.New(opts)
+	if err != nil || o.Empty {
+		return server, err
+	}
+	if len(o.Metadata) > 0 {
+		return server, fill.Fill(model, server.Store(), fill.Options{Seed: o.Seed, Scale: o.Scale})
+	}
+	_, err = sample.Load(model, server.Store(), sample.Options{Seed: o.Seed, Scale: o.Scale})
+	return server, err
+}
+
+// loadModel reads a real $metadata and the EntityMetadata exports that refine
+// it; without files it is the sample company's.
+func loadModel(files []string) (*entity.Model, error) {
+	if len(files) == 0 {
+		return sample.Model()
+	}
+	var model *entity.Model
+	for i, name := range files {
+		err := readFile(name, func(r io.Reader) error {
+			if i > 0 {
+				return export.Refine(model, r)
+			}
+			doc, err := csdl.ParseCSDL(r)
+			if err != nil {
+				return err
+			}
+			model, err = entity.FromCSDL(doc)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read metadata from %s: %w", name, err)
+		}
+	}
+	return model, nil
+}
+
+// readFile opens a file, unpacking it if its name ends in .gz.
+func readFile(name string, use func(io.Reader) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return &allod.Error{Kind: allod.NotFound, Err: err}
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if filepath.Ext(name) != ".gz" {
+		return use(f)
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return allod.Errorf(allod.Invalid, "unpack %s: %w", name, err)
+	}
+	return use(z)
+}
+
+func loadCost(name string) (*protect.Cost, error) {
+	switch name {
+	case "":
+		return nil, nil
+	case "default":
+		return protect.DefaultCost(), nil
+	}
+	var c protect.Cost
+	return &c, readJSON(name, &c)
+}
+
+func readJSON(name string, into any) error {
+	return readFile(name, func(r io.Reader) error {
+		dec := json.NewDecoder(r)
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(into); err != nil {
+			return allod.Errorf(allod.Invalid, "read %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// demonstrate wires the guided tour.
+func demonstrate(deps cli.Deps) func(context.Context, cli.DemoOptions) error {
+	return func(ctx context.Context, o cli.DemoOptions) error {
+		return demo.Run(ctx, demo.Options{Dir: o.Dir, Once: o.Once, Out: deps.Out, Deps: deps.Deps, Start: func(ctx context.Context) (*demo.Company, error) {
+			e, err := emulate(ctx, cli.EmulateOptions{Kind: "dataverse", Listen: fmt.Sprintf("127.0.0.1:%d", o.Port), Seed: 1, Scale: o.Scale, Auth: "loose", Limits: "off", AppUsers: 1, Servers: 1})
+			if err != nil {
+				return nil, err
+			}
+			return &demo.Company{URL: e.URL, Rows: e.Rows, Wait: e.Wait}, nil
+		}})
+	}
+}
+
+// rowCount is how many rows the server holds.
+func rowCount(s *dataverse.Server) int64 {
+	var n int64
+	s.Store().View(func(tx *store.Tx) {
+		for _, t := range s.Model().Tables {
+			n += int64(tx.Len(t.LogicalName))
+		}
+	})
+	return n
+}

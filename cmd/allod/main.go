@@ -1,0 +1,102 @@
+// Command allod keeps an organisation's own copy of what it has in Dynamics
+// 365. This file wires the concrete adapters; everything else is in internal/.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"os/user"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"allod"
+	"allod/internal/act"
+	"allod/internal/cli"
+	"allod/internal/durable"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	disk := &durable.Disk{}
+	deps := cli.Deps{
+		Deps: act.Deps{
+			OpenSource: openSource(os.Getenv), OpenStore: openFolder, Passphrase: askPassphrase,
+			Now: time.Now, Actor: actor(), Disk: disk,
+		},
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
+		Terminal: term.IsTerminal(int(os.Stderr.Fd())), Local: time.Local, Version: version(),
+		Emulate: emulate,
+	}
+	deps.Demo = demonstrate(deps)
+	return cli.Run(ctx, os.Args[1:], deps)
+}
+
+// actor is the operating-system user, in embedded mode.
+func actor() allod.Actor {
+	u, err := user.Current()
+	if err != nil {
+		return "os:unknown"
+	}
+	return allod.Actor("os:" + u.Username)
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" || v == "(devel)" {
+		v = "devel"
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				v += " " + s.Value[:12]
+			}
+		}
+	}
+	return v
+}
+
+// askPassphrase takes the passphrase from ALLOD_PASSPHRASE, or asks for it.
+func askPassphrase(confirm bool) ([]byte, error) {
+	if p := os.Getenv("ALLOD_PASSPHRASE"); p != "" {
+		return []byte(p), nil
+	}
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the passphrase: nobody is there to type it"), "Set ALLOD_PASSPHRASE, or use a key file: --key file:PATH.")
+	}
+	p, err := typed(fd, "Passphrase of the vault: ")
+	if err != nil || !confirm {
+		return p, err
+	}
+	again, err := typed(fd, "The same again: ")
+	if err != nil {
+		return nil, err
+	}
+	if string(p) != string(again) {
+		return nil, allod.Errorf(allod.Invalid, "read the passphrase: the two differ")
+	}
+	return p, nil
+}
+
+func typed(fd int, prompt string) ([]byte, error) {
+	fmt.Fprint(os.Stderr, prompt)
+	p, err := term.ReadPassword(fd)
+	fmt.Fprintln(os.Stderr)
+	if err != nil {
+		return nil, allod.Errorf(allod.Denied, "read the passphrase: %w", err)
+	}
+	if len(p) == 0 {
+		return nil, allod.Errorf(allod.Invalid, "read the passphrase: it is empty")
+	}
+	return p, nil
+}

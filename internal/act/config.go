@@ -1,0 +1,146 @@
+package act
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"allod"
+	"allod/internal/durable"
+	"allod/internal/vault"
+)
+
+// Names inside the folder.
+const (
+	ConfigFile = "allod.yaml" // the configuration
+	PinFile    = "vault.pin"  // what is known of the vault: its id, recipients and signers, all public
+)
+
+// Config is what allod.yaml holds: where things are, never a secret. It pins
+// the vault, so that a store that was swapped is noticed.
+type Config struct {
+	Format       int                   `yaml:"format"` // 1
+	Store        string                `yaml:"store"`  // path, relative to the folder, or URL
+	Slots        []string              `yaml:"slots"`  // erasable places of the slots
+	Key          string                `yaml:"key"`    // how the vault is opened: passphrase, or file:PATH
+	Vault        string                `yaml:"vault"`  // its id; PinFile holds the rest
+	Pin          vault.Pin             `yaml:"-"`
+	Environments map[string]Connection `yaml:"environments,omitempty"`
+}
+
+// Connection says how an environment is reached. Secrets are named by file or
+// environment variable, never held.
+type Connection struct {
+	Kind             string   `yaml:"kind" json:"kind"` // dataverse
+	URL              string   `yaml:"url" json:"url"`
+	Auth             string   `yaml:"auth,omitempty" json:"auth,omitempty"` // loopback, secret, certificate, managed-identity, workload-identity
+	TenantID         string   `yaml:"tenant_id,omitempty" json:"tenant_id,omitempty"`
+	ClientID         string   `yaml:"client_id,omitempty" json:"client_id,omitempty"`
+	ClientSecretFile string   `yaml:"client_secret_file,omitempty" json:"client_secret_file,omitempty"`
+	Certificate      string   `yaml:"certificate,omitempty" json:"certificate,omitempty"`
+	Authority        string   `yaml:"authority,omitempty" json:"authority,omitempty"`
+	CAFile           string   `yaml:"ca_file,omitempty" json:"ca_file,omitempty"`
+	Proxy            string   `yaml:"proxy,omitempty" json:"proxy,omitempty"`
+	SameAs           string   `yaml:"same_as,omitempty" json:"same_as,omitempty"`
+	Exclude          []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
+}
+
+var environmentName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// CheckName refuses names of environments that could not be typed or stored.
+func CheckName(name string) error {
+	if !environmentName.MatchString(name) || slices.Contains([]string{"live", "latest", "office", "undo"}, name) {
+		return allod.WithHint(allod.Errorf(allod.Invalid, "name an environment %q", name), "Use a lower-case letter followed by up to 39 letters, digits or hyphens, e.g. contoso-prod.")
+	}
+	return nil
+}
+
+// loadConfig reads allod.yaml. NotFound, with the next step, when there is none.
+func loadConfig(dir string) (*Config, error) {
+	path := filepath.Join(dir, ConfigFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is no Allod in this folder", dir), "Run `allod init --dir %s`, or name the right folder with --dir or ALLOD_DIR.", dir)
+	}
+	if err != nil {
+		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("read the configuration: %w", err)}
+	}
+	var c Config
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	dec.KnownFields(true)
+	if err := dec.Decode(&c); err != nil {
+		return nil, allod.Errorf(allod.Invalid, "read %s: %w", path, err)
+	}
+	if c.Format != 1 {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read %s: its format is %d, this program knows 1", path, c.Format), "Use the Allod that wrote it, or a newer one.")
+	}
+	if c.Pin, err = loadPin(filepath.Join(dir, PinFile)); err != nil {
+		return nil, err
+	}
+	if c.Pin.Vault.String() != c.Vault {
+		return nil, allod.WithHint(allod.Errorf(allod.Corrupt, "read %s: it names the vault %s, %s names %s", path, c.Vault, PinFile, c.Pin.Vault), "Put back the file that was changed.")
+	}
+	if c.Environments == nil {
+		c.Environments = map[string]Connection{}
+	}
+	return &c, nil
+}
+
+// saveConfig writes allod.yaml, whole or not at all.
+func saveConfig(ctx context.Context, disk *durable.Disk, dir string, c *Config) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.Format, c.Vault = 1, c.Pin.Vault.String()
+	var b bytes.Buffer
+	b.WriteString("# Allod's configuration. It holds no secrets; keys lie in slots, outside the vault.\n")
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(c), enc.Close()); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := disk.Replace(filepath.Join(dir, ConfigFile), b.Bytes()); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return nil
+}
+
+// pinned is the content of PinFile.
+type pinned struct {
+	Vault      string         `json:"vault"`
+	Recipients []string       `json:"recipients"`
+	Signers    []vault.Signer `json:"signers"`
+}
+
+func loadPin(path string) (vault.Pin, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return vault.Pin{}, allod.WithHint(&allod.Error{Kind: allod.Corrupt, Err: fmt.Errorf("read what is pinned of the vault: %w", err)}, "Put %s back from a copy of this folder.", PinFile)
+	}
+	var p pinned
+	if err := json.Unmarshal(b, &p); err != nil {
+		return vault.Pin{}, allod.Errorf(allod.Corrupt, "read %s: %w", path, err)
+	}
+	id, err := allod.ParseGUID(p.Vault)
+	if err != nil {
+		return vault.Pin{}, allod.Errorf(allod.Corrupt, "read %s: %w", path, err)
+	}
+	return vault.Pin{Vault: id, Recipients: p.Recipients, Signers: p.Signers}, nil
+}
+
+func savePin(disk *durable.Disk, dir string, pin vault.Pin) error {
+	b, err := json.MarshalIndent(pinned{Vault: pin.Vault.String(), Recipients: pin.Recipients, Signers: pin.Signers}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write what is pinned of the vault: %w", err)
+	}
+	return disk.Replace(filepath.Join(dir, PinFile), append(b, '\n'))
+}

@@ -1,0 +1,34 @@
+package act
+
+import (
+	"strings"
+
+	"allod"
+	"allod/internal/odata/query"
+)
+
+// filterRows compiles a filter over the rows of a table. A column goes by the
+// name it has in the source's own JSON: _x_value for a lookup.
+func filterRows(t *allod.Table, expr query.Expr) (func(*allod.Row) (bool, error), error) {
+	env := query.Env[*allod.Row]{
+		FoldCase: true, // as Dataverse's collation does (protocols/dataverse.md §4.3)
+		Column: func(name string) (func(*allod.Row) (allod.Value, error), error) {
+			i := t.ColumnIndex(columnOfProperty(name))
+			if i < 0 {
+				return nil, allod.WithHint(allod.Errorf(allod.Invalid, "filter %s: there is no column %q", t.Name, name), "`allod schema ENV %s` lists its columns.", t.Name)
+			}
+			return func(r *allod.Row) (allod.Value, error) { return r.Cell(i), nil }, nil
+		},
+	}
+	return query.Compile(expr, env)
+}
+
+// columnOfProperty is the logical name of a property: _x_value is column x.
+func columnOfProperty(name string) string {
+	if rest, ok := strings.CutPrefix(name, "_"); ok {
+		if column, ok := strings.CutSuffix(rest, "_value"); ok {
+			return column
+		}
+	}
+	return name
+}

@@ -1,0 +1,150 @@
+package act
+
+import (
+	"context"
+	"iter"
+
+	"allod"
+	"allod/internal/govern/gate"
+	"allod/internal/odata/query"
+	"allod/internal/source"
+	"allod/internal/vault"
+)
+
+// Snapshots lists the snapshots of an environment ("" = of all), oldest first.
+func (o *Office) Snapshots(ctx context.Context, env string) ([]allod.Snapshot, error) {
+	if env != "" {
+		if _, known := o.config.Environments[env]; !known {
+			if _, err := o.connection(env); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return o.vault.Snapshots(ctx, env)
+}
+
+// Manifest returns what a snapshot says of its tables and gaps.
+func (o *Office) Manifest(ctx context.Context, m Moment) (allod.Snapshot, vault.Manifest, error) {
+	s, err := o.session(ctx, gate.ActionRead, m.Environment, allod.PurposeOperate)
+	if err != nil {
+		return allod.Snapshot{}, vault.Manifest{}, err
+	}
+	meta, err := o.pick(ctx, m)
+	if err != nil {
+		return meta, vault.Manifest{}, err
+	}
+	snap, err := o.vault.At(ctx, s, m.Environment, meta.ID)
+	if err != nil {
+		return meta, vault.Manifest{}, err
+	}
+	return snap.Meta(), snap.Manifest(), nil
+}
+
+// Schema returns the schema as of the moment.
+func (o *Office) Schema(ctx context.Context, m Moment) (*allod.Schema, error) {
+	v, _, err := o.open(ctx, m, gate.ActionRead, allod.PurposeOperate)
+	if err != nil {
+		return nil, err
+	}
+	return v.Schema(), nil
+}
+
+// Rows yields rows of a table at a moment for which filter (OData; "" = all)
+// holds, at most limit (0 = all), and records in the ledger how many were
+// shown.
+func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit int) (*allod.Table, iter.Seq2[allod.Row, error], error) {
+	v, s, err := o.open(ctx, m, gate.ActionRead, allod.PurposeOperate)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := findTable(v, table)
+	if err != nil {
+		return nil, nil, err
+	}
+	keep, err := compileFilter(t, filter)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, func(yield func(allod.Row, error) bool) {
+		var n int64
+		defer func() {
+			if err := o.gate.Act(ctx, s, "rows-shown", map[string]int64{"rows": n}); err != nil {
+				yield(allod.Row{}, err)
+			}
+		}()
+		n = walk(ctx, v, t, keep, limit, yield)
+	}, nil
+}
+
+// walk yields matching rows and returns how many.
+func walk(ctx context.Context, v source.View, t *allod.Table, keep func(*allod.Row) (bool, error), limit int, yield func(allod.Row, error) bool) int64 {
+	var n int64
+	for row, err := range v.Rows(ctx, t.Name) {
+		if err == nil {
+			var ok bool
+			if ok, err = keep(&row); err == nil && !ok {
+				continue
+			}
+		}
+		if !yield(row, err) || err != nil {
+			return n
+		}
+		if n++; limit > 0 && n >= int64(limit) {
+			return n
+		}
+	}
+	return n
+}
+
+// Get returns one row at a moment; NotFound when it is not there.
+func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*allod.Table, *allod.Row, error) {
+	v, s, err := o.open(ctx, m, gate.ActionRead, allod.PurposeOperate)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := findTable(v, table)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := allod.ParseGUID(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := v.Get(ctx, t.Name, []allod.RecordRef{{Table: t.Name, Key: key}})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := o.gate.Act(ctx, s, "rows-shown", map[string]int64{"rows": int64(len(rows))}); err != nil {
+		return nil, nil, err
+	}
+	if len(rows) == 0 {
+		return nil, nil, allod.WithHint(allod.Errorf(allod.NotFound, "get %s(%s) from %s: there is no such row", t.Name, key, v.Name()), "It may be there at an earlier moment: `allod snapshots %s` lists them.", m.Environment)
+	}
+	return t, &rows[0], nil
+}
+
+// findTable finds a table by logical name, or says what comes near.
+func findTable(v source.View, name string) (*allod.Table, error) {
+	if t := v.Schema().Table(name); t != nil {
+		return t, nil
+	}
+	err := allod.Errorf(allod.NotFound, "find the table %q in %s: there is none", name, v.Name())
+	for i := range v.Schema().Tables {
+		if t := &v.Schema().Tables[i]; t.Set == name || t.SchemaName == name || t.Label == name {
+			return nil, allod.WithHint(err, "Tables go by their logical names: did you mean %q?", t.Name)
+		}
+	}
+	return nil, allod.WithHint(err, "`allod schema %s` lists the tables by their logical names.", v.Name())
+}
+
+// compileFilter makes an OData $filter a test of rows.
+func compileFilter(t *allod.Table, filter string) (func(*allod.Row) (bool, error), error) {
+	if filter == "" {
+		return func(*allod.Row) (bool, error) { return true, nil }, nil
+	}
+	expr, err := query.ParseExpr(filter)
+	if err != nil {
+		return nil, allod.WithHint(err, "The filter is an OData $filter, e.g. \"name eq 'Contoso' and statecode eq 0\"; lookups go by _column_value.")
+	}
+	return filterRows(t, expr)
+}

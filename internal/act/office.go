@@ -1,0 +1,320 @@
+package act
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"allod"
+	"allod/internal/blob"
+	"allod/internal/durable"
+	"allod/internal/govern/gate"
+	"allod/internal/ledger"
+	"allod/internal/source"
+	"allod/internal/vault"
+	"allod/internal/vault/keyring"
+)
+
+// Deps are the concrete adapters, wired in main, and the few facts of the
+// process. All fields are required unless said otherwise.
+type Deps struct {
+	OpenSource func(ctx context.Context, env string, c Connection) (source.Source, error)
+	OpenStore  func(ctx context.Context, path string, create bool) (blob.Mutable, error) // a local folder
+	Passphrase func(confirm bool) ([]byte, error)                                        // from ALLOD_PASSPHRASE or the terminal
+	Now        func() time.Time
+	Actor      allod.Actor
+	Purpose    allod.Purpose // overrides what follows from the command; "" = none
+	Disk       *durable.Disk
+}
+
+// Office is an Allod in a folder: configuration, open vault, gate. Methods may
+// be called one at a time. Close it when done.
+type Office struct {
+	Dir    string
+	deps   Deps
+	config *Config
+	vault  *vault.Vault
+	gate   *gate.Gate
+}
+
+// Open opens the Allod in dir with its key. NotFound when there is none,
+// Denied for a wrong passphrase, Corrupt when the vault is not the pinned one.
+func Open(ctx context.Context, dir string, deps Deps) (*Office, error) {
+	c, err := loadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	o := &Office{Dir: dir, deps: deps, config: c}
+	w, err := o.wrapper(c.Key, false)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := o.vaultConfig(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if o.vault, err = vault.Open(ctx, cfg, w); err != nil {
+		return nil, fmt.Errorf("open the vault in %s: %w", dir, err)
+	}
+	if err := o.openGate(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the ledger of the vault in %s: %w", dir, err), o.vault.Close())
+	}
+	return o, nil
+}
+
+// openGate opens the ledger that decisions are written to, and the gate.
+func (o *Office) openGate(ctx context.Context) error {
+	c, err := o.vault.LedgerConfig()
+	if err != nil {
+		return err
+	}
+	l, err := ledger.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	o.gate = gate.New(gate.ShippedMatrix(), l, o.deps.Now)
+	return nil
+}
+
+// OpenPublic opens the vault without keys: enough to verify it publicly.
+func OpenPublic(ctx context.Context, dir string, deps Deps) (*Office, error) {
+	c, err := loadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	o := &Office{Dir: dir, deps: deps, config: c}
+	cfg, err := o.vaultConfig(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if o.vault, err = vault.OpenPublic(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("open the vault in %s: %w", dir, err)
+	}
+	return o, nil
+}
+
+// Close forgets the keys.
+func (o *Office) Close() error {
+	if o == nil || o.vault == nil {
+		return nil
+	}
+	return o.vault.Close()
+}
+
+// Config returns the configuration. Do not change it.
+func (o *Office) Config() *Config { return o.config }
+
+func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, error) {
+	store, err := o.deps.OpenStore(ctx, o.path(o.config.Store), create)
+	if err != nil {
+		return vault.Config{}, fmt.Errorf("open the vault's store: %w", err)
+	}
+	cfg := vault.Config{Store: store, Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin}
+	for _, place := range o.config.Slots {
+		p, err := o.deps.OpenStore(ctx, o.path(place), create)
+		if err != nil {
+			return vault.Config{}, fmt.Errorf("open the place of slots %s: %w", place, err)
+		}
+		cfg.Slots = append(cfg.Slots, p)
+	}
+	if err := o.deps.Disk.MkdirAll(cfg.TempDir); err != nil {
+		return vault.Config{}, fmt.Errorf("make the folder for temporary files: %w", err)
+	}
+	return cfg, nil
+}
+
+// path resolves a path of the configuration against the folder.
+func (o *Office) path(p string) string {
+	p = strings.TrimPrefix(p, "file://")
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(o.Dir, p)
+}
+
+// wrapper makes what opens the vault from its SPEC: passphrase, or file:PATH.
+func (o *Office) wrapper(spec string, create bool) (keyring.Wrapper, error) {
+	kind, path, _ := strings.Cut(cmp.Or(spec, "passphrase"), ":")
+	switch kind {
+	case "passphrase":
+		p, err := o.deps.Passphrase(create)
+		if err != nil {
+			return nil, err
+		}
+		return keyring.NewPassphrase(p)
+	case "file":
+		if create {
+			return o.newKeyFile(o.path(path))
+		}
+		b, err := os.ReadFile(o.path(path))
+		if err != nil {
+			return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the key file: %w", err), "The vault opens with this file, or with the printed recovery key.")
+		}
+		return keyring.ParseKeyFile(b)
+	}
+	return nil, allod.Errorf(allod.Invalid, "read the key %q: want passphrase or file:PATH", spec)
+}
+
+func (o *Office) newKeyFile(path string) (keyring.Wrapper, error) {
+	k, err := keyring.NewKeyFile()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.deps.Disk.MkdirAll(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("make the folder of the key file: %w", err)
+	}
+	if err := o.deps.Disk.Create(path, bytes.NewReader(k.Text()), int64(len(k.Text()))); err != nil {
+		return nil, fmt.Errorf("write the key file: %w", err)
+	}
+	return k, nil
+}
+
+// session asks the gate for what a command needs. Whole rows are content until
+// every column is classified (design/rights.md).
+func (o *Office) session(ctx context.Context, action gate.Action, env string, purpose allod.Purpose) (gate.Session, error) {
+	return o.gate.Open(ctx, gate.Request{Actor: o.deps.Actor, Action: action, Purpose: cmp.Or(o.deps.Purpose, purpose),
+		Resource: gate.Resource{Environment: env, Class: allod.ClassContent}})
+}
+
+// open returns the view of a moment, under a session opened for it.
+func (o *Office) open(ctx context.Context, m Moment, action gate.Action, purpose allod.Purpose) (source.View, gate.Session, error) {
+	s, err := o.session(ctx, action, m.Environment, purpose)
+	if err != nil {
+		return nil, s, err
+	}
+	v, err := o.view(ctx, s, m)
+	return v, s, err
+}
+
+func (o *Office) view(ctx context.Context, s gate.Session, m Moment) (source.View, error) {
+	if m.Live {
+		return o.liveView(ctx, m.Environment)
+	}
+	snap, err := o.pick(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return o.vault.At(ctx, s, m.Environment, snap.ID)
+}
+
+func (o *Office) pick(ctx context.Context, m Moment) (allod.Snapshot, error) {
+	all, err := o.vault.Snapshots(ctx, m.Environment)
+	if err != nil {
+		return allod.Snapshot{}, err
+	}
+	if len(all) == 0 {
+		if _, err := o.connection(m.Environment); err != nil {
+			return allod.Snapshot{}, err
+		}
+	}
+	return m.pick(all)
+}
+
+// connection returns how an environment is reached; NotFound lists those there are.
+func (o *Office) connection(env string) (Connection, error) {
+	c, ok := o.config.Environments[env]
+	if !ok {
+		err := allod.Errorf(allod.NotFound, "find the environment %q: it is not connected", env)
+		return c, allod.WithHint(err, "Connected are: %s. `allod connect %s URL --kind dataverse` adds it.", list(sortedKeys(o.config.Environments)), env)
+	}
+	return c, nil
+}
+
+// source opens the connector of an environment.
+func (o *Office) source(ctx context.Context, env string) (source.Source, error) {
+	c, err := o.connection(env)
+	if err != nil {
+		return nil, err
+	}
+	return o.deps.OpenSource(ctx, env, c)
+}
+
+// InitOptions of Init.
+type InitOptions struct {
+	Store string // path of the vault; "" = vault, inside the folder
+	Slots []string
+	Key   string // passphrase (default) or file:PATH
+}
+
+// Made says what Init made. Words are the printed recovery key: shown once,
+// stored nowhere.
+type Made struct {
+	Dir   string   `json:"dir"`
+	Vault string   `json:"vault"`
+	Slots []string `json:"slots"`
+	Words []string `json:"recovery_key,omitempty"`
+}
+
+// Init makes a new Allod in dir: a vault, its key and a recovery key on paper.
+// Conflict when there is one already.
+func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, error) {
+	if _, err := os.Stat(filepath.Join(dir, ConfigFile)); err == nil {
+		return nil, allod.WithHint(allod.Errorf(allod.Conflict, "make an Allod in %s: there is one already", dir), "Use it with --dir %s, or name another folder.", dir)
+	}
+	if err := noURL(append([]string{opts.Store}, opts.Slots...)...); err != nil {
+		return nil, err
+	}
+	if err := deps.Disk.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("make the folder %s: %w", dir, err)
+	}
+	c := &Config{Store: cmp.Or(opts.Store, "vault"), Slots: opts.Slots, Key: cmp.Or(opts.Key, "passphrase"), Environments: map[string]Connection{}}
+	if len(c.Slots) == 0 {
+		c.Slots = []string{"slots"}
+	}
+	o := &Office{Dir: dir, deps: deps, config: c}
+	if err := o.checkPlaces(); err != nil {
+		return nil, err
+	}
+	w, err := o.wrapper(c.Key, true)
+	if err != nil {
+		return nil, err
+	}
+	paper, err := keyring.NewPaper()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := o.vaultConfig(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	name, _, _ := strings.Cut(c.Key, ":")
+	v, pin, err := vault.Create(ctx, cfg, vault.CreateOptions{Wrappers: []vault.NamedWrapper{{Name: name, Wrapper: w}, {Name: "paper", Wrapper: paper}}})
+	if err != nil {
+		return nil, fmt.Errorf("make the vault: %w", err)
+	}
+	c.Pin = pin
+	if err := errors.Join(savePin(deps.Disk, dir, pin), saveConfig(ctx, deps.Disk, dir, c), v.Close()); err != nil {
+		return nil, err
+	}
+	return &Made{Dir: dir, Vault: pin.Vault.String(), Slots: []string{name, "paper"}, Words: paper.Words()}, nil
+}
+
+// checkPlaces refuses to put slots inside the store: copies of the vault must
+// never carry its keys.
+func (o *Office) checkPlaces() error {
+	store := filepath.Clean(o.path(o.config.Store)) + string(filepath.Separator)
+	for _, p := range o.config.Slots {
+		if strings.HasPrefix(filepath.Clean(o.path(p))+string(filepath.Separator), store) {
+			return allod.WithHint(allod.Errorf(allod.Invalid, "put slots into %s: it lies inside the vault's store", p), "Whoever copies the vault would copy its keys. Name a folder elsewhere with --slots.")
+		}
+	}
+	return nil
+}
+
+// noURL refuses stores that this version cannot use, instead of making a
+// folder with a strange name.
+func noURL(places ...string) error {
+	for _, p := range places {
+		if u, err := url.Parse(p); err == nil && u.Scheme != "" && u.Scheme != "file" && u.Host != "" {
+			return allod.WithHint(allod.Errorf(allod.Invalid, "use %s as a store: this version keeps vaults in local folders only", p), "Name a folder. S3 and Azure Blob come in a later version.")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package act
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"allod"
+	"allod/internal/govern/gate"
+	"allod/internal/odata/query"
+	"allod/internal/relate"
+	"allod/internal/restore"
+	"allod/internal/source"
+	"allod/internal/source/live"
+)
+
+// RestoreRequest says what is to be restored, as typed. Its JSON is kept
+// beside the plan, so that --apply can plan again and compare.
+type RestoreRequest struct {
+	From      Moment           `json:"from"`
+	To        string           `json:"to"` // environment; "" = the one of From
+	Selection RestoreSelection `json:"selection"`
+	Columns   []string         `json:"columns,omitempty"`
+	Exclude   []string         `json:"exclude_columns,omitempty"`
+	Related   []string         `json:"related,omitempty"` // KIND:DEPTH
+	Conflict  string           `json:"on_conflict,omitempty"`
+	Security  bool             `json:"security,omitempty"`
+	Bypass    []string         `json:"bypass,omitempty"`
+}
+
+// RestoreSelection says which rows.
+type RestoreSelection struct {
+	All          bool     `json:"all,omitempty"`
+	Table        string   `json:"table,omitempty"`
+	IDs          []string `json:"ids,omitempty"`
+	Filter       string   `json:"filter,omitempty"`        // OData, over the rows of Table in the snapshot
+	DeletedSince string   `json:"deleted_since,omitempty"` // only rows that are no longer live
+}
+
+// RestoreControl steers the carrying out.
+type RestoreControl struct {
+	Rate          float64 // writes per second; 0 = as the environment allows
+	PauseAtErrors int     // stop after so many; 0 = never
+	Progress      func(done, total int64)
+}
+
+// to is the environment that is written to.
+func (r *RestoreRequest) to() string {
+	if r.To != "" {
+		return r.To
+	}
+	return r.From.Environment
+}
+
+// restoring is what planning and carrying out have in common.
+type restoring struct {
+	session  gate.Session
+	snapshot source.View
+	live     *live.View
+	src      source.Source
+	sel      restore.Selection
+	opts     restore.Options
+}
+
+// prepare opens both sides and reads what was typed. From is pinned to the
+// snapshot it means now, so that a plan does not move.
+func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, error) {
+	if r.From.Live {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "restore from %s: that is the environment itself", r.From), "Name a snapshot: `allod snapshots %s` lists them.", r.From.Environment)
+	}
+	s, err := o.session(ctx, gate.ActionRestore, r.From.Environment, allod.PurposeRestore)
+	if err != nil {
+		return nil, err
+	}
+	meta, err := o.pick(ctx, r.From)
+	if err != nil {
+		return nil, err
+	}
+	r.From = Moment{Environment: r.From.Environment, Snapshot: meta.ID}
+	p := &restoring{session: s}
+	if p.snapshot, err = o.vault.At(ctx, s, r.From.Environment, meta.ID); err != nil {
+		return nil, err
+	}
+	if p.src, err = o.source(ctx, r.to()); err != nil {
+		return nil, err
+	}
+	if p.live, err = live.New(ctx, p.src); err != nil {
+		return nil, err
+	}
+	if p.sel, err = selection(p.snapshot, r.Selection); err != nil {
+		return nil, err
+	}
+	p.opts = restore.Options{Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: restore.OnConflict(r.Conflict), Security: r.Security,
+		Loopback: p.src.Capabilities().Loopback, Production: !p.src.Capabilities().Loopback, Approvers: []allod.Actor{o.deps.Actor}, Now: o.deps.Now}
+	for _, text := range r.Related {
+		f, err := relate.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		p.opts.Related = append(p.opts.Related, f)
+	}
+	return p, nil
+}
+
+// selection turns what was typed into what restore knows.
+func selection(v source.View, r RestoreSelection) (restore.Selection, error) {
+	sel := restore.Selection{All: r.All, DeletedOnly: r.DeletedSince != ""}
+	if r.Table == "" {
+		if r.Filter != "" {
+			return sel, allod.Errorf(allod.Invalid, "restore with --filter: name the table it is for")
+		}
+		sel.All = sel.All || sel.DeletedOnly
+		return sel, nil
+	}
+	t, err := findTable(v, r.Table)
+	if err != nil {
+		return sel, err
+	}
+	ts := restore.TableSelection{Table: t.Name}
+	for _, id := range r.IDs {
+		g, err := allod.ParseGUID(id)
+		if err != nil {
+			return sel, err
+		}
+		ts.IDs = append(ts.IDs, g)
+	}
+	if r.Filter != "" {
+		expr, err := query.ParseExpr(r.Filter)
+		if err != nil {
+			return sel, allod.WithHint(err, "The filter is an OData $filter over the rows of the snapshot.")
+		}
+		keep, err := filterRows(t, expr)
+		if err != nil {
+			return sel, err
+		}
+		ts.Filter = func(row *allod.Row) bool { ok, err := keep(row); return err == nil && ok }
+	}
+	sel.Tables = []restore.TableSelection{ts}
+	return sel, nil
+}
+
+// PlanRestore computes what a restore would write, and writes nothing but the
+// plan itself, which holds names and numbers, no values.
+func (o *Office) PlanRestore(ctx context.Context, r RestoreRequest) (*restore.Plan, error) {
+	p, err := o.prepare(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.gate.Act(ctx, p.session, "planned-restore", map[string]int64{"create": plan.Counts.Create, "update": plan.Counts.Update}); err != nil {
+		return nil, err
+	}
+	return plan, o.savePlan(ctx, r, plan)
+}
+
+// savedPlan is a plan and what it was asked for.
+type savedPlan struct {
+	Request RestoreRequest `json:"request"`
+	Plan    *restore.Plan  `json:"plan"`
+}
+
+var planID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+func (o *Office) planPath(id string) string { return filepath.Join(o.Dir, "plans", id+".json") }
+
+func (o *Office) savePlan(ctx context.Context, r RestoreRequest, plan *restore.Plan) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b, err := json.Marshal(savedPlan{r, plan})
+	if err != nil {
+		return fmt.Errorf("keep the plan: %w", err)
+	}
+	if err := o.deps.Disk.MkdirAll(filepath.Join(o.Dir, "plans")); err != nil {
+		return fmt.Errorf("keep the plan: %w", err)
+	}
+	if err := o.deps.Disk.Replace(o.planPath(plan.ID), b); err != nil {
+		return fmt.Errorf("keep the plan: %w", err)
+	}
+	return nil
+}
+
+// LoadPlan returns a kept plan; NotFound when there is none of that id.
+func (o *Office) LoadPlan(ctx context.Context, id string) (RestoreRequest, *restore.Plan, error) {
+	var saved savedPlan
+	if !planID.MatchString(id) {
+		return saved.Request, nil, allod.WithHint(allod.Errorf(allod.Invalid, "find the plan %q: not the id of a plan", id), "`allod restore … --plan` prints the id of the plan it keeps.")
+	}
+	b, err := os.ReadFile(o.planPath(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return saved.Request, nil, allod.WithHint(allod.Errorf(allod.NotFound, "find the plan %s: there is none", id), "`allod restore … --plan` makes one and prints its id.")
+	}
+	if err != nil {
+		return saved.Request, nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("read the plan %s: %w", id, err)}
+	}
+	if err := json.Unmarshal(b, &saved); err != nil || saved.Plan == nil {
+		return saved.Request, nil, allod.Errorf(allod.Corrupt, "read the plan %s: %w", id, err)
+	}
+	return saved.Request, saved.Plan, ctx.Err()
+}
+
+// Restore carries out a plan. One older than 24 hours is planned again first,
+// and refused with Conflict if that gives something else. Rows that somebody
+// touched since the plan are conflicts of the report, not writes.
+func (o *Office) Restore(ctx context.Context, r RestoreRequest, plan *restore.Plan, c RestoreControl) (*restore.Report, error) {
+	p, err := o.prepare(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	if plan.Stale(o.deps.Now()) {
+		fresh, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
+		if err != nil {
+			return nil, err
+		}
+		if change := restore.Compare(plan, fresh); change != (restore.Change{}) {
+			err := allod.Errorf(allod.Conflict, "carry out the plan %s: it is older than 24 hours and would be another one today", plan.ID)
+			return nil, allod.WithHint(errors.Join(err, o.savePlan(ctx, r, fresh)), "Today's is %s: look at it with `allod restore --apply %s --plan`.", fresh.ID, fresh.ID)
+		}
+		plan = fresh
+	}
+	target, ok := p.src.(source.Target)
+	if !ok {
+		return nil, allod.Errorf(allod.Invalid, "restore into %s: it cannot be written to", r.to())
+	}
+	rep, err := restore.Apply(ctx, plan, p.snapshot, p.live, target, restore.ApplyOptions{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now})
+	if rep != nil {
+		counts := map[string]int64{"created": rep.Created, "updated": rep.Updated, "failed": rep.Failed, "conflicts": int64(len(rep.Conflicts))}
+		if aerr := o.gate.Act(ctx, p.session, "restored", counts); aerr != nil && err == nil {
+			err = aerr
+		}
+	}
+	return rep, err
+}

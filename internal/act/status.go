@@ -1,0 +1,106 @@
+package act
+
+import (
+	"context"
+	"time"
+
+	"allod"
+	"allod/internal/capture"
+	"allod/internal/govern/gate"
+)
+
+// EnvironmentStatus is one line of `allod status`. Times are UTC.
+type EnvironmentStatus struct {
+	Environment   string           `json:"environment"`
+	LastGood      time.Time        `json:"last_good,omitzero"` // end of the newest complete snapshot
+	AgeSeconds    int64            `json:"age_seconds"`        // since LastGood; -1 = never
+	Snapshot      allod.SnapshotID `json:"snapshot,omitempty"`
+	Rows          int64            `json:"rows"`
+	Gaps          int              `json:"gaps"` // that nobody chose
+	GapList       []allod.Gap      `json:"gap_list,omitempty"`
+	TokenAge      int64            `json:"token_age_seconds"` // of the oldest change-tracking token; -1 = none
+	NativeLastDay time.Time        `json:"native_last_day,omitzero"`
+	Slots         []string         `json:"slots"`      // proved and not, in words
+	Incomplete    bool             `json:"incomplete"` // the newest run was cut off
+	TooOld        bool             `json:"too_old"`
+}
+
+// Status says, per environment, when it was last captured well and what is
+// missing. maxAge 0 = no limit.
+func (o *Office) Status(ctx context.Context, envs []string, maxAge time.Duration) ([]EnvironmentStatus, error) {
+	if len(envs) == 0 {
+		envs = o.Environments()
+	}
+	vs, err := o.vault.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var slots []string
+	for _, s := range vs.Slots {
+		word := s.Name + " never proved"
+		if !s.Proved.IsZero() {
+			word = s.Name + " proved " + s.Proved.Format(time.DateOnly)
+		}
+		slots = append(slots, word)
+	}
+	var res []EnvironmentStatus
+	for _, env := range envs {
+		if _, err := o.connection(env); err != nil {
+			return nil, err
+		}
+		st, err := o.statusOf(ctx, env, maxAge)
+		if err != nil {
+			return nil, err
+		}
+		st.Slots = slots
+		res = append(res, *st)
+	}
+	return res, nil
+}
+
+func (o *Office) statusOf(ctx context.Context, env string, maxAge time.Duration) (*EnvironmentStatus, error) {
+	st := &EnvironmentStatus{Environment: env, AgeSeconds: -1, TokenAge: -1, TooOld: maxAge > 0}
+	all, err := o.vault.Snapshots(ctx, env)
+	if err != nil || len(all) == 0 {
+		return st, err
+	}
+	newest := all[len(all)-1]
+	st.Incomplete = !newest.Complete
+	for _, s := range all {
+		if s.Complete {
+			st.LastGood, st.Snapshot, st.Rows = s.To, s.ID, s.Rows
+			st.AgeSeconds = int64(o.deps.Now().Sub(s.To).Seconds())
+		}
+	}
+	st.TooOld = maxAge > 0 && (st.AgeSeconds < 0 || st.AgeSeconds > int64(maxAge.Seconds()))
+	s, err := o.session(ctx, gate.ActionRead, env, allod.PurposeOperate)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := o.vault.At(ctx, s, env, newest.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range snap.Manifest().Gaps {
+		if !g.Accepted {
+			st.Gaps++
+			st.GapList = append(st.GapList, g)
+		}
+	}
+	oldest, err := o.oldestToken(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	if !oldest.IsZero() {
+		st.TokenAge = int64(o.deps.Now().Sub(oldest).Seconds())
+	}
+	return st, nil
+}
+
+func (o *Office) oldestToken(ctx context.Context, env string) (time.Time, error) {
+	state, _, err := o.vault.CaptureState(ctx, env)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return capture.OldestToken(state)
+}

@@ -1,0 +1,43 @@
+package act
+
+import (
+	"context"
+
+	"allod"
+	"allod/internal/govern/gate"
+	"allod/internal/vault"
+	"allod/internal/vault/keyring"
+)
+
+// VaultStatus describes the vault.
+func (o *Office) VaultStatus(ctx context.Context) (vault.Status, error) { return o.vault.Status(ctx) }
+
+// Verify checks what is stored. Bad findings are in the report; the error is
+// Corrupt when there are any, so that a script notices.
+func (o *Office) Verify(ctx context.Context, opts vault.VerifyOptions) (vault.Report, error) {
+	if !opts.Public {
+		s, err := o.session(ctx, gate.ActionVerify, gate.AllEnvironments, allod.PurposeOperate)
+		if err != nil {
+			return vault.Report{}, err
+		}
+		if err := o.gate.Act(ctx, s, "verified", nil); err != nil {
+			return vault.Report{}, err
+		}
+	}
+	rep, err := o.vault.Verify(ctx, opts)
+	if err == nil && len(rep.Bad) > 0 {
+		err = allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(rep.Bad), rep.Objects, rep.Bad[0].Object),
+			"Keep this store as it is and put the named objects back from a copy; snapshots that do not need them can still be read.")
+	}
+	return rep, err
+}
+
+// ProvePaper opens the paper slot with its words, for real, and records that it
+// did.
+func (o *Office) ProvePaper(ctx context.Context, words string) error {
+	p, err := keyring.ParsePaper(words)
+	if err != nil {
+		return err
+	}
+	return o.vault.Prove(ctx, "paper", p)
+}

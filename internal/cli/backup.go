@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"allod"
+	"allod/internal/act"
+	"allod/internal/capture"
+)
+
+func (a *app) backupCommand() *cobra.Command {
+	var opts capture.Options
+	var plan bool
+	cmd := &cobra.Command{
+		Use: "backup [ENV…]", Short: "Capture what changed",
+		Long: `Capture environments into the vault: everything the first time, then what
+changed. What could not be read is listed as a gap and the command ends with 3;
+a backup that was cut off goes on where it was.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, envs []string) error {
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				if len(envs) == 0 {
+					envs = o.Environments()
+				}
+				if len(envs) == 0 {
+					return allod.WithHint(allod.Errorf(allod.Invalid, "back up: no environment is connected"), "Run `allod connect ENV URL --kind dataverse`.")
+				}
+				var all error
+				for _, env := range envs {
+					err := a.backupOne(cmd, o, env, opts, plan)
+					if err != nil && len(envs) > 1 && cmd.Context().Err() == nil {
+						a.showError(cmd.Context(), err)
+						err = &silent{err}
+					}
+					all = worse(all, err)
+				}
+				return all
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&plan, "plan", false, "estimate what it would read, and read nothing")
+	f.BoolVar(&opts.Full, "full", false, "read everything again instead of what changed")
+	f.StringSliceVar(&opts.Tables, "table", nil, "only this table; may be repeated")
+	f.StringSliceVar(&opts.Exclude, "exclude", nil, "leave out TABLE or TABLE.COLUMN")
+	f.StringSliceVar(&opts.Include, "include", nil, "take TABLE or TABLE.COLUMN in although excluded")
+	f.BoolVar(&opts.NoFiles, "no-files", false, "leave the bytes of files unread")
+	f.IntVar(&opts.Parallel, "max-concurrency", 0, "tables read at once (default: what the environment suggests)")
+	return cmd
+}
+
+// worse keeps the more serious of two outcomes: a failure over a partial one.
+func worse(a, b error) error {
+	if a == nil || b != nil && allod.KindOf(a) == allod.Partial {
+		return b
+	}
+	if b == nil || allod.KindOf(b) == allod.Partial {
+		return a
+	}
+	return errors.Join(a, b)
+}
+
+func (a *app) backupOne(cmd *cobra.Command, o *act.Office, env string, opts capture.Options, plan bool) error {
+	if plan {
+		return a.planBackup(cmd, o, env, opts)
+	}
+	a.errf("Backing up %s …\n", env)
+	m := a.newMeter("back up "+env, -1)
+	opts.Progress = m.captureProgress
+	res, err := o.Backup(cmd.Context(), env, opts)
+	m.done()
+	if err != nil {
+		if res != nil && res.Snapshot != 0 {
+			a.errf("What was committed before is kept as %s@%d; the next backup goes on from there.\n", env, res.Snapshot)
+		}
+		return err
+	}
+	if a.json {
+		a.print(res)
+	} else {
+		a.showBackup(res)
+	}
+	if res.Partial() {
+		return &silent{allod.Errorf(allod.Partial, "back up %s: done in part", env)}
+	}
+	return nil
+}
+
+func (a *app) showBackup(r *capture.Result) {
+	a.outf("%s@%d: %d tables read, %d rows in all: %d created, %d updated, %d deleted.\n", r.Environment, r.Snapshot, r.Tables, r.Rows, r.Created, r.Updated, r.Deleted)
+	a.outf("Stored %s in %s.\n", bytesText(r.StoredBytes), time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
+	if r.LineReason != "" {
+		a.outf("A new line (%d) begins: %s. Everything was read again.\n", r.Line, r.LineReason)
+	}
+	for _, alarm := range r.Alarms {
+		a.outf("ALARM  %s\n", alarm)
+	}
+	a.showGaps(r.Gaps)
+}
+
+// showGaps lists what was not read: what nobody chose first, one line per table
+// and kind.
+func (a *app) showGaps(gaps []allod.Gap) {
+	var open []allod.Gap
+	chosen := map[allod.GapKind]int{}
+	for _, g := range gaps {
+		if g.Accepted {
+			chosen[g.Kind]++
+		} else {
+			open = append(open, g)
+		}
+	}
+	if len(open) > 0 {
+		a.outf("Gaps:\n")
+	}
+	for _, g := range open {
+		name := g.Table
+		if g.Column != "" {
+			name += "." + g.Column
+		}
+		a.outf("  %-18s %s: %s\n", g.Kind, name, g.Reason)
+	}
+	var words []string
+	for kind, n := range chosen {
+		words = append(words, fmt.Sprintf("%d %s", n, kind))
+	}
+	slices.Sort(words)
+	if len(words) > 0 {
+		a.outf("Left out by choice or by nature: %s (`--json` lists them).\n", strings.Join(words, ", "))
+	}
+}
+
+func (a *app) planBackup(cmd *cobra.Command, o *act.Office, env string, opts capture.Options) error {
+	p, err := o.PlanBackup(cmd.Context(), env, opts)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.print(p)
+		return nil
+	}
+	a.outf("A backup of %s would read %d tables: %d rows with about %d requests,\nand store about %s, files not counted.\n", env, len(p.Tables), p.Rows, p.Requests, bytesText(p.Bytes))
+	if p.NewLine != "" {
+		a.outf("Everything is read again: %s.\n", p.NewLine)
+	}
+	shown := 0
+	for _, t := range p.Tables {
+		if shown++; shown > 15 {
+			a.outf("  … and %d more tables\n", len(p.Tables)-15)
+			break
+		}
+		rows := "what changed"
+		if t.Method == "full" {
+			rows = cmp.Or(map[bool]string{true: "rows not known"}[t.Rows < 0], fmt.Sprintf("%d rows", t.Rows))
+		}
+		files := ""
+		if t.Files {
+			files = ", with files"
+		}
+		a.outf("  %-40s %s%s\n", t.Table, rows, files)
+	}
+	a.showGaps(p.Gaps)
+	return nil
+}

@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"allod"
+	"allod/internal/act"
+)
+
+func (a *app) snapshotsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "snapshots [ENV]", Short: "List what was captured when", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				env := strings.Join(args, "")
+				all, err := o.Snapshots(cmd.Context(), env)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					if all == nil {
+						all = []allod.Snapshot{}
+					}
+					a.print(all)
+					return nil
+				}
+				if len(all) == 0 {
+					a.outf("Nothing has been backed up yet. Run `allod backup`.\n")
+					return nil
+				}
+				a.outf("%-20s %-20s %8s %10s %8s %8s %8s\n", "SNAPSHOT", "READ UNTIL (UTC)", "SPAN", "ROWS", "CREATED", "UPDATED", "DELETED")
+				for _, s := range all {
+					state := ""
+					if !s.Complete {
+						state = "  not complete"
+					}
+					a.outf("%-20s %-20s %8s %10d %8d %8d %8d%s\n", fmt.Sprintf("%s@%d", s.Environment, s.ID), s.To.Format("2006-01-02 15:04:05"),
+						s.To.Sub(s.From).Round(time.Second), s.Rows, s.Created, s.Updated, s.Deleted, state)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema ENV[@WHEN] [TABLE]", Short: "Show tables with their class, or the columns of one", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := a.moment(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				schema, err := o.Schema(cmd.Context(), m)
+				if err != nil {
+					return err
+				}
+				if len(args) == 1 {
+					a.showTables(schema)
+					return nil
+				}
+				t := schema.Table(args[1])
+				if t == nil {
+					return allod.WithHint(allod.Errorf(allod.NotFound, "find the table %q in %s: there is none", args[1], m), "`allod schema %s` lists the tables by their logical names.", m)
+				}
+				a.showColumns(t)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) showTables(s *allod.Schema) {
+	if a.json {
+		a.print(s)
+		return
+	}
+	a.outf("%-40s %-14s %-9s %s\n", "TABLE", "CLASS", "TRACKED", "WHY")
+	for i := range s.Tables {
+		t := &s.Tables[i]
+		why := t.Reason
+		if t.Unreadable != "" {
+			why = "not read: " + t.Unreadable
+		}
+		a.outf("%-40s %-14s %-9s %s\n", t.Name, t.Class, yesNo(t.Tracking), why)
+	}
+}
+
+func (a *app) showColumns(t *allod.Table) {
+	if a.json {
+		a.print(t)
+		return
+	}
+	a.outf("%s (%s), class %s: %s\n", t.Name, cmp.Or(t.Label, t.SchemaName), t.Class, t.Reason)
+	a.outf("%-36s %-12s %-22s %s\n", "COLUMN", "TYPE", "NATIVE", "WRITTEN BACK")
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		written := "yes"
+		switch {
+		case c.Derived != "":
+			written = "not stored: " + c.Derived
+		case !c.Create && !c.Update:
+			written = "no: " + c.Unwritable
+		case !c.Update:
+			written = "on create only"
+		}
+		a.outf("%-36s %-12s %-22s %s\n", c.Name, c.Type, c.Native, written)
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func (a *app) lsCommand() *cobra.Command {
+	var filter string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "ls ENV[@WHEN] [TABLE]", Short: "List tables with their rows, or rows of one table", Args: cobra.RangeArgs(1, 2),
+		Long: `List the tables of a moment with how many rows they had, or the rows of one
+table. With --json every row is one line, as the source's own JSON.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := a.moment(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				if len(args) == 1 {
+					return a.listTables(cmd, o, m)
+				}
+				return a.listRows(cmd, o, m, args[1], filter, limit)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&filter, "filter", "", "OData filter, e.g. \"name eq 'Contoso'\"")
+	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many rows (default all)")
+	return cmd
+}
+
+func (a *app) listTables(cmd *cobra.Command, o *act.Office, m act.Moment) error {
+	if m.Live {
+		schema, err := o.Schema(cmd.Context(), m)
+		if err == nil {
+			a.showTables(schema)
+		}
+		return err
+	}
+	meta, man, err := o.Manifest(cmd.Context(), m)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.print(map[string]any{"snapshot": meta, "tables": man.Tables, "gaps": man.Gaps})
+		return nil
+	}
+	a.outf("%s@%d, read until %s\n", meta.Environment, meta.ID, meta.To.Format(time.RFC3339))
+	a.outf("%-40s %10s  %s\n", "TABLE", "ROWS", "STATE")
+	for _, t := range man.Tables {
+		if t.Rows > 0 || t.State == allod.TableFailed || t.State == allod.TableDenied {
+			a.outf("%-40s %10d  %s\n", t.Table, t.Rows, t.State)
+		}
+	}
+	return nil
+}
+
+func (a *app) listRows(cmd *cobra.Command, o *act.Office, m act.Moment, table, filter string, limit int) error {
+	t, rows, err := o.Rows(cmd.Context(), m, table, filter, limit)
+	if err != nil {
+		return err
+	}
+	var buf []byte
+	n := 0
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
+		n++
+		if a.json {
+			buf = append(act.AppendJSON(buf[:0], t, &row), '\n')
+			if _, err := a.deps.Out.Write(buf); err != nil {
+				return err
+			}
+			continue
+		}
+		title := ""
+		if i := t.ColumnIndex(t.Title); i >= 0 {
+			title = row.Cell(i).Text()
+		}
+		id := row.Key.String()
+		if row.Ref().IsPair() {
+			id = row.Pair[0].String() + "  " + row.Pair[1].String()
+		}
+		a.outf("%s  %s\n", id, title)
+	}
+	if !a.json {
+		a.errf("%d rows\n", n)
+	}
+	return nil
+}
+
+func (a *app) getCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "get ENV[@WHEN] TABLE ID", Short: "Show one row as it was", Args: cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := a.moment(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				t, row, err := o.Get(cmd.Context(), m, args[1], args[2])
+				if err != nil {
+					return err
+				}
+				raw := act.AppendJSON(nil, t, row)
+				if a.json {
+					_, err := a.deps.Out.Write(append(raw, '\n'))
+					return err
+				}
+				var pretty strings.Builder
+				enc := json.NewEncoder(&pretty)
+				enc.SetEscapeHTML(false)
+				enc.SetIndent("", "  ")
+				if err := enc.Encode(json.RawMessage(raw)); err != nil {
+					return err
+				}
+				a.outf("%s", pretty.String())
+				return nil
+			})
+		},
+	}
+}

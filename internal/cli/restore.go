@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"allod"
+	"allod/internal/act"
+	"allod/internal/restore"
+)
+
+// restoreFlags are the flags of `allod restore`.
+type restoreFlags struct {
+	req     act.RestoreRequest
+	control act.RestoreControl
+	plan    bool
+	yes     bool
+	confirm string
+	apply   string
+	steps   int
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var o restoreFlags
+	cmd := &cobra.Command{
+		Use:   "restore ENV@WHEN (--all | TABLE [ID…])",
+		Short: "Put back what was lost, after showing the plan",
+		Long: `Put back rows as they were at a moment: everything, a table, single rows, or
+those a filter finds. What is equal is skipped, what was touched since the plan
+is a conflict and not a write, and nothing is ever deleted.
+
+Without --yes only the plan is shown and kept; carry it out with --apply. In an
+environment that is not on this machine --yes wants --confirm ENV as well.
+One person approving alone is recorded as "one person".`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.apply == "" {
+				if err := a.readRestoreArgs(args, &o); err != nil {
+					return err
+				}
+			} else if len(args) > 0 {
+				return &usageError{allod.Errorf(allod.Invalid, "restore --apply: the plan says what; name nothing else")}
+			}
+			return a.withOffice(cmd.Context(), func(of *act.Office) error { return a.restore(cmd, of, &o) })
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.req.Selection.All, "all", false, "every row of the classes data and link")
+	f.StringVar(&o.req.Selection.Filter, "filter", "", "rows of TABLE for which this OData filter holds in the snapshot")
+	f.BoolFunc("deleted", "only rows that are no longer there", func(string) error { o.req.Selection.DeletedSince = "now"; return nil })
+	f.StringSliceVar(&o.req.Columns, "column", nil, "write only this column of rows that are still there; may be repeated")
+	f.StringSliceVar(&o.req.Exclude, "exclude-column", nil, "do not write this column; may be repeated")
+	f.StringSliceVar(&o.req.Related, "related", nil, "with what is related, KIND:DEPTH: children, parents, notes, activities, pairs, all …")
+	f.StringVar(&o.req.To, "to", "", "another connected environment to restore into")
+	f.StringVar(&o.req.Conflict, "on-conflict", "stop", "stop, backup, live or fill-empty")
+	f.BoolVar(&o.req.Security, "security", false, "users, teams and roles too (does not exist yet)")
+	f.StringSliceVar(&o.req.Bypass, "bypass", nil, "custom logic to keep from running: plugins, flows")
+	f.Float64Var(&o.control.Rate, "rate", 0, "at most so many writes a second")
+	f.IntVar(&o.control.PauseAtErrors, "pause-at-errors", 25, "stop after so many failed writes; 0 = never")
+	f.BoolVar(&o.plan, "plan", false, "show the plan and keep it; write nothing")
+	f.IntVar(&o.steps, "steps", 20, "how many steps of the plan to show")
+	f.StringVar(&o.apply, "apply", "", "carry out a kept plan")
+	f.BoolVar(&o.yes, "yes", false, "carry it out")
+	f.StringVar(&o.confirm, "confirm", "", "the name of the environment, said once more")
+	return cmd
+}
+
+func (a *app) readRestoreArgs(args []string, o *restoreFlags) error {
+	if len(args) == 0 {
+		return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore: from where?"), "`allod restore ENV@WHEN TABLE ID`, e.g. `allod restore prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421 --plan`.")}
+	}
+	m, err := a.moment(args[0])
+	if err != nil {
+		return err
+	}
+	o.req.From = m
+	s := &o.req.Selection
+	if len(args) > 1 {
+		s.Table, s.IDs = args[1], args[2:]
+	}
+	switch {
+	case s.All && s.Table != "":
+		return &usageError{allod.Errorf(allod.Invalid, "restore: --all and a table exclude each other")}
+	case !s.All && s.Table == "" && s.DeletedSince == "":
+		return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore from %s: what?", m), "Name a table, with or without ids, or --deleted, or --all.")}
+	}
+	return nil
+}
+
+func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error {
+	ctx := cmd.Context()
+	var plan *restore.Plan
+	var err error
+	if f.apply != "" {
+		f.req, plan, err = o.LoadPlan(ctx, f.apply)
+	} else {
+		a.errf("Planning: comparing %s with what is there now …\n", f.req.From)
+		plan, err = o.PlanRestore(ctx, f.req)
+	}
+	if err != nil {
+		return err
+	}
+	if f.plan || !f.yes && f.apply == "" || plan.Empty() {
+		return a.showPlan(plan, f.steps, len(plan.Refused) > 0)
+	}
+	if err := a.confirm(plan, f); err != nil {
+		return err
+	}
+	m := a.newMeter("restore", plan.Counts.Steps)
+	f.control.Progress = func(done, total int64) { m.set(done, total, fmt.Sprintf("%d of %d writes", done, total)) }
+	rep, err := o.Restore(ctx, f.req, plan, f.control)
+	m.done()
+	if rep != nil {
+		a.showReport(rep)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(rep.Conflicts) > 0:
+		return &silent{allod.Errorf(allod.Conflict, "restore: conflicts")}
+	case rep.Failed > 0 || len(rep.Skipped) > 0 || len(plan.Refused) > 0:
+		return &silent{allod.Errorf(allod.Partial, "restore: done in part")}
+	}
+	return nil
+}
+
+// confirm asks for the name of an environment that is not on this machine.
+func (a *app) confirm(plan *restore.Plan, f *restoreFlags) error {
+	env, _, _ := strings.Cut(plan.To, "@")
+	if !plan.Production || f.confirm == env {
+		return nil
+	}
+	if f.confirm != "" {
+		return &usageError{allod.Errorf(allod.Invalid, "restore into %s: --confirm names %q", env, f.confirm)}
+	}
+	if a.deps.Terminal {
+		a.errf("This writes into %s, %d rows. Type its name to go on: ", env, plan.Counts.Create+plan.Counts.Update)
+		line, err := bufio.NewReader(io.LimitReader(a.deps.In, 200)).ReadString('\n')
+		if err == nil && strings.TrimSpace(line) == env {
+			return nil
+		}
+	}
+	return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore into %s: it was not confirmed", env), "Add --confirm %s. The plan is kept: `allod restore --apply %s --confirm %s`.", env, plan.ID, env)}
+}
+
+func (a *app) showPlan(p *restore.Plan, steps int, partial bool) error {
+	if a.json {
+		a.print(p)
+		return nil
+	}
+	if err := p.WriteText(a.deps.Out, steps); err != nil {
+		return err
+	}
+	switch {
+	case p.Empty():
+		a.outf("There is nothing to do.\n")
+	default:
+		a.outf("Carry it out with `allod restore --apply %s`.\n", p.ID)
+	}
+	if partial {
+		return &silent{allod.Errorf(allod.Partial, "tables were refused")}
+	}
+	return nil
+}
+
+func (a *app) showReport(r *restore.Report) {
+	if a.json {
+		a.print(r)
+		return
+	}
+	a.outf("Restore %s: %d created, %d updated, %d unchanged, %d failed, %d conflicts.\n", r.ID, r.Created, r.Updated, r.Unchanged, r.Failed, len(r.Conflicts))
+	for _, c := range r.Conflicts[:min(len(r.Conflicts), 20)] {
+		a.outf("  conflict  %s(%s): %s\n", c.Table, c.ID, c.Reason)
+	}
+	counted := map[string]int{}
+	for _, s := range r.Skipped {
+		counted[s.Table+": "+s.Reason]++
+	}
+	lines := make([]string, 0, len(counted))
+	for why, n := range counted {
+		lines = append(lines, fmt.Sprintf("  skipped   %d of %s", n, why))
+	}
+	slices.Sort(lines)
+	for _, l := range lines[:min(len(lines), 20)] {
+		a.outf("%s\n", l)
+	}
+}

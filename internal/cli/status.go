@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"allod"
+	"allod/internal/act"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var maxAge time.Duration
+	cmd := &cobra.Command{
+		Use: "status [ENV]", Short: "Say when each environment was last captured well", Args: cobra.MaximumNArgs(1),
+		Long: "Say when each environment was last captured well and what is missing.\nEnds with 3 when that is longer ago than --max-age, or never.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				list, err := o.Status(cmd.Context(), args, maxAge)
+				if err != nil {
+					return err
+				}
+				old := false
+				for i := range list {
+					old = old || list[i].TooOld
+					if a.json {
+						a.print(&list[i])
+					} else {
+						a.showStatus(&list[i])
+					}
+				}
+				if len(list) == 0 && !a.json {
+					a.outf("No environment is connected. Run `allod connect ENV URL --kind dataverse`.\n")
+				}
+				if old {
+					return &silent{allod.Errorf(allod.Partial, "too old")}
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&maxAge, "max-age", 0, "end with 3 when the last good capture is older, e.g. 26h")
+	return cmd
+}
+
+func (a *app) showStatus(s *act.EnvironmentStatus) {
+	word := "ok"
+	switch {
+	case s.AgeSeconds < 0:
+		word = "NEVER BACKED UP"
+	case s.TooOld:
+		word = "TOO OLD"
+	case s.Incomplete:
+		word = "CUT OFF"
+	case s.Gaps > 0:
+		word = "GAPS"
+	}
+	a.outf("%-16s %-16s last good %s", s.Environment, word, agoText(time.Duration(s.AgeSeconds)*time.Second))
+	if s.AgeSeconds >= 0 {
+		a.outf(" (%s), %d rows, %d gaps", s.LastGood.Format("2006-01-02 15:04 MST"), s.Rows, s.Gaps)
+	}
+	a.outf("\n")
+	if s.Incomplete {
+		a.outf("  The newest run was cut off; `allod backup %s` goes on where it was.\n", s.Environment)
+	}
+	const tokenAlarm = 3 * 24 * 3600 // of 7 days they live: protocols/dataverse.md §5.2, design/capture.md
+	if s.TokenAge > tokenAlarm {
+		a.outf("  The change-tracking tokens are %s old; they live 7 days. Back up soon, or the next\n  backup reads everything.\n", strings.TrimSuffix(agoText(time.Duration(s.TokenAge)*time.Second), " ago"))
+	}
+	a.showGaps(s.GapList)
+	if len(s.Slots) > 0 {
+		a.outf("  Keys: %s.\n", strings.Join(s.Slots, ", "))
+	}
+}

@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"bufio"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"allod"
+	"allod/internal/act"
+	"allod/internal/vault"
+)
+
+func (a *app) vaultCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "vault", Short: "Look after the vault: status, verify, keys", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	keys := &cobra.Command{Use: "keys", Short: "List and prove the keys of the vault", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	keys.AddCommand(a.keysListCommand(), a.keysProveCommand())
+	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand(), keys)
+	return cmd
+}
+
+func (a *app) vaultStatusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Say what the vault holds and who can open it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				s, err := o.VaultStatus(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					a.print(s)
+					return nil
+				}
+				a.outf("Vault %s, format %d\n", s.Vault, s.Format)
+				a.outf("  %d log entries, %d packs, %d files, %s\n", s.Entries, s.Packs, s.Files, bytesText(s.Bytes))
+				a.outf("  Slots lie in: %s\n", strings.Join(s.Places, ", "))
+				a.showSlots(s.Slots)
+				for _, r := range s.Roots {
+					a.outf("  Key tree %d: epoch %d, %d punctures\n", r.Root, r.Epoch, r.Punctures)
+				}
+				a.outf("  %s\n", s.RoleSeparation)
+				for _, w := range s.Warnings {
+					a.outf("  WARNING  %s\n", w)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) showSlots(slots []vault.SlotStatus) {
+	for _, s := range slots {
+		proved := "never proved"
+		if !s.Proved.IsZero() {
+			proved = "proved " + s.Proved.Format(time.RFC3339)
+		}
+		a.outf("  Slot %-12s in %s, epoch %d, %s\n", s.Name, s.Place, s.Epoch, proved)
+	}
+}
+
+func (a *app) vaultVerifyCommand() *cobra.Command {
+	var opts vault.VerifyOptions
+	var full bool
+	var sample string
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Check that what was stored is still there, unchanged", Args: cobra.NoArgs,
+		Long: `Check names, digests, chain and signatures of everything stored. --full opens
+every row and file too; --public needs no key. Ends with 7 and names each
+object that is not what was stored.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			share, err := percent(sample)
+			if err != nil {
+				return err
+			}
+			if opts.Sample = share; full {
+				opts.Sample = 1
+			}
+			if opts.Public {
+				return a.verifyPublic(cmd, opts)
+			}
+			return a.withOffice(cmd.Context(), func(o *act.Office) error { return a.verify(cmd, o, opts) })
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&opts.Public, "public", false, "check what needs no key")
+	f.BoolVar(&full, "full", false, "open every row and file")
+	f.StringVar(&sample, "sample", "5%", "share of the rows to open")
+	cmd.MarkFlagsMutuallyExclusive("public", "full")
+	return cmd
+}
+
+func (a *app) verifyPublic(cmd *cobra.Command, opts vault.VerifyOptions) error {
+	dir, err := a.folder()
+	if err != nil {
+		return err
+	}
+	o, err := act.OpenPublic(cmd.Context(), dir, a.deps.Deps)
+	if err != nil {
+		return err
+	}
+	return a.verify(cmd, o, opts)
+}
+
+func (a *app) verify(cmd *cobra.Command, o *act.Office, opts vault.VerifyOptions) error {
+	m := a.newMeter("verify", -1)
+	opts.Progress = func(done, total int64) { m.set(done, total, bytesText(done)+" of "+bytesText(total)) }
+	rep, err := o.Verify(cmd.Context(), opts)
+	m.done()
+	if err != nil && len(rep.Bad) == 0 {
+		return err
+	}
+	if a.json {
+		if rep.Bad == nil {
+			rep.Bad = []vault.Bad{}
+		}
+		a.print(rep)
+		if err != nil {
+			return &silent{err}
+		}
+		return nil
+	}
+	for _, b := range rep.Bad {
+		a.outf("BAD  %s: %s (%s)\n", b.Object, b.What, b.Kind)
+	}
+	a.outf("%d objects checked, %d rows and %d files opened, %d bad, %d orphans.\n", rep.Objects, rep.Rows, rep.Files, len(rep.Bad), rep.Orphans)
+	return err
+}
+
+// percent reads "5%", "100%" or "0".
+func percent(s string) (float64, error) {
+	n := strings.TrimSuffix(strings.TrimSpace(s), "%")
+	var f float64
+	var ok bool
+	if f, ok = parseFloat(n); !ok || f < 0 || f > 100 {
+		return 0, &usageError{allod.Errorf(allod.Invalid, "read --sample %q: want a share such as 5%%", s)}
+	}
+	return f / 100, nil
+}
+
+func (a *app) keysListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the slots that open the vault", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				s, err := o.VaultStatus(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					a.print(s.Slots)
+					return nil
+				}
+				a.showSlots(s.Slots)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) keysProveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "prove", Short: "Prove that the printed recovery key opens the vault", Args: cobra.NoArgs,
+		Long: `Prove that the printed recovery key opens the vault: type its words, or send
+them to the standard input. They are compared with nothing stored; the slot is
+opened for real, and the date is recorded.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.errf("Type the words of the recovery key, then an empty line:\n")
+			words, err := readWords(a.deps.In)
+			if err != nil {
+				return err
+			}
+			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				if err := o.ProvePaper(cmd.Context(), words); err != nil {
+					return err
+				}
+				if a.json {
+					a.print(map[string]string{"proved": "paper"})
+					return nil
+				}
+				a.outf("The recovery key opens the vault.\n")
+				return nil
+			})
+		},
+	}
+}
+
+// readWords reads lines up to an empty one or the end.
+func readWords(r io.Reader) (string, error) {
+	var words []string
+	scan := bufio.NewScanner(io.LimitReader(r, 16<<10))
+	for scan.Scan() {
+		line := strings.TrimSpace(scan.Text())
+		if line == "" && len(words) > 0 {
+			break
+		}
+		words = append(words, strings.Fields(line)...)
+	}
+	if err := scan.Err(); err != nil {
+		return "", allod.Errorf(allod.Invalid, "read the recovery key: %w", err)
+	}
+	return strings.Join(words, " "), nil
+}
