@@ -175,7 +175,18 @@ func (s *Server) act(name string, b adminBody) error {
 	case "retention-run":
 		return s.retain(b)
 	case "set-depth", "set-administrator":
-		return s.setUser(name, b)
+		if err := s.setUser(name, b); err != nil || name != "set-administrator" {
+			return err
+		}
+		return s.store.Update(func(tx *store.Tx) error { // not under s.mu: writers take it inside
+			for _, u := range s.Users() {
+				if b.ClientID != "" && !strings.EqualFold(u.ClientID, b.ClientID) {
+					continue
+				}
+				return s.putAdministrator(tx, u.User, b.On)
+			}
+			return nil
+		})
 	case "set-secured", "add-column", "create-table", "set-tracking":
 		return s.changeModel(name, b)
 	case "drop-table":

@@ -198,6 +198,11 @@ func (s *Server) found() error {
 				"applicationid": allod.IDValue(app), "businessunitid": unit, "isdisabled": allod.BooleanValue(false),
 				"azureactivedirectoryobjectid": allod.IDValue(app), "accessmode": allod.IntegerValue(4),
 			})
+			if u.Administrator {
+				if err := s.putAdministrator(tx, u.User, true); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
