@@ -73,6 +73,7 @@ func (a *Act) remove(t *entity.Table, id allod.GUID, going map[allod.GUID]bool) 
 	a.unpair(t, id)
 	a.dropBlobs(t, id)
 	a.Tx.Delete(t.LogicalName, id)
+	a.audit(t, id, auditDelete)
 	return nil
 }
 

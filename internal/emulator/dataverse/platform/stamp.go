@@ -138,11 +138,33 @@ func (a *Act) derive(t *entity.Table, r row) {
 		city := join(" ", join(", ", text(n+"city"), text(n+"stateorprovince")), text(n+"postalcode"))
 		a.setText(t, r, n+"composite", join("\r\n", text(n+"line1"), text(n+"line2"), text(n+"line3"), city, text(n+"country")))
 	}
+	a.customer(t, r)
 	for _, c := range t.Columns {
 		if c.Kind != "Money" || strings.HasSuffix(c.LogicalName, "_base") || t.Column(c.LogicalName+"_base") == nil {
 			continue
 		}
 		a.set(t, r, c.LogicalName+"_base", base(a.get(t, r, c.LogicalName), text("exchangerate")))
+	}
+}
+
+// customer fills the read-only account and contact of a row that follow from
+// its customer or parent.
+func (a *Act) customer(t *entity.Table, r row) {
+	for _, from := range []string{"customerid", "parentcustomerid"} {
+		if t.Column(from) == nil {
+			continue
+		}
+		for _, table := range []string{"account", "contact"} {
+			c := t.Column(table + "id")
+			if c == nil || c.ValidForCreate || c.ValidForUpdate || c.LogicalName == t.PrimaryID {
+				continue
+			}
+			v := a.get(t, r, from)
+			if target, _ := v.Target(); target != table {
+				v = allod.NullValue()
+			}
+			a.set(t, r, c.LogicalName, v)
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 		return id, err
 	}
 	a.put(t, id, r)
+	a.audit(t, id, auditCreate)
 	if err := a.addresses(t, id, p, true); err != nil {
 		return id, err
 	}
@@ -98,6 +99,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 		return err
 	}
 	a.put(t, id, r)
+	a.audit(t, id, auditUpdate)
 	return a.addresses(t, id, p, false)
 }
 

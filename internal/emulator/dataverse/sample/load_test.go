@@ -3,6 +3,7 @@ package sample
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"testing"
 
 	"allod"
@@ -91,7 +92,8 @@ func TestLoad(t *testing.T) {
 		}
 	})
 	for _, x := range m.Tables {
-		if x.SetName != "" && !x.Abstract && rows[x.LogicalName] == 0 {
+		later := x.LogicalName == "audit" || strings.HasPrefix(x.LogicalName, "retention") // filled by what happens
+		if x.SetName != "" && !x.Abstract && !later && rows[x.LogicalName] == 0 {
 			t.Errorf("%s has a set and no rows", x.LogicalName)
 		}
 	}

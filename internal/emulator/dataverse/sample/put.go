@@ -2,6 +2,7 @@ package sample
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -234,9 +235,11 @@ func (l *loader) withAddresses(table string, i int, v values) {
 	for n := 1; n <= 2; n++ {
 		v["address"+strconv.Itoa(n)+"_addressid"] = fill.ID(l.o.Seed, "sample:"+table+":address", 2*i+n)
 	}
-	line, _ := v["address1_line1"].(string)
-	code, _ := v["address1_postalcode"].(string)
-	city, _ := v["address1_city"].(string)
-	country, _ := v["address1_country"].(string)
-	v["address1_composite"] = line + "\r\n" + code + " " + city + "\r\n" + country
+	// Put together as the platform does it, from what is there.
+	part := func(name string) string { text, _ := v["address1_"+name].(string); return text }
+	together := func(sep string, parts ...string) string {
+		return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), sep)
+	}
+	city := together(" ", together(", ", part("city"), part("stateorprovince")), part("postalcode"))
+	v["address1_composite"] = together("\r\n", part("line1"), part("line2"), part("line3"), city, part("country"))
 }
