@@ -27,12 +27,10 @@ func AppendJSON(dst []byte, t *allod.Table, row *allod.Row) []byte {
 		if c.Type == allod.Lookup {
 			name = "_" + c.Name + "_value"
 			if target, _ := v.Target(); target != "" {
-				dst = appendComma(dst)
 				dst = odata.AppendAnnotated(dst, name, "Microsoft.Dynamics.CRM.lookuplogicalname")
 				dst = odata.AppendString(dst, target)
 			}
 		}
-		dst = appendComma(dst)
 		dst = odata.AppendMember(dst, name)
 		if v.Type() == allod.File {
 			dst = appendFile(dst, v)
@@ -41,13 +39,6 @@ func AppendJSON(dst []byte, t *allod.Table, row *allod.Row) []byte {
 		dst = odata.AppendValue(dst, v)
 	}
 	return append(dst, '}')
-}
-
-func appendComma(dst []byte) []byte {
-	if last := dst[len(dst)-1]; last != '{' && last != ',' {
-		return append(dst, ',')
-	}
-	return dst
 }
 
 func appendFile(dst []byte, v allod.Value) []byte {
