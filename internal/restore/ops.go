@@ -181,12 +181,13 @@ func (b *opBuilder) creation(op source.Op) source.Op {
 }
 
 // cells returns the values of the step's columns; nulls are left out of new
-// rows, and references to rows that will not exist are left out everywhere.
+// rows unless the platform would put a default there, and references to rows
+// that will not exist are left out everywhere.
 func (b *opBuilder) cells(create bool) map[string]allod.Value {
 	out := map[string]allod.Value{}
 	for _, name := range b.a.p.sets[b.s.cols] {
 		v := b.row.Cell(b.st.ColumnIndex(name))
-		if v.IsAbsent() || create && v.IsNull() {
+		if v.IsAbsent() || create && v.IsNull() && !defaulted(b.lt.Column(name)) {
 			continue
 		}
 		if v.Type() == allod.Lookup {
@@ -197,6 +198,20 @@ func (b *opBuilder) cells(create bool) map[string]allod.Value {
 		out[name] = v
 	}
 	return out
+}
+
+// defaulted reports whether a new row gets a value in the column when none is
+// said: two-option and choice columns have defaults (protocols/dataverse.md
+// §3.3).
+func defaulted(c *allod.Column) bool {
+	if c == nil || c.Name == "statecode" || c.Name == "statuscode" {
+		return false
+	}
+	switch c.Native {
+	case "Boolean", "Picklist", "MultiSelectPicklist":
+		return true
+	}
+	return false
 }
 
 // reference translates a reference; Absent when its target will not exist.

@@ -92,6 +92,9 @@ func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res sourc
 		subject = v.Text()
 	}
 	inner.text("subject", subject)
+	if v := op.Cells["activityid"]; v.Type() == allod.ID {
+		inner.text("activityid", v.GUID().String()) // a key in the body is the new row's (protocols/dataverse.md §6.2)
+	}
 	inner.text(c.bind+"@odata.bind", "/"+rowURL(op.Table, op.Key))
 	outer := payload{w: w, table: op.Table}
 	outer.raw("Status", strconv.AppendInt(nil, op.Cells["statuscode"].Int(), 10))

@@ -39,7 +39,7 @@ func (r *row) addresses(key allod.GUID) error {
 			}
 		}
 		a.set("parentid", allod.LookupValue(t.LogicalName, key))
-		a.set("objecttypecode", allod.StringValue(t.LogicalName))
+		a.setTable("objecttypecode", t.LogicalName)
 		a.set("addressnumber", allod.IntegerValue(int64(n)))
 		if err := a.insert(id.GUID()); err != nil {
 			return err

@@ -67,11 +67,11 @@ func derived(t *entity.Table, c *entity.Column) bool {
 		"owningbusinessunit", "exchangerate", "transactioncurrencyid", "entityimageid", "activitytypecode", "instancetypecode",
 		"masterid", "merged", "fullname", "yomifullname":
 		return true
-	case "documentbody", "body", "filesize", "isdocument":
+	case "documentbody", "body", "filesize", "isdocument", "filename", "mimetype":
 		return t.Column("filename") != nil && (t.Column("documentbody") != nil || t.Column("body") != nil)
 	case "objecttypecode":
 		o := t.Column("objectid")
-		return o != nil && o.Kind == "Lookup" && c.Kind == "EntityName"
+		return o != nil && o.Kind == "Lookup"
 	case "firstname", "lastname":
 		return t.Column("fullname") != nil
 	}

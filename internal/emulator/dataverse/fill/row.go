@@ -345,10 +345,14 @@ func (r *row) binary() {
 // §8.1). Every third row of a table of notes is text alone.
 func (r *row) body(column string) {
 	k, ok := r.p.at[column]
-	if !ok || r.p.cols[k].c.Kind != "String" || r.i%3 == 1 {
+	if !ok || r.p.cols[k].c.Kind != "String" {
 		return
 	}
 	if _, named := r.p.at["filename"]; !named {
+		return
+	}
+	if r.i%3 == 1 {
+		r.set("isdocument", allod.BooleanValue(false))
 		return
 	}
 	n := 60 + r.rng.IntN(3000)

@@ -170,6 +170,23 @@ func (r *row) setLookup(name, table string, id allod.GUID) {
 	}
 }
 
+// setTable names a table in a column that holds logical names in some tables
+// and type codes in others.
+func (r *row) setTable(name, table string) {
+	k, ok := r.p.at[name]
+	if !ok {
+		return
+	}
+	if r.p.cols[k].c.EdmType == "Edm.String" {
+		r.vals[k] = allod.StringValue(table)
+		return
+	}
+	r.vals[k] = allod.NullValue()
+	if t := r.f.m.Table(table); t != nil && t.TypeCode != 0 {
+		r.vals[k] = allod.IntegerValue(int64(t.TypeCode))
+	}
+}
+
 // status makes state and status a valid pair.
 func (r *row) status() {
 	k, ok := r.p.at["statuscode"]
@@ -248,13 +265,13 @@ func (r *row) special() {
 	}
 	if v := r.get("objectid"); v.Type() == allod.Lookup {
 		table, _ := v.Target()
-		r.set("objecttypecode", allod.StringValue(table))
+		r.setTable("objecttypecode", table)
 	}
 	r.ownAddresses()
 	switch t.LogicalName {
 	case "systemuser":
 		r.setLookup("businessunitid", "businessunit", r.f.unitOf("systemuser", r.i))
-		r.set("isdisabled", allod.BooleanValue(r.i%5 == 3))
+		r.set("isdisabled", allod.BooleanValue(false)) // rows of disabled users could not be made again
 		r.set("domainname", allod.StringValue(r.f.org.Person(r.i).Email))
 		if k, ok := r.p.at["applicationid"]; ok && r.i != r.p.cols[k].anchor { // one application user among the people
 			r.vals[k] = allod.NullValue()

@@ -32,7 +32,12 @@ func column(e *Entity, a *Attribute, binds map[string]map[string]string) allod.C
 	if a.MaxLength != nil && *a.MaxLength > 0 {
 		c.MaxLength = *a.MaxLength
 	}
-	if !c.Create && !c.Update {
+	if e.IsIntersect && e.LogicalName != "activityparty" && !pairEnd(e, a.LogicalName) {
+		// A pair is made by associating two rows, which says nothing else
+		// (protocols/dataverse.md §6.5): the rest is the platform's.
+		c.Create, c.Update, c.Unwritable = false, false, allod.NotWritablePlatform
+	}
+	if !c.Create && !c.Update && c.Unwritable == "" {
 		c.Unwritable = unwritable(a)
 	}
 	if c.Type == allod.Lookup && len(binds[a.LogicalName]) > 0 {
@@ -49,6 +54,17 @@ func column(e *Entity, a *Attribute, binds map[string]map[string]string) allod.C
 		}
 	}
 	return c
+}
+
+// pairEnd reports whether the column holds one end of the pairs of an
+// intersect table.
+func pairEnd(e *Entity, column string) bool {
+	for i := range e.ManyToManyRelationships {
+		if r := &e.ManyToManyRelationships[i]; column == r.Entity1IntersectAttribute || column == r.Entity2IntersectAttribute {
+			return true
+		}
+	}
+	return false
 }
 
 // valueType maps the source's types to ours (protocols/dataverse.md §2.3,

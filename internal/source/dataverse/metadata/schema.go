@@ -12,13 +12,14 @@ import (
 func Build(identity allod.Identity, entities []Entity) (*allod.Schema, error) {
 	s := &allod.Schema{Identity: identity, Tables: make([]allod.Table, 0, len(entities))}
 	seen := map[string]bool{}
+	base := activityBinds(entities)
 	for i := range entities {
 		e := &entities[i]
 		if e.LogicalName == "" || seen["t/"+e.LogicalName] {
 			continue
 		}
 		seen["t/"+e.LogicalName] = true
-		s.Tables = append(s.Tables, table(e))
+		s.Tables = append(s.Tables, table(e, base))
 		for j := range e.ManyToOneRelationships {
 			r := &e.ManyToOneRelationships[j]
 			if key := "r/" + r.SchemaName; r.SchemaName != "" && !seen[key] {
@@ -59,7 +60,8 @@ func manyToMany(r *ManyToMany) allod.Relationship {
 	}
 }
 
-func table(e *Entity) allod.Table {
+// table describes one table; inherited are the binds of activitypointer.
+func table(e *Entity, inherited map[string]map[string]string) allod.Table {
 	t := allod.Table{
 		Name: e.LogicalName, ID: guid(e.MetadataID), Set: e.EntitySetName, SchemaName: e.SchemaName,
 		Label: e.DisplayName.Text(), Key: e.PrimaryIDAttribute, Title: e.PrimaryNameAttribute, Code: e.ObjectTypeCode,
@@ -76,10 +78,8 @@ func table(e *Entity) allod.Table {
 		r := &e.ManyToOneRelationships[i]
 		bind(binds, r)
 	}
-	if e.IsActivity && binds["ownerid"] == nil {
-		// Activities inherit the navigation property from activitypointer
-		// (protocols/dataverse.md §3.1); their own relationships lack it.
-		binds["ownerid"] = map[string]string{"systemuser": "ownerid", "team": "ownerid"}
+	if e.IsActivity {
+		inherit(binds, inherited)
 	}
 	for i := range e.Attributes {
 		if e.Attributes[i].LogicalName != "" {
@@ -126,6 +126,38 @@ func bind(binds map[string]map[string]string, r *OneToMany) {
 	for _, target := range targets {
 		if old, taken := m[target]; !taken || nav < old {
 			m[target] = nav
+		}
+	}
+}
+
+// activityBinds are the navigation properties of activitypointer, the base type
+// of all activities.
+func activityBinds(entities []Entity) map[string]map[string]string {
+	binds := map[string]map[string]string{"ownerid": {"systemuser": "ownerid", "team": "ownerid"}}
+	for i := range entities {
+		if entities[i].LogicalName != "activitypointer" {
+			continue
+		}
+		for j := range entities[i].ManyToOneRelationships {
+			bind(binds, &entities[i].ManyToOneRelationships[j])
+		}
+	}
+	return binds
+}
+
+// inherit gives an activity the navigation properties of its base type
+// (protocols/dataverse.md §3.1) where its own relationships say none.
+func inherit(binds, base map[string]map[string]string) {
+	for column, targets := range base {
+		own := binds[column]
+		if own == nil {
+			own = map[string]string{}
+			binds[column] = own
+		}
+		for target, nav := range targets {
+			if own[target] == "" {
+				own[target] = nav
+			}
 		}
 	}
 }
