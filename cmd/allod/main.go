@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"os/signal"
@@ -29,7 +30,7 @@ func run() int {
 	deps := cli.Deps{
 		Deps: act.Deps{
 			OpenSource: openSource(os.Getenv), OpenStore: openFolder, Passphrase: askPassphrase,
-			Now: time.Now, Actor: actor(), Disk: disk,
+			Now: time.Now, Actor: actor(), Disk: disk, NewID: newID,
 		},
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())), Local: time.Local, Version: version(),
@@ -37,6 +38,13 @@ func run() int {
 	}
 	deps.Demo = demonstrate(deps)
 	return cli.Run(ctx, os.Args[1:], deps)
+}
+
+// newID draws a random id.
+func newID() allod.GUID {
+	var g allod.GUID
+	_, _ = rand.Read(g[:]) // never fails: crypto/rand ends the program instead
+	return g
 }
 
 // actor is the operating-system user, in embedded mode.

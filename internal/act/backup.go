@@ -34,6 +34,9 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 			err = fmt.Errorf("back up %s: %w", env, aerr)
 		}
 	}
+	if err == nil {
+		err = o.proveOwn(ctx)
+	}
 	return res, err
 }
 

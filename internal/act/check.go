@@ -19,16 +19,21 @@ type Checked struct {
 	What string `json:"what,omitempty"` // what went wrong, or why it was not tried
 }
 
-// CheckSource proves that an environment behaves as Allod needs it to, without
-// writing to it, calling report after each check. The error is Partial when a
-// check failed.
-func (o *Office) CheckSource(ctx context.Context, env string, report func(Checked)) error {
+// CheckSource proves that an environment behaves as Allod needs it to, calling
+// report after each check. Nothing is written to it unless writeTo names a
+// table: then rows of that table are made and removed again. The error is
+// Partial when a check failed.
+func (o *Office) CheckSource(ctx context.Context, env, writeTo string, report func(Checked)) error {
 	src, err := o.source(ctx, env)
 	if err != nil {
 		return err
 	}
+	checks := sourcecheck.Read()
+	if writeTo != "" {
+		checks = append(checks, sourcecheck.Write(writeTo, o.deps.NewID)...)
+	}
 	failed := 0
-	for _, c := range sourcecheck.Read() {
+	for _, c := range checks {
 		failed += reportCheck(report, c.Name, c.Why, func() error { return c.Run(ctx, src) })
 		if ctx.Err() != nil {
 			return ctx.Err()

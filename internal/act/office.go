@@ -32,6 +32,7 @@ type Deps struct {
 	Actor      allod.Actor
 	Purpose    allod.Purpose // overrides what follows from the command; "" = none
 	Disk       *durable.Disk
+	NewID      func() allod.GUID // a new random id at every call; for checks that write
 }
 
 // Office is an Allod in a folder: configuration, open vault, gate. Methods may
@@ -42,6 +43,7 @@ type Office struct {
 	config *Config
 	vault  *vault.Vault
 	gate   *gate.Gate
+	key    keyring.Wrapper // what the vault was opened with; nil without keys
 }
 
 // Open opens the Allod in dir with its key. NotFound when there is none,
@@ -63,6 +65,7 @@ func Open(ctx context.Context, dir string, deps Deps) (*Office, error) {
 	if o.vault, err = vault.Open(ctx, cfg, w); err != nil {
 		return nil, fmt.Errorf("open the vault in %s: %w", dir, err)
 	}
+	o.key = w
 	if err := o.openGate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the ledger of the vault in %s: %w", dir, err), o.vault.Close())
 	}

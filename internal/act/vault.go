@@ -1,7 +1,10 @@
 package act
 
 import (
+	"cmp"
 	"context"
+	"strings"
+	"time"
 
 	"allod"
 	"allod/internal/govern/gate"
@@ -40,4 +43,23 @@ func (o *Office) ProvePaper(ctx context.Context, words string) error {
 		return err
 	}
 	return o.vault.Prove(ctx, "paper", p)
+}
+
+// ownProof is how often the key in daily use is put on record as working.
+const ownProof = 7 * 24 * time.Hour
+
+// proveOwn records that the key this vault was opened with opens its slot, once
+// a week: what is used every day needs no exercise of its own.
+func (o *Office) proveOwn(ctx context.Context) error {
+	name, _, _ := strings.Cut(cmp.Or(o.config.Key, "passphrase"), ":")
+	s, err := o.vault.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, slot := range s.Slots {
+		if slot.Name == name && o.deps.Now().Sub(slot.Proved) > ownProof {
+			return o.vault.Prove(ctx, name, o.key)
+		}
+	}
+	return nil
 }

@@ -87,20 +87,38 @@ func (a *app) backupOne(cmd *cobra.Command, o *act.Office, env string, opts capt
 	} else {
 		a.showBackup(res)
 	}
+	if err := a.warnSlots(cmd, o); err != nil {
+		return err
+	}
 	if res.Partial() {
 		return &silent{allod.Errorf(allod.Partial, "back up %s: done in part", env)}
 	}
 	return nil
 }
 
+// warnSlots says so after every backup until the vault can be opened in two
+// ways that were both tried.
+func (a *app) warnSlots(cmd *cobra.Command, o *act.Office) error {
+	s, err := o.VaultStatus(cmd.Context())
+	if err != nil {
+		return err
+	}
+	for _, slot := range s.Slots {
+		if slot.Proved.IsZero() {
+			a.errf("The key %q was never tried: `allod vault keys prove` shows that it opens the vault.\n", slot.Name)
+		}
+	}
+	return nil
+}
+
 func (a *app) showBackup(r *capture.Result) {
-	a.outf("%s@%d: %d tables read, %d rows in all: %d created, %d updated, %d deleted.\n", r.Environment, r.Snapshot, r.Tables, r.Rows, r.Created, r.Updated, r.Deleted)
+	a.outf("%s@%d: %d tables read, %d rows in all;\n%d created, %d updated, %d deleted.\n", r.Environment, r.Snapshot, r.Tables, r.Rows, r.Created, r.Updated, r.Deleted)
 	a.outf("Stored %s in %s.\n", bytesText(r.StoredBytes), time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
 	if r.LineReason != "" {
-		a.outf("A new line (%d) begins: %s. Everything was read again.\n", r.Line, r.LineReason)
+		a.para("", "A new line (%d) begins: %s. Everything was read again.", r.Line, r.LineReason)
 	}
 	for _, alarm := range r.Alarms {
-		a.outf("ALARM  %s\n", alarm)
+		a.para("  ", "ALARM  %s", alarm)
 	}
 	a.showGaps(r.Gaps)
 }
@@ -125,7 +143,7 @@ func (a *app) showGaps(gaps []allod.Gap) {
 		if g.Column != "" {
 			name += "." + g.Column
 		}
-		a.outf("  %-18s %s: %s\n", g.Kind, name, g.Reason)
+		a.para("    ", "  %-18s %s: %s", g.Kind, name, g.Reason)
 	}
 	var words []string
 	for kind, n := range chosen {
@@ -133,7 +151,7 @@ func (a *app) showGaps(gaps []allod.Gap) {
 	}
 	slices.Sort(words)
 	if len(words) > 0 {
-		a.outf("Left out by choice or by nature: %s (`--json` lists them).\n", strings.Join(words, ", "))
+		a.para("", "Left out by choice or by nature: %s (`--json` lists them).", strings.Join(words, ", "))
 	}
 }
 

@@ -3,16 +3,22 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"allod"
 	"allod/internal/act"
 )
 
 func (a *app) checkCommand() *cobra.Command {
+	var write bool
+	var table string
 	cmd := &cobra.Command{Use: "check", Short: "Prove that a source or a store behaves", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(&cobra.Command{
-		Use: "source ENV", Short: "Prove that an environment behaves, and say what its application user may not see", Args: cobra.ExactArgs(1),
+	source := &cobra.Command{
+		Use: "source ENV", Short: "Prove that an environment behaves; say what may not be seen", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withOffice(cmd.Context(), func(o *act.Office) error {
-				cerr := o.CheckSource(cmd.Context(), args[0], a.showCheck)
+				if write == (table == "") {
+					return &usageError{allod.Errorf(allod.Invalid, "check source: --write and --table go together")}
+				}
+				cerr := o.CheckSource(cmd.Context(), args[0], table, a.showCheck)
 				gaps, err := o.Rights(cmd.Context(), args[0])
 				if err != nil {
 					return worse(cerr, err)
@@ -27,7 +33,10 @@ func (a *app) checkCommand() *cobra.Command {
 				return cerr
 			})
 		},
-	}, &cobra.Command{
+	}
+	source.Flags().BoolVar(&write, "write", false, "try writing too: rows are made in --table and removed again")
+	source.Flags().StringVar(&table, "table", "", "table to write to; it needs a title column and no other required one")
+	cmd.AddCommand(source, &cobra.Command{
 		Use: "store FOLDER", Short: "Prove that a folder can hold a vault", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return act.CheckStore(cmd.Context(), args[0], a.deps.Deps, a.showCheck)

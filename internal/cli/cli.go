@@ -142,9 +142,10 @@ func (a *app) rootCommand() *cobra.Command {
 		Args:              cobra.NoArgs,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	f := root.PersistentFlags()
-	f.StringVar(&a.dir, "dir", "", "folder of this Allod (default $ALLOD_DIR, else "+defaultDirText()+")")
+	f.StringVar(&a.dir, "dir", "", "`FOLDER` of this Allod (default $ALLOD_DIR, else "+defaultDirText()+")")
 	f.BoolVar(&a.json, "json", false, "machine-readable output on stdout")
 	f.StringVar(&a.purp, "purpose", "", "what stored content is wanted for, instead of what follows from the command")
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),

@@ -61,7 +61,7 @@ func (a *app) showDiff(d *history.Diff, opts history.Options) {
 		if t.Added+t.Removed+t.Changed == 0 {
 			continue
 		}
-		a.outf("  %-40s %7d added %7d removed %7d changed\n", t.Table, t.Added, t.Removed, t.Changed)
+		a.outf("  %-32s %6d added %6d removed %6d changed\n", t.Table, t.Added, t.Removed, t.Changed)
 		if opts.Columns {
 			for _, name := range slices.Sorted(maps.Keys(t.Columns)) {
 				a.outf("      column %-40s %d\n", name, t.Columns[name])

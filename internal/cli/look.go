@@ -34,13 +34,13 @@ func (a *app) snapshotsCommand() *cobra.Command {
 					a.outf("Nothing has been backed up yet. Run `allod backup`.\n")
 					return nil
 				}
-				a.outf("%-20s %-20s %8s %10s %8s %8s %8s\n", "SNAPSHOT", "READ UNTIL (UTC)", "SPAN", "ROWS", "CREATED", "UPDATED", "DELETED")
+				a.outf("%-16s %-19s %6s %9s %8s %8s %8s\n", "SNAPSHOT", "READ UNTIL (UTC)", "SPAN", "ROWS", "CREATED", "UPDATED", "DELETED")
 				for _, s := range all {
 					state := ""
 					if !s.Complete {
-						state = "  not complete"
+						state = "\n  not complete"
 					}
-					a.outf("%-20s %-20s %8s %10d %8d %8d %8d%s\n", fmt.Sprintf("%s@%d", s.Environment, s.ID), s.To.Format("2006-01-02 15:04:05"),
+					a.outf("%-16s %-19s %6s %9d %8d %8d %8d%s\n", fmt.Sprintf("%s@%d", s.Environment, s.ID), s.To.Format("2006-01-02 15:04:05"),
 						s.To.Sub(s.From).Round(time.Second), s.Rows, s.Created, s.Updated, s.Deleted, state)
 				}
 				return nil

@@ -3,7 +3,9 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -87,4 +89,22 @@ func agoText(d time.Duration) string {
 		return fmt.Sprintf("%d h ago", int(d.Hours()))
 	}
 	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+}
+
+// para writes a paragraph to stdout, 80 columns wide where its words let it;
+// further lines begin with indent.
+func (a *app) para(indent, format string, args ...any) {
+	line := ""
+	for i, word := range strings.Split(fmt.Sprintf(format, args...), " ") {
+		switch {
+		case i == 0:
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > 80:
+			a.outf("%s\n", strings.TrimRight(line, " "))
+			line = indent + word
+		default:
+			line += " " + word
+		}
+	}
+	a.outf("%s\n", line)
 }

@@ -58,7 +58,6 @@ One person approving alone is recorded as "one person".`,
 	f.StringSliceVar(&o.req.Related, "related", nil, "with what is related, KIND:DEPTH: children, parents, notes, activities, pairs, all …")
 	f.StringVar(&o.req.To, "to", "", "another connected environment to restore into")
 	f.StringVar(&o.req.Conflict, "on-conflict", "stop", "stop, backup, live or fill-empty")
-	f.BoolVar(&o.req.Security, "security", false, "users, teams and roles too (does not exist yet)")
 	f.StringSliceVar(&o.req.Bypass, "bypass", nil, "custom logic to keep from running: plugins, flows")
 	f.Float64Var(&o.control.Rate, "rate", 0, "at most so many writes a second")
 	f.IntVar(&o.control.PauseAtErrors, "pause-at-errors", 25, "stop after so many failed writes; 0 = never")
