@@ -23,6 +23,7 @@ type restoreFlags struct {
 	confirm string
 	apply   string
 	steps   int
+	since   string
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -53,6 +54,7 @@ One person approving alone is recorded as "one person".`,
 	f.BoolVar(&o.req.Selection.All, "all", false, "every row of the classes data and link")
 	f.StringVar(&o.req.Selection.Filter, "filter", "", "rows of TABLE for which this OData filter holds in the snapshot")
 	f.BoolFunc("deleted", "only rows that are no longer there", func(string) error { o.req.Selection.DeletedSince = "now"; return nil })
+	f.StringVar(&o.since, "deleted-since", "", "what was there at this moment (as in ENV@WHEN) and is no longer there")
 	f.StringSliceVar(&o.req.Columns, "column", nil, "write only this column of rows that are still there; may be repeated")
 	f.StringSliceVar(&o.req.Exclude, "exclude-column", nil, "do not write this column; may be repeated")
 	f.StringSliceVar(&o.req.Related, "related", nil, "with what is related, KIND:DEPTH: children, parents, notes, activities, pairs, all …")
@@ -73,7 +75,15 @@ func (a *app) readRestoreArgs(args []string, o *restoreFlags) error {
 	if len(args) == 0 {
 		return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore: from where?"), "`allod restore ENV@WHEN TABLE ID`, e.g. `allod restore prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421 --plan`.")}
 	}
-	m, err := a.moment(args[0])
+	from := args[0]
+	if o.since != "" {
+		if strings.Contains(from, "@") {
+			return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore %s --deleted-since %s: two moments", from, o.since), "Name the environment alone: `allod restore ENV --deleted-since %s`.", o.since)}
+		}
+		from += "@" + o.since
+		o.req.Selection.DeletedSince = o.since
+	}
+	m, err := a.moment(from)
 	if err != nil {
 		return err
 	}
