@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,7 @@ func Run(ctx context.Context, args []string, deps Deps) int {
 	root.SetErr(deps.Err)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
+		a.json = a.json || slices.Contains(args, "--json") // it may stand behind a flag that was not understood
 		a.showError(ctx, err)
 	}
 	return ExitCode(ctx, err)

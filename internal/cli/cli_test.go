@@ -139,7 +139,7 @@ func TestUsage(t *testing.T) {
 		{"all and a table", "restore prod@1 account --all", "exclude each other"},
 		{"a plan and more", "restore prod@1 --apply 0123456789abcdef", "name nothing else"},
 		{"a share of nothing", "vault verify --sample lots", "want a share such as 5%"},
-		{"public and full", "vault verify --public --full", "public full"},
+		{"public and full", "vault verify --public --full", "exclude each other"},
 		{"security, which is not there yet", "restore prod@1 --all --security", "unknown flag"},
 		{"a span that is none", "status --max-age long", "invalid argument"},
 	} {
@@ -246,8 +246,8 @@ func TestReadWords(t *testing.T) {
 	if err != nil || got != "a b c" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if _, err := readWords(io.LimitReader(endless{}, 1<<30)); allod.KindOf(err) != allod.Invalid {
-		t.Errorf("endless input: got %v", err)
+	if got, err := readWords(io.LimitReader(endless{}, 1<<30)); err != nil || len(got) > 16<<10 {
+		t.Errorf("endless input: got %d bytes, %v", len(got), err)
 	}
 }
 

@@ -132,8 +132,8 @@ func (t *tour) setUp(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	t.say("Made vault %s in %s.", made.Vault, t.Dir)
-	t.say("Its key is a file here, so that nobody has to type; a recovery key of %d words was\nmade too (`allod init` prints it).", len(made.Words))
+	t.say("Made vault %s\nin %s.", made.Vault, t.Dir)
+	t.say("Its key is a file here, so that nobody has to type; a recovery key of %d\nwords was made too (`allod init` prints it).", len(made.Words))
 	if t.office, err = act.Open(ctx, t.Dir, t.Deps); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (t *tour) capture(ctx context.Context) (*capture.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.say("%s@%d: %d tables, %d rows; %d created, %d updated, %d deleted; %d kB stored in %.1f s.", env, res.Snapshot, res.Tables, res.Rows,
+	t.say("%s@%d: %d tables, %d rows; %d created, %d updated, %d deleted;\n%d kB stored in %.1f s.", env, res.Snapshot, res.Tables, res.Rows,
 		res.Created, res.Updated, res.Deleted, res.StoredBytes/1024, res.Seconds)
 	for _, g := range res.Gaps {
 		if !g.Accepted {
@@ -177,8 +177,8 @@ func (t *tour) backUp(ctx context.Context) error {
 func (t *tour) accidents(ctx context.Context) error {
 	t.head("3. Tuesday: accidents")
 	l := t.loss
-	t.say("%s runs an import with the columns shifted: the phone numbers of %d contacts\nare now \"0\".", l.importer.name, len(l.phones))
-	t.say("%s, who leaves the company, deletes %s with its %d contacts and\n%d cases.", l.leaver.name, l.accountName, len(l.contacts), len(l.cases))
+	t.say("%s runs an import with the columns shifted: the phone numbers of\n%d contacts are now \"0\".", l.importer.name, len(l.phones))
+	t.say("%s, who leaves the company, deletes\n%s with its %d contacts and %d cases.", l.leaver.name, l.accountName, len(l.contacts), len(l.cases))
 	return l.happen(ctx, t.api)
 }
 

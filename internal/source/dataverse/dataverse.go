@@ -148,9 +148,9 @@ func (s *Source) ClockSkew() time.Duration { return s.client.Skew() }
 func explain(status int, code string) (allod.Kind, string) {
 	switch strings.ToLower(code) {
 	case "0x80072560":
-		return allod.Denied, "make an application user with this client id in the environment and give it a role (allod setup dataverse)"
+		return allod.Denied, "make an application user with this client id in the environment and give it a role that may read the tables (Power Platform admin center, Settings, Users + permissions, Application users)"
 	case "0x80040220", "0x80048306", "0x80040299", "0x8004f036":
-		return allod.Denied, "give the application user's role this privilege on the whole organization (allod setup dataverse writes the roles)"
+		return allod.Denied, "give the application user's role this privilege on the whole organization, in the Power Platform admin center under Security roles"
 	case "0x80040217", "0x80060891":
 		return allod.NotFound, ""
 	case "0x8006088a":
