@@ -329,7 +329,7 @@ func (b *builder) drop(table string, id allod.GUID, reason string) {
 }
 
 func (b *builder) emit(pass Pass, op opCode, table string, key allod.GUID, cols []string, reason string, version uint64) {
-	if closeParent(b.chosen[table].t) != "" {
+	if pass < closeRound && closeParent(b.chosen[table].t) != "" {
 		pass += closeRound
 	}
 	b.p.steps = append(b.p.steps, packed{key: key, version: version, cols: b.w.set(cols), table: b.w.table(table), reason: b.w.reason(reason), op: op, pass: pass})

@@ -27,9 +27,8 @@ func closeTable(table string) string {
 // closeRecord is the captured close activity of a row: closing the row again
 // makes it again.
 type closeRecord struct {
-	id      allod.GUID
-	subject string
-	made    string // createdon, to tell the newest
+	id   allod.GUID
+	made string // createdon, to tell the newest
 }
 
 // closeRecords reads the captured close activities of the rows of a table,
@@ -40,14 +39,14 @@ func (a *applier) closeRecords(ctx context.Context, table string) (map[allod.GUI
 	if st == nil || lt == nil || st.Unreadable != "" || lt.Unreadable != "" {
 		return nil, nil
 	}
-	parent, subject, made := st.ColumnIndex(closeParent(st)), st.ColumnIndex("subject"), st.ColumnIndex("createdon")
+	parent, made := st.ColumnIndex(closeParent(st)), st.ColumnIndex("createdon")
 	out := map[allod.GUID]closeRecord{}
 	for row, err := range a.snap.Rows(ctx, name) {
 		if err != nil {
 			return nil, err
 		}
 		_, id := row.Cell(parent).Target()
-		rec := closeRecord{id: row.Key, subject: row.Cell(subject).Text(), made: row.Cell(made).Text()}
+		rec := closeRecord{id: row.Key, made: row.Cell(made).Text()}
 		if old, ok := out[id]; id.IsZero() || ok && (old.made > rec.made || old.made == rec.made && old.id.String() > rec.id.String()) {
 			continue
 		}
@@ -68,17 +67,44 @@ func (a *applier) closeRecords(ctx context.Context, table string) (map[allod.GUI
 	return out, nil
 }
 
-// closeWith puts the captured close activity's id and subject into the op that
-// closes its parent (design/restore.md): a target that closes by a message
-// gives them to the close activity.
-func (a *applier) closeWith(op *source.Op) {
-	rec, ok := a.closing[op.Table.Name][op.Key]
-	if !ok || op.Cells["statecode"].Int() == activeState {
+// closeRows reads the captured close activities of the rows that some steps
+// close.
+func (a *applier) closeRows(ctx context.Context, table string, steps []packed) (map[allod.GUID]*allod.Row, error) {
+	recs := a.closing[table]
+	var ids []allod.GUID
+	for _, s := range steps {
+		if rec, ok := recs[s.key]; ok && s.op == opState {
+			ids = append(ids, rec.id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := a.snap.Get(ctx, closeTable(table), refsOf(closeTable(table), ids))
+	if err != nil {
+		return nil, err
+	}
+	return byKey(rows), nil
+}
+
+// closeWith puts the captured close activity into the op that closes its
+// parent (design/restore.md): a target that closes by a message makes it with
+// these values. References are given to it afterwards.
+func (b *opBuilder) closeWith(op *source.Op) {
+	row := b.closes[b.a.closing[op.Table.Name][op.Key].id]
+	if row == nil || op.Cells["statecode"].Int() == activeState {
 		return
 	}
-	op.Cells["activityid"] = allod.IDValue(rec.id)
-	if rec.subject != "" {
-		op.Cells["subject"] = allod.StringValue(rec.subject)
+	st, lt := b.a.snap.Schema().Table(row.Table), b.a.live.Schema().Table(row.Table)
+	op.ClosingTable, op.Closing = lt, map[string]allod.Value{lt.Key: allod.IDValue(row.Key)}
+	for i := range st.Columns {
+		c, v := lt.Column(st.Columns[i].Name), row.Cell(i)
+		switch {
+		case c == nil || !c.Create || c.Derived != "" || c.Name == "statecode" || c.Name == "statuscode" || c.Name == "overriddencreatedon":
+		case v.IsAbsent() || v.IsNull() && !defaulted(c) || v.Type() == allod.Lookup || v.Type() == allod.File || c.Type == allod.Lookup:
+		default:
+			op.Closing[c.Name] = v
+		}
 	}
 }
 

@@ -456,7 +456,7 @@ func (o *org) update(op *source.Op) error {
 		}
 		if t.Name == "incident" && state == 1 && o.closes != "" {
 			o.next++
-			id := op.Cells["activityid"].GUID()
+			id := closingID(op)
 			if o.closes == "own id" || id.IsZero() {
 				id = gid("resolution", int(o.next))
 			}
@@ -469,9 +469,6 @@ func (o *org) update(op *source.Op) error {
 		return allod.Errorf(allod.Denied, "closed rows of %s take no changes", t.Name)
 	}
 	for n, v := range op.Cells {
-		if op.Kind == source.OpState && (n == "activityid" || n == "subject") {
-			continue // of the close activity
-		}
 		if err := o.check(t, n, v); err != nil {
 			return err
 		}
@@ -525,4 +522,12 @@ func (o *org) ids(tbl string) []allod.GUID {
 		set[id] = struct{}{}
 	}
 	return sortedKeys(set)
+}
+
+// closingID is the id that the row made by closing is asked to have.
+func closingID(op *source.Op) allod.GUID {
+	if op.ClosingTable == nil {
+		return allod.GUID{}
+	}
+	return op.Closing[op.ClosingTable.Key].GUID()
 }

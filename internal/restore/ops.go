@@ -54,6 +54,10 @@ func (a *applier) build(ctx context.Context, steps []packed) ([]write, error) {
 	if err != nil {
 		return nil, err
 	}
+	closes, err := a.closeRows(ctx, table, steps)
+	if err != nil {
+		return nil, err
+	}
 	var out []write
 	for i, s := range steps {
 		if i > 0 && steps[i-1].key == s.key {
@@ -63,7 +67,7 @@ func (a *applier) build(ctx context.Context, steps []packed) ([]write, error) {
 		if row == nil {
 			return nil, allod.Errorf(allod.Corrupt, "restore %s: %s(%v) is not in %s any more", a.o.ID, table, s.key, a.snap.Name())
 		}
-		b := opBuilder{a: a, st: st, lt: lt, row: row, s: s, version: versions[s.key], existing: existing}
+		b := opBuilder{a: a, st: st, lt: lt, row: row, s: s, version: versions[s.key], existing: existing, closes: closes}
 		w, ok, err := b.make(ctx)
 		if err != nil {
 			return nil, err
@@ -143,6 +147,7 @@ type opBuilder struct {
 	version uint64
 
 	existing map[allod.GUID]*allod.Row // live rows that the platform may have made
+	closes   map[allod.GUID]*allod.Row // captured rows that closing makes
 }
 
 // make returns the op; ok is false when there is nothing to write.
@@ -242,7 +247,7 @@ func (b *opBuilder) state(op source.Op, reason string) source.Op {
 			op.Cells[n] = v
 		}
 	}
-	b.a.closeWith(&op)
+	b.closeWith(&op)
 	return op
 }
 

@@ -18,6 +18,7 @@ const (
 	fateNow                 // its target exists when the row is written
 	fateLater               // its target is made by a later step
 	fateWave                // its target is made by a step of the same table
+	fateLast                // its target is a close activity, made after everything else
 )
 
 // target returns what a cell of the snapshot refers to in the target's terms;
@@ -49,7 +50,7 @@ func (b *builder) fate(table string, ref allod.RecordRef) fate {
 		return fateMissing
 	}
 	if closeParent(ch.t) != "" && closeParent(b.chosen[table].t) == "" {
-		return fateMissing // close activities come after everything else
+		return fateLast
 	}
 	switch {
 	case ref.Table == table:

@@ -17,6 +17,7 @@ const (
 	reasonParentMade = "the platform makes this row with its parent"
 	reasonCloseMade  = "missing live, unless closing its parent makes one"
 	reasonLater      = "its target is made by this restore"
+	reasonLast       = "its target is made after everything else"
 	reasonUpdateOnly = "not taken when the row is created"
 	reasonReopen     = "closed live, and closed rows take no changes"
 	reasonState      = "state comes last"
@@ -215,7 +216,7 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 		b.drop(name, r.Key, "another live row has the same "+taken)
 		return nil
 	}
-	var first, later, updateOnly []string
+	var first, later, last, updateOnly []string
 	var files []string
 	var waits []allod.GUID
 	for _, c := range tp.cols {
@@ -243,6 +244,8 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 			case c.col.Required:
 				b.drop(name, r.Key, "refers by "+c.name+", which is required, to a row that is made after it")
 				return nil
+			case c.col.Update && when == fateLast:
+				last = append(last, c.name)
 			case c.col.Update:
 				later = append(later, c.name)
 			default:
@@ -259,7 +262,7 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 		}
 	}
 	b.countLost(tp, r)
-	b.emitCreate(tp, r, first, waits)
+	stated := b.emitCreate(tp, r, first, waits)
 	key := r.Key
 	if len(later) > 0 {
 		b.emit(PassLookups, opUpdate, name, key, later, reasonLater, 0)
@@ -268,12 +271,14 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 		b.emit(PassLookups, opUpdate, name, key, updateOnly, reasonUpdateOnly, 0)
 	}
 	b.emitFiles(tp, key, files, 0)
+	b.emitLast(tp, key, last, stated, 0)
 	b.p.Counts.Create++
 	return nil
 }
 
-// emitCreate emits the step that makes the row, and that of its state.
-func (b *builder) emitCreate(tp *tablePlan, r *allod.Row, cols []string, waits []allod.GUID) {
+// emitCreate emits the step that makes the row, and that of its state, which
+// is then the last one.
+func (b *builder) emitCreate(tp *tablePlan, r *allod.Row, cols []string, waits []allod.GUID) (stated bool) {
 	state, status, known := b.stateOf(tp, r)
 	if known && state == activeState && b.wanted(tp.st.Name, "statuscode") {
 		if c := tp.lt.Column("statuscode"); c != nil && c.Create && tp.status >= 0 && r.Cell(tp.status).Type() == allod.Integer {
@@ -295,8 +300,29 @@ func (b *builder) emitCreate(tp *tablePlan, r *allod.Row, cols []string, waits [
 	for _, id := range waits {
 		tp.waits = append(tp.waits, wait{step: len(b.p.steps) - 1, target: id})
 	}
-	if known && b.wanted(tp.st.Name, "statecode") {
-		b.emitState(tp, r.Key, 0)
+	if !known || !b.wanted(tp.st.Name, "statecode") {
+		return false
+	}
+	b.emitState(tp, r.Key, 0)
+	return true
+}
+
+// emitLast emits the references to rows that come after everything else. A
+// row that takes no changes once it is closed gets its state after them,
+// unless what is closed is what makes the target.
+func (b *builder) emitLast(tp *tablePlan, key allod.GUID, cols []string, stated bool, version uint64) {
+	if len(cols) == 0 {
+		return
+	}
+	name := tp.st.Name
+	b.emit(PassLookups+closeRound, opUpdate, name, key, cols, reasonLast, version)
+	if !stated || closeTable(name) != "" || !lockedWhenClosed(tp.lt) {
+		return
+	}
+	for i := len(b.p.steps) - 1; i >= 0 && b.p.steps[i].key == key; i-- {
+		if s := &b.p.steps[i]; s.pass == PassState {
+			s.pass += closeRound
+		}
 	}
 }
 
@@ -399,7 +425,7 @@ func (b *builder) update(ctx context.Context, tp *tablePlan, r, now *allod.Row) 
 			d.Columns = append(d.Columns, f)
 		}
 	}
-	var cols, later, owner, files []string
+	var cols, later, last, owner, files []string
 	state := false
 	for _, c := range tp.cols {
 		if !slices.Contains(d.Columns, c.name) || b.o.OnConflict == FillEmpty && !now.Cell(c.l).IsNull() {
@@ -425,23 +451,25 @@ func (b *builder) update(ctx context.Context, tp *tablePlan, r, now *allod.Row) 
 				cols = append(cols, c.name)
 			case fateLater, fateWave:
 				later = append(later, c.name)
+			case fateLast:
+				last = append(last, c.name)
 			}
 		default:
 			cols = append(cols, c.name)
 		}
 	}
-	b.emitUpdate(tp, r, now, changes{cols: cols, later: later, owner: owner, files: files, state: state})
+	b.emitUpdate(tp, r, now, changes{cols: cols, later: later, last: last, owner: owner, files: files, state: state})
 	return nil
 }
 
 // changes are the columns of one row to write, by pass.
 type changes struct {
-	cols, later, owner, files []string
-	state                     bool
+	cols, later, last, owner, files []string
+	state                           bool
 }
 
 func (c *changes) none() bool {
-	return len(c.cols)+len(c.later)+len(c.owner)+len(c.files) == 0 && !c.state
+	return len(c.cols)+len(c.later)+len(c.last)+len(c.owner)+len(c.files) == 0 && !c.state
 }
 
 func (b *builder) emitUpdate(tp *tablePlan, r, now *allod.Row, c changes) {
@@ -460,7 +488,7 @@ func (b *builder) emitUpdate(tp *tablePlan, r, now *allod.Row, c changes) {
 		return
 	}
 	b.p.Counts.Update++
-	writes := len(c.cols)+len(c.later)+len(c.owner)+len(c.files) > 0
+	writes := len(c.cols)+len(c.later)+len(c.last)+len(c.owner)+len(c.files) > 0
 	if writes && liveState.Type() == allod.Integer && liveState.Int() != activeState && lockedWhenClosed(tp.lt) {
 		b.emit(PassReopen, opState, name, key, []string{"statecode", "statuscode"}, reasonReopen, version)
 		b.p.Counts.States++
@@ -481,6 +509,7 @@ func (b *builder) emitUpdate(tp *tablePlan, r, now *allod.Row, c changes) {
 	if c.state {
 		b.emitState(tp, key, version)
 	}
+	b.emitLast(tp, key, c.last, c.state, version)
 }
 
 // waves numbers the steps of a table so that required references within it

@@ -174,6 +174,12 @@ type Op struct {
 	File    allod.FileRef                 // file: name, type, size
 	Content func() (io.ReadCloser, error) // file: opened once per attempt
 
+	// Closing is the row that the service makes of itself when a state op
+	// closes this one; the service is asked to make it with these values.
+	// nil = with its own. ClosingTable is its table.
+	Closing      map[string]allod.Value
+	ClosingTable *allod.Table
+
 	Parties    []allod.Row // replace-parties: rows of the party table, in order; PartyTable is their table
 	PartyTable *allod.Table
 }

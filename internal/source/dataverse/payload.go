@@ -214,7 +214,7 @@ func (w *writer) partyList(ctx context.Context, op *source.Op) ([]byte, error) {
 		cells := map[string]allod.Value{}
 		for j := range op.Parties[i].Cells {
 			c, v := &t.Columns[j], op.Parties[i].Cells[j]
-			if c.Name == "activityid" || c.Name == t.Key || !c.Create || v.IsAbsent() || v.IsNull() || c.Derived != "" {
+			if c.Name == "activityid" || c.Name == t.Key || !c.Create || v.IsAbsent() || v.IsNull() && c.Native != "Boolean" || c.Derived != "" { // two-option columns have defaults
 				continue
 			}
 			cells[c.Name] = v

@@ -85,17 +85,10 @@ func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res sourc
 			return source.Result{Err: allod.Errorf(allod.Conflict, "%s, table %s: somebody changed the row meanwhile", w.s.name, op.Table.Name)}, true
 		}
 	}
-	inner := payload{w: w, table: op.Table}
-	inner.text("@odata.type", "Microsoft.Dynamics.CRM."+c.table)
-	subject := c.message
-	if v := op.Cells["subject"]; v.Type() == allod.String {
-		subject = v.Text()
+	inner, err := w.closing(ctx, op, c)
+	if err != nil {
+		return source.Result{Err: err}, true
 	}
-	inner.text("subject", subject)
-	if v := op.Cells["activityid"]; v.Type() == allod.ID {
-		inner.text("activityid", v.GUID().String()) // a key in the body is the new row's (protocols/dataverse.md §6.2)
-	}
-	inner.text(c.bind+"@odata.bind", "/"+rowURL(op.Table, op.Key))
 	outer := payload{w: w, table: op.Table}
 	outer.raw("Status", strconv.AppendInt(nil, op.Cells["statuscode"].Int(), 10))
 	outer.raw(c.parameter, inner.body())
@@ -112,6 +105,35 @@ func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res sourc
 		return source.Result{}, false
 	}
 	return source.Result{Err: err, Version: version, Note: "closed by " + c.message + ", which makes a closing activity"}, true
+}
+
+// closing makes the row that comes with a closing message: the captured one
+// where there is one. A key in the body is the new row's
+// (protocols/dataverse.md §6.2).
+func (w *writer) closing(ctx context.Context, op *source.Op, c closing) (*payload, error) {
+	p := &payload{w: w, table: op.Table, creating: true}
+	p.text("@odata.type", "Microsoft.Dynamics.CRM."+c.table)
+	p.text(c.bind+"@odata.bind", "/"+rowURL(op.Table, op.Key))
+	t := op.ClosingTable
+	if t == nil || t.Name != c.table {
+		p.text("subject", c.message)
+		return p, nil
+	}
+	p.table = t
+	cells := map[string]allod.Value{}
+	for name, v := range op.Closing {
+		switch name {
+		case t.Key:
+			p.text(name, v.GUID().String())
+		case c.bind, "statecode", "statuscode":
+		default:
+			cells[name] = v
+		}
+	}
+	if v := op.Closing["subject"]; v.Type() != allod.String {
+		cells["subject"] = allod.StringValue(c.message)
+	}
+	return p, p.cells(ctx, cells)
 }
 
 // parties replaces the whole list of participants: the set cannot be written
