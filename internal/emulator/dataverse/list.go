@@ -91,7 +91,7 @@ func (c *call) list(t *entity.Table) (*reply, error) {
 	var out *reply
 	err := c.view(func(tx *store.Tx) error {
 		var err error
-		out, err = c.listRows(tx, t, c.rowsOf(tx, t))
+		out, err = c.listRows(tx, t, c.narrow(tx, t, c.req.Options.Filter))
 		return err
 	})
 	return out, err
