@@ -121,6 +121,21 @@ type plan struct {
 // rows decides how many rows a table gets: enough that every polymorphic
 // lookup can refer to each of its targets once.
 func (f *filler) rows(p *plan) int {
+	c, isClose, isParent := f.closedBy(p.t)
+	switch {
+	case isClose: // one for each closed row, and no other
+		return len(p.base) + closedRows(len(f.plans[c.parent].base), f.rows(f.plans[c.parent]))
+	case isParent: // so many that its close activities are enough
+		n := f.enough(p)
+		if _, exact := f.o.Rows[p.t.LogicalName]; !exact {
+			n = max(n, len(p.base)+2*f.enough(f.plans[c.table]))
+		}
+		return n
+	}
+	return f.enough(p)
+}
+
+func (f *filler) enough(p *plan) int {
 	t := p.t
 	if n, ok := f.o.Rows[t.LogicalName]; ok {
 		return max(n, len(p.base))
@@ -212,7 +227,7 @@ func (f *filler) intersects() error {
 		if p == nil || !t.Intersect {
 			continue
 		}
-		at := 0
+		at, have := 0, map[[2]allod.GUID]bool{}
 		rels := f.m.OfIntersect(t.LogicalName)
 		want := p.count - len(p.base)
 		if _, exact := f.o.Rows[t.LogicalName]; !exact {
@@ -229,7 +244,12 @@ func (f *filler) intersects() error {
 				if one.count > two.count {
 					a, b = (j+j/two.count)%one.count, j%two.count
 				}
-				if err := f.pair(p, rel, at, f.key(one, a), f.key(two, b)); err != nil {
+				ends := [2]allod.GUID{f.key(one, a), f.key(two, b)}
+				if have[ends] { // two relationships may share the table and its columns
+					continue
+				}
+				have[ends] = true
+				if err := f.pair(p, rel, at, ends[0], ends[1]); err != nil {
 					return err
 				}
 				at++

@@ -1,11 +1,13 @@
 package fill
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"allod"
+	"allod/internal/emulator/dataverse/entity"
 )
 
 // text makes a String or Memo within MaxLength.
@@ -193,7 +195,17 @@ func (r *row) status() {
 	if !ok || r.p.cols[k].c.OptionSet == nil || len(r.p.cols[k].c.OptionSet.Options) == 0 {
 		return
 	}
-	options := r.p.cols[k].c.OptionSet.Options
+	options := slices.DeleteFunc(slices.Clone(r.p.cols[k].c.OptionSet.Options), func(o entity.Option) bool {
+		// Nothing here waits to be sent: Pending Send and Sending would end at
+		// once, and no restore gives them back (protocols/dataverse.md §6.6).
+		return r.p.t.LogicalName == "email" && (o.Value == 6 || o.Value == 7)
+	})
+	if c, _, parent := r.f.closedBy(r.p.t); parent {
+		options = c.options(r.p.t, isClosed(len(r.p.base), r.i))
+	}
+	if len(options) == 0 {
+		return
+	}
 	o := options[0]
 	if r.kind() >= usualRow && r.rng.IntN(2) == 0 || r.kind() == foreignRow {
 		o = options[r.rng.IntN(len(options))]
@@ -268,6 +280,10 @@ func (r *row) special() {
 		r.setTable("objecttypecode", table)
 	}
 	r.ownAddresses()
+	if c, is, _ := r.f.closedBy(t); is {
+		p := r.f.plans[c.parent]
+		r.setLookup(c.column, c.parent, r.f.key(p, closedRow(len(p.base), r.i-len(r.p.base))))
+	}
 	switch t.LogicalName {
 	case "systemuser":
 		r.setLookup("businessunitid", "businessunit", r.f.unitOf("systemuser", r.i))
