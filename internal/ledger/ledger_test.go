@@ -312,6 +312,12 @@ func TestRemoved(t *testing.T) {
 			} else if err != nil && strings.Contains(err.Error(), "shorter") && allod.HintOf(err) == "" {
 				t.Error("no hint")
 			}
+			harmed := test.open == allod.Corrupt || test.object != ""
+			c.Key, c.Trusted = nil, []ed25519.PublicKey{public(testKey(0))}
+			if r, err := Verify(t.Context(), c); err != nil || harmed != (len(r.Bad) > 0) {
+				t.Errorf("verify without opening, remembering the head: got %+v, %v, want something bad: %v", r.Bad, err, harmed)
+			}
+			c.Key, c.Trusted = testKey(0), nil
 			c.Remembered = Head{}
 			l, err := Open(t.Context(), c)
 			if test.object == "cannot open" {
@@ -371,8 +377,8 @@ func TestForgedEntryIsRefused(t *testing.T) {
 	}
 }
 
-// TestFlippedBytes flips each byte of entries, and some of every other object,
-// one at a time: Verify names the object.
+// TestFlippedBytes flips each byte of entries, and some of every other object
+// (all with ALLOD_LONG=1), one at a time: Verify names the object.
 func TestFlippedBytes(t *testing.T) {
 	m := newMemory()
 	l := mustOpen(t, testConfig(m))
@@ -387,6 +393,9 @@ func TestFlippedBytes(t *testing.T) {
 			step = 797
 		case !strings.HasPrefix(name, entryPrefix):
 			step = 5
+		}
+		if os.Getenv("ALLOD_LONG") != "" {
+			step = 1
 		}
 		for at := 0; at < len(object); at += step {
 			if strings.HasPrefix(name, entryPrefix) {

@@ -51,10 +51,10 @@ func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	if v.head.Size < head.Size {
-		v.report.bad(entryName(v.head.Size), "missing: the ledger was longer when it was opened", allod.NotFound)
+		v.report.bad(entryName(v.head.Size), "missing: the ledger has been longer than it is now; its end was cut off", allod.NotFound)
 	} else if got, err := v.rootAt(head.Size); err != nil || got != head.Hash {
 		if !v.broken {
-			v.report.bad(entryPrefix, "the entries are not those that were there when the ledger was opened", allod.Corrupt)
+			v.report.bad(entryPrefix, "the entries are not those that were there before", allod.Corrupt)
 		}
 	}
 	for _, name := range others {
@@ -63,6 +63,24 @@ func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 		}
 	}
 	return v.report, nil
+}
+
+// Verify is Ledger.Verify for a ledger that need not open any more: it needs
+// no key but Config.Trusted, appends nothing, and compares with
+// Config.Remembered instead of a head seen on opening.
+func Verify(ctx context.Context, c Config) (Report, error) {
+	if c.Store == nil || c.Vault.IsZero() {
+		return Report{}, allod.Errorf(allod.Invalid, "verify the ledger: no store or no vault is named")
+	}
+	l := &Ledger{store: c.Store, vault: c.Vault, head: c.Remembered}
+	if l.head == (Head{}) {
+		l.head.Hash = emptyTree()
+	}
+	var err error
+	if l.verifiers, err = verifiers(c.Vault, c.Trusted); err != nil {
+		return Report{}, err
+	}
+	return l.Verify(ctx)
 }
 
 // verification rebuilds the tree from the entries alone.

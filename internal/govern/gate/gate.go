@@ -138,6 +138,7 @@ type grant struct {
 	env     string // opaque
 	reasons []string
 	opening ledger.Opening
+	head    ledger.Head // of the ledger with the decision in it
 }
 
 // Open decides the request and records the decision, whatever it is, before
@@ -207,11 +208,13 @@ func (g *Gate) record(ctx context.Context, r Request, d Decision) (*grant, error
 	if r.Resource.Environment != AllEnvironments && r.Resource.Environment != "" {
 		s.env = g.ledger.Opaque("environment", r.Resource.Environment)
 	}
-	return s, g.append(ctx, ledger.Entry{
+	err = g.append(ctx, ledger.Entry{
 		Time: g.now(), Kind: ledger.KindDecision, Session: s.id, Actor: s.actor, Environment: s.env,
 		Action: wordOf(string(r.Action), r.Action.Known()), Purpose: shippedPurpose(r.Purpose),
 		Class: shippedClass(r.Resource.Class), Effect: d.Effect.String(), Commitment: commitment,
 	})
+	s.head = g.ledger.Head()
+	return s, err
 }
 
 // append records e, detached from cancellation, and turns every failure into
@@ -317,6 +320,16 @@ func (s Session) AllowsAction(actions ...Action) error {
 		return allod.Errorf(allod.Denied, "act on stored data: the session was opened to %s", s.grant.request.Action)
 	}
 	return nil
+}
+
+// Ledger returns a head of the ledger that has the decision in it: what is done
+// under the session may name it, and a ledger that is cut off before it is
+// noticed. The zero Session has the zero Head.
+func (s Session) Ledger() ledger.Head {
+	if s.grant == nil {
+		return ledger.Head{}
+	}
+	return s.grant.head
 }
 
 // Actor returns who was allowed; "" for the zero Session.

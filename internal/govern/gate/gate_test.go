@@ -140,7 +140,7 @@ func TestZeroSessionDenies(t *testing.T) {
 			t.Errorf("%s: %v, want Denied", name, err)
 		}
 	}
-	if s.Actor() != "" || s.Purpose() != "" || s.ID() != "" || s.Action() != "" || !s.Vault().IsZero() || s.Reasons() != nil {
+	if s.Actor() != "" || s.Purpose() != "" || s.ID() != "" || s.Action() != "" || s.Ledger() != (ledger.Head{}) || !s.Vault().IsZero() || s.Reasons() != nil {
 		t.Error("the zero session says something")
 	}
 	if n, _ := l.Root(); n != 0 {
@@ -236,6 +236,19 @@ func TestRecordedBeforeAllowed(t *testing.T) {
 	m.down = true
 	if err := g.Act(t.Context(), s, "rows-shown", nil); allod.KindOf(err) != allod.Denied {
 		t.Errorf("act without a ledger: %v", err)
+	}
+}
+
+func TestSessionKnowsTheLedger(t *testing.T) {
+	g, l, _ := newGate(t, ShippedMatrix())
+	for n := int64(1); n <= 2; n++ {
+		s, err := g.Open(t.Context(), request(allod.PurposeRestore, allod.ClassContent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Ledger(); got.Size != n || got != l.Head() {
+			t.Errorf("head of the ledger after decision %d: got %+v, want %+v", n, got, l.Head())
+		}
 	}
 }
 
