@@ -12,16 +12,17 @@ import (
 // EnvironmentStatus is one line of `allod status`. Times are UTC.
 type EnvironmentStatus struct {
 	Environment   string           `json:"environment"`
-	LastGood      time.Time        `json:"last_good,omitzero"` // end of the newest complete snapshot
-	AgeSeconds    int64            `json:"age_seconds"`        // since LastGood; -1 = never
+	LastGood      *time.Time       `json:"last_good"`   // end of the newest complete snapshot; nil = never
+	AgeSeconds    int64            `json:"age_seconds"` // since LastGood; -1 = never
 	Snapshot      allod.SnapshotID `json:"snapshot,omitempty"`
 	Rows          int64            `json:"rows"`
 	Gaps          int              `json:"gaps"` // that nobody chose
 	GapList       []allod.Gap      `json:"gap_list,omitempty"`
 	TokenAge      int64            `json:"token_age_seconds"` // of the oldest change-tracking token; -1 = none
-	NativeLastDay time.Time        `json:"native_last_day,omitzero"`
-	Slots         []string         `json:"slots"`      // proved and not, in words
-	Incomplete    bool             `json:"incomplete"` // the newest run was cut off
+	NativeLastDay *time.Time       `json:"native_last_day"`   // last day of the platform's own backups; nil = not known
+	NextRun       *time.Time       `json:"next_run"`          // nil = nothing is scheduled
+	Slots         []string         `json:"slots"`             // proved and not, in words
+	Incomplete    bool             `json:"incomplete"`        // the newest run was cut off
 	TooOld        bool             `json:"too_old"`
 }
 
@@ -68,7 +69,7 @@ func (o *Office) statusOf(ctx context.Context, env string, maxAge time.Duration)
 	st.Incomplete = !newest.Complete
 	for _, s := range all {
 		if s.Complete {
-			st.LastGood, st.Snapshot, st.Rows = s.To, s.ID, s.Rows
+			st.LastGood, st.Snapshot, st.Rows = &s.To, s.ID, s.Rows
 			st.AgeSeconds = int64(o.deps.Now().Sub(s.To).Seconds())
 		}
 	}

@@ -120,13 +120,22 @@ func (a *app) showError(ctx context.Context, err error) {
 		a.print(map[string]body{"error": {kind.String(), err.Error(), hint, allod.RequestIDOf(err)}})
 		return
 	}
-	fmt.Fprintf(a.deps.Err, "allod: %v\n", err)
+	a.complain("allod: " + err.Error())
 	if id := allod.RequestIDOf(err); id != "" {
 		fmt.Fprintf(a.deps.Err, "  request id: %s\n", id)
 	}
 	if hint != "" {
-		fmt.Fprintf(a.deps.Err, "  %s\n", hint)
+		a.complain("  " + hint)
 	}
+}
+
+// complain writes to stderr: 80 columns wide for people, on one line for logs.
+func (a *app) complain(text string) {
+	if a.deps.Terminal {
+		paragraph(a.deps.Err, "  ", text)
+		return
+	}
+	a.errf("%s\n", text)
 }
 
 const about = `Allod keeps your own copy of what you have in Dynamics 365: encrypted,

@@ -171,6 +171,20 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// Errors are wrapped on a terminal, and one line each in a log.
+func TestErrorWidth(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		_, _, stderr := run(t, Deps{Terminal: terminal}, "--dir", t.TempDir(), "restore")
+		wide := false
+		for line := range strings.Lines(stderr) {
+			wide = wide || utf8.RuneCountInString(line) > 81 && !strings.Contains(line, "`")
+		}
+		if got := strings.Count(stderr, "\n"); terminal == (got == 2) || wide {
+			t.Errorf("terminal %v: %d lines:\n%s", terminal, got, stderr)
+		}
+	}
+}
+
 // A time without a zone is refused with both readings of it.
 func TestTimeWithoutZone(t *testing.T) {
 	_, _, stderr := run(t, Deps{}, "--dir", t.TempDir(), "ls", "prod@2026-11-20T10:00")
@@ -236,6 +250,16 @@ func TestPara(t *testing.T) {
 	}
 	if got, want := strings.Fields(out.String()), strings.Fields(words); !cmp.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A command that is to be copied stays on one line.
+func TestParagraphKeepsCommandsWhole(t *testing.T) {
+	var out bytes.Buffer
+	command := "`allod connect contoso https://contoso.crm4.dynamics.com --same-as contoso`"
+	paragraph(&out, "  ", "  An environment at a new address keeps its name: "+command+". After that everything is as it was before.")
+	if !strings.Contains(out.String(), command) || strings.Count(out.String(), "\n") != 3 {
+		t.Errorf("got\n%s", out.String())
 	}
 }
 

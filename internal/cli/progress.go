@@ -91,20 +91,34 @@ func agoText(d time.Duration) string {
 	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
 }
 
-// para writes a paragraph to stdout, 80 columns wide where its words let it;
-// further lines begin with indent.
+// para writes a paragraph to stdout; see paragraph.
 func (a *app) para(indent, format string, args ...any) {
-	line := ""
-	for i, word := range strings.Split(fmt.Sprintf(format, args...), " ") {
+	paragraph(a.deps.Out, indent, fmt.Sprintf(format, args...))
+}
+
+// paragraph writes text, 80 columns wide where its words let it; further lines
+// begin with indent. A command in backquotes stays on one line, so that it can
+// be copied.
+func paragraph(w io.Writer, indent, text string) {
+	line, quoted, at := "", false, 0
+	for i, word := range strings.Split(text, " ") {
+		at += len(word) + 1
+		whole := word // up to the closing quote
+		turns := strings.Count(word, "`")%2 == 1
+		if turns && !quoted && at < len(text) {
+			rest, _, _ := strings.Cut(text[at:], "`")
+			whole += " " + rest + "`"
+		}
 		switch {
 		case i == 0:
 			line = word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > 80:
-			a.outf("%s\n", strings.TrimRight(line, " "))
+		case !quoted && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(whole) > 80:
+			fmt.Fprintf(w, "%s\n", strings.TrimRight(line, " "))
 			line = indent + word
 		default:
 			line += " " + word
 		}
+		quoted = quoted != turns
 	}
-	a.outf("%s\n", line)
+	fmt.Fprintf(w, "%s\n", line)
 }

@@ -30,7 +30,7 @@ the vault when the passphrase is lost. Prove it with ` + "`allod vault keys prov
 				a.print(made)
 				return nil
 			}
-			a.outf("Made vault %s in %s.\n\n", made.Vault, made.Dir)
+			a.outf("Made vault %s\nin %s.\n\n", made.Vault, made.Dir)
 			a.outf("Your recovery key. Write it down or print it, keep it away from this machine;\nit is shown once and stored nowhere:\n\n")
 			for i := 0; i < len(made.Words); i += 6 {
 				a.outf("    %s\n", strings.Join(made.Words[i:min(i+6, len(made.Words))], " "))
@@ -64,8 +64,8 @@ the file named with --client-secret-file, and are never stored by Allod.`,
 					a.print(res)
 					return nil
 				}
-				a.outf("Connected %s: %s, version %s, %d tables of which %d can be read.\n", res.Environment, res.Organization, res.Version, res.Tables, res.Readable)
-				a.outf("Next: `allod backup %s --plan` to see what a first backup takes, or `allod backup %s`.\n", res.Environment, res.Environment)
+				a.para("", "Connected %s: %s, version %s, %d tables of which %d can be read.", res.Environment, res.Organization, res.Version, res.Tables, res.Readable)
+				a.para("      ", "Next: `allod backup %s --plan` to see what a first backup takes, or `allod backup %s`.", res.Environment, res.Environment)
 				return nil
 			})
 		},
