@@ -23,6 +23,7 @@ import (
 	"allod/internal/emulator/dataverse/sample"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/odata/csdl"
+	"allod/internal/source/dataverse/metadata"
 )
 
 // emulate starts the local server that o describes; it ends with ctx.
@@ -34,16 +35,22 @@ func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("emulate dataverse: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "allod-emulator-")
-	if err != nil {
-		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("make a folder for the emulator: %w", err)}
+	dir := "" // for the certificate authority
+	if o.TLS {
+		if dir, err = os.MkdirTemp("", "allod-emulator-"); err != nil {
+			return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("make a folder for the emulator: %w", err)}
+		}
 	}
 	running, err := emulator.Listen(ctx, o.Listen, o.TLS, dir, server.Handler())
 	if err != nil {
 		return nil, fmt.Errorf("emulate dataverse: %w", err)
 	}
 	return &cli.Emulator{URL: running.URL, CAFile: running.CAFile, Rows: rowCount(server), Wait: func() error {
-		return errors.Join(running.Wait(), os.RemoveAll(dir))
+		err := running.Wait()
+		if dir != "" {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		return err
 	}}, nil
 }
 
@@ -70,14 +77,32 @@ func buildServer(o cli.EmulateOptions) (*dataverse.Server, error) {
 		}
 	}
 	server, err := dataverse.New(opts)
-	if err != nil || o.Empty {
-		return server, err
+	if err != nil {
+		return nil, err
 	}
 	if len(o.Metadata) > 0 {
-		return server, fill.Fill(model, server.Store(), fill.Options{Seed: o.Seed, Scale: o.Scale})
+		err = fill.Fill(model, server.Store(), fill.Options{Seed: o.Seed, Scale: o.Scale})
+	} else {
+		_, err = sample.Load(model, server.Store(), sample.Options{Seed: o.Seed, Scale: o.Scale})
 	}
-	_, err = sample.Load(model, server.Store(), sample.Options{Seed: o.Seed, Scale: o.Scale})
-	return server, err
+	if err != nil {
+		return nil, err
+	}
+	if o.Empty {
+		server.Store().Empty(func(table string) bool { return restored(model.Table(table)) })
+	}
+	return server, nil
+}
+
+// restored reports whether a restore writes the rows of the table. This is the
+// only place that knows both the emulator's tables and the connector's classes.
+func restored(t *entity.Table) bool {
+	if t == nil {
+		return false
+	}
+	class, _ := metadata.Classify(&metadata.Entity{LogicalName: t.LogicalName, IsIntersect: t.Intersect,
+		IsActivity: t.Activity && t.LogicalName != "activitypointer", IsCustomEntity: t.Custom})
+	return class == allod.ClassData || class == allod.ClassLink
 }
 
 // loadModel reads a real $metadata and the EntityMetadata exports that refine
@@ -147,15 +172,17 @@ func readJSON(name string, into any) error {
 
 // demonstrate wires the guided tour.
 func demonstrate(deps cli.Deps) func(context.Context, cli.DemoOptions) error {
-	return func(ctx context.Context, o cli.DemoOptions) error {
-		return demo.Run(ctx, demo.Options{Dir: o.Dir, Once: o.Once, Out: deps.Out, Deps: deps.Deps, Start: func(ctx context.Context) (*demo.Company, error) {
-			e, err := emulate(ctx, cli.EmulateOptions{Kind: "dataverse", Listen: fmt.Sprintf("127.0.0.1:%d", o.Port), Seed: 1, Scale: o.Scale, Auth: "loose", Limits: "off", AppUsers: 1, Servers: 1})
-			if err != nil {
-				return nil, err
-			}
-			return &demo.Company{URL: e.URL, Rows: e.Rows, Wait: e.Wait}, nil
-		}})
-	}
+	return func(ctx context.Context, o cli.DemoOptions) error { return demo.Run(ctx, demoOptions(deps, o)) }
+}
+
+func demoOptions(deps cli.Deps, o cli.DemoOptions) demo.Options {
+	return demo.Options{Dir: o.Dir, Once: o.Once, Out: deps.Out, Deps: deps.Deps, Start: func(ctx context.Context) (*demo.Company, error) {
+		e, err := emulate(ctx, cli.EmulateOptions{Kind: "dataverse", Listen: fmt.Sprintf("127.0.0.1:%d", o.Port), Seed: 1, Scale: o.Scale, Auth: "loose", Limits: "off", AppUsers: 1, Servers: 1})
+		if err != nil {
+			return nil, err
+		}
+		return &demo.Company{URL: e.URL, Rows: e.Rows, Wait: e.Wait}, nil
+	}}
 }
 
 // rowCount is how many rows the server holds.

@@ -80,7 +80,7 @@ func askPassphrase(confirm bool) ([]byte, error) {
 	}
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the passphrase: nobody is there to type it"), "Set ALLOD_PASSPHRASE, or use a key file: --key file:PATH.")
+		return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the passphrase: nobody is there to type it"), "Set ALLOD_PASSPHRASE, or name another key: --key file:PATH, or --key paper for the recovery key.")
 	}
 	p, err := typed(fd, "Passphrase of the vault: ")
 	if err != nil || !confirm {

@@ -97,7 +97,7 @@ func cmdCompany(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() {
 		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
 		if err := cmd.Wait(); err != nil {
-			ts.Fatalf("emulate dataverse: %v", err)
+			ts.Logf("emulate dataverse: %v", err)
 		}
 	})
 	line, err := bufio.NewReader(out).ReadBytes('\n')
@@ -242,6 +242,7 @@ func typeName(v any) string {
 func cmdNarrow(ts *testscript.TestScript, neg bool, args []string) {
 	for _, file := range args {
 		for line := range strings.Lines(ts.ReadFile(file)) {
+			line = strings.ReplaceAll(line, ts.Getenv("WORK"), "/home/me") // how long that is says nothing
 			if n := len([]rune(strings.TrimRight(line, "\n"))); n > 80 {
 				ts.Fatalf("%s: %d columns: %s", file, n, line)
 			}
@@ -271,7 +272,8 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(cmd.Start())
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		cmdHTTP(ts, false, []string{"GET", args[0] + "/_emulator/counters"})
-		if n, _ := lookUp(ts, "answer", ".").(map[string]any)["requests"].(float64); n > 25 {
+		counters, _ := lookUp(ts, "answer", ".").(map[string]any) // null before the first request
+		if n, _ := counters["requests"].(float64); n > 25 {
 			break
 		}
 		if time.Now().After(deadline) {
