@@ -80,6 +80,7 @@ func buildServer(o cli.EmulateOptions) (*dataverse.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	own := keys(server.Store())
 	if len(o.Metadata) > 0 {
 		err = fill.Fill(model, server.Store(), fill.Options{Seed: o.Seed, Scale: o.Scale})
 	} else {
@@ -89,9 +90,23 @@ func buildServer(o cli.EmulateOptions) (*dataverse.Server, error) {
 		return nil, err
 	}
 	if o.Empty {
-		server.Store().Empty(func(table string) bool { return restored(model.Table(table)) })
+		server.Store().Empty(func(table string) bool { return restored(model.Table(table)) }, own)
 	}
 	return server, nil
+}
+
+// keys lists the few rows that a server has of itself, such as its currency.
+func keys(s *store.Store) map[allod.GUID]bool {
+	out := map[allod.GUID]bool{}
+	names := s.TableNames()
+	s.View(func(tx *store.Tx) {
+		for _, name := range names {
+			for _, r := range tx.Page(name, nil, 1000) {
+				out[r.Key] = true
+			}
+		}
+	})
+	return out
 }
 
 // restored reports whether a restore writes the rows of the table. This is the

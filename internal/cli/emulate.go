@@ -69,7 +69,7 @@ at /_emulator/assume of the running server, its other controls at /_emulator/.`,
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:0", "address to listen on; port 0 picks one")
 	f.Uint64Var(&o.Seed, "seed", 1, "the same seed gives the same company")
 	f.IntVar(&o.Scale, "scale", 1, "how much data")
-	f.BoolVar(&o.Empty, "empty", false, "no rows but those every environment has")
+	f.BoolVar(&o.Empty, "empty", false, "only the users, units, roles and settings; no rows of data and link tables but those every environment has")
 	f.StringSliceVar(&o.Metadata, "metadata", nil, "real $metadata as schema (.xml or .xml.gz); further files refine it with EntityMetadata exports")
 	f.StringVar(&o.Limits, "limits", "off", "service protection limits: real or off")
 	f.StringVar(&o.Cost, "cost", "", "cost model: a JSON file, or default")

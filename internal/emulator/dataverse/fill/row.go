@@ -81,6 +81,9 @@ func (r *row) make() {
 // wanted decides whether a column is null in this row. Every column has a row
 // where it is not.
 func (r *row) wanted(x *column) bool {
+	if r.p.t.LogicalName == "activityparty" && (x.c.LogicalName == "activityid" || x.c.LogicalName == "partyid") {
+		return true // somebody takes part in something
+	}
 	if x.c.Required == "SystemRequired" || x.unique || r.i == x.anchor || x.c.LogicalName == r.p.t.PrimaryName && r.kind() != emptyRow {
 		return true
 	}
