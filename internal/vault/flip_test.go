@@ -194,7 +194,7 @@ func TestMissingObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := v.reopen(v.store)
-		w.cfg.Store = store
+		w.cfg.Store = sideStore{store, v.side}
 		w.packs.clear()
 		rep, err := w.Verify(t.Context(), VerifyOptions{Sample: 1})
 		if err != nil {

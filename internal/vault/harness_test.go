@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +34,7 @@ type testVault struct {
 	t     testing.TB
 	store blob.Store
 	slots blob.Mutable
+	side  blob.Store // of the ledger
 	gate  *gate.Gate
 	clock *clock
 }
@@ -48,29 +51,66 @@ func (c *clock) now() time.Time {
 	return c.t
 }
 
+// sideStore keeps the ledger in a store of its own, so that faults and counts
+// of the vault's store concern the vault alone.
+type sideStore struct {
+	blob.Store
+	ledger blob.Store
+}
+
+func (s sideStore) of(name string) blob.Store {
+	if strings.HasPrefix(name, "ledger/") {
+		return s.ledger
+	}
+	return s.Store
+}
+
+func (s sideStore) Put(ctx context.Context, name string, r io.Reader, size int64, o blob.PutOptions) error {
+	return s.of(name).Put(ctx, name, r, size, o)
+}
+
+func (s sideStore) Get(ctx context.Context, name string, off, n int64) (io.ReadCloser, error) {
+	return s.of(name).Get(ctx, name, off, n)
+}
+
+func (s sideStore) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	return s.of(prefix).List(ctx, prefix)
+}
+
+func (s sideStore) Stat(ctx context.Context, name string) (blob.Info, error) {
+	return s.of(name).Stat(ctx, name)
+}
+
 func newVault(t testing.TB, store blob.Store) *testVault {
+	t.Helper()
+	return newVaultWith(t, store, mem.New(mem.Options{}), "plain")
+}
+
+// newVaultWith makes a vault with the ledger in side, and the named slots.
+func newVaultWith(t testing.TB, store, side blob.Store, slotNames ...string) *testVault {
 	t.Helper()
 	c := &clock{t: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
 	slots := mem.New(mem.Options{})
-	cfg := Config{Store: store, Slots: []blob.Mutable{slots}, Now: c.now, TempDir: t.TempDir()}
-	v, _, err := Create(context.Background(), cfg, CreateOptions{Wrappers: []NamedWrapper{{Name: "plain", Wrapper: plainWrapper{}}}})
+	cfg := Config{Store: sideStore{store, side}, Slots: []blob.Mutable{slots}, Now: c.now, TempDir: t.TempDir()}
+	var opts CreateOptions
+	for _, name := range slotNames {
+		opts.Wrappers = append(opts.Wrappers, NamedWrapper{Name: name, Wrapper: plainWrapper{}})
+	}
+	v, _, err := Create(context.Background(), cfg, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv := &testVault{Vault: v, t: t, store: store, slots: slots, clock: c}
+	tv := &testVault{Vault: v, t: t, store: store, slots: slots, side: side, clock: c}
 	tv.openGate()
 	return tv
 }
 
-// openGate keeps the ledger in a store of its own, so that faults and counts
-// of the vault's store concern the vault alone.
 func (v *testVault) openGate() {
 	v.t.Helper()
 	c, err := v.LedgerConfig()
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	c.Store = mem.New(mem.Options{})
 	l, err := ledger.Open(context.Background(), c)
 	if err != nil {
 		v.t.Fatal(err)
@@ -100,7 +140,7 @@ func (v *testVault) reopen(store blob.Store) *testVault {
 
 func (v *testVault) tryOpen(store blob.Store) (*testVault, error) {
 	cfg := v.cfg
-	cfg.Store = store
+	cfg.Store = sideStore{store, v.side}
 	nv, err := Open(context.Background(), cfg, plainWrapper{})
 	if err != nil {
 		return nil, err

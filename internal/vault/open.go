@@ -188,7 +188,45 @@ func OpenPublic(ctx context.Context, cfg Config) (*Vault, error) {
 	if v.recipients, err = pack.ParseRecipients(pin.Recipients); err != nil {
 		return nil, err
 	}
-	return v, v.refresh(ctx)
+	if err := v.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return v, v.continues(cfg.Seen)
+}
+
+// continues is Corrupt unless the log has the entry that h names.
+func (v *Vault) continues(h Head) error {
+	all := v.log.snapshot()
+	var err error
+	switch {
+	case h.N == 0:
+		return nil
+	case h.N > uint64(len(all)):
+		err = allod.Errorf(allod.Corrupt, "read %s: it is missing: the log ends with entry %d and has been longer; its end was cut off", vlog.EntryName(h.N), len(all))
+	case all[h.N-1].digest != h.Digest:
+		err = allod.Errorf(allod.Corrupt, "read %s: it is not the entry that was seen there before; the log was put back and went another way", vlog.EntryName(h.N))
+	default:
+		return nil
+	}
+	return allod.WithHint(err, "Keep this store as it is, and look at its versions, its copies and who could write to it.")
+}
+
+// Head returns the end of the log as this process knows it: what to remember
+// outside the store, and to give to a later Open as Config.Seen.
+func (v *Vault) Head() Head {
+	all := v.log.snapshot()
+	if len(all) == 0 {
+		return Head{}
+	}
+	return Head{N: all[len(all)-1].N, Digest: all[len(all)-1].digest}
+}
+
+// forget drops what was read of packs and schemas.
+func (v *Vault) forget() {
+	v.packs.clear()
+	v.env.mu.Lock()
+	defer v.env.mu.Unlock()
+	clear(v.env.schemas)
 }
 
 func openWith(ctx context.Context, cfg Config, secrets keyring.Secrets) (*Vault, error) {
@@ -252,10 +290,12 @@ func (v *Vault) ID() allod.GUID { return v.cfg.Pin.Vault }
 // Pin returns what the configuration should remember.
 func (v *Vault) Pin() Pin { return v.cfg.Pin }
 
-// LedgerConfig returns what ledger.Open needs for this vault. Its key is nil
-// when the vault was opened without keys.
+// LedgerConfig returns what ledger.Open needs for this vault, with the head of
+// the ledger that the log remembers: a ledger whose end was cut off before it
+// does not open. The key is nil when the vault was opened without keys.
 func (v *Vault) LedgerConfig() (ledger.Config, error) {
-	c := ledger.Config{Store: v.cfg.Store, Vault: v.ID(), Trusted: v.cfg.Pin.Keys(vlog.UseLedger), Pseudonyms: v.secrets.Pseudonyms, Now: v.cfg.Now}
+	c := ledger.Config{Store: v.cfg.Store, Vault: v.ID(), Trusted: v.cfg.Pin.Keys(vlog.UseLedger), Pseudonyms: v.secrets.Pseudonyms, Now: v.cfg.Now,
+		Remembered: ledgerSeen(v.log.snapshot())}
 	if !v.keyed {
 		return c, nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"allod"
 	"allod/internal/govern/gate"
+	"allod/internal/ledger"
 )
 
 // RunOptions of Begin.
@@ -70,6 +71,7 @@ type Run struct {
 	lastRun string
 	writers []*TableWriter // open or finished, not committed
 	ended   bool
+	seen    ledger.Head // with the decision that allowed the run
 }
 
 // KnownRow is the newest stored version of a record.
@@ -115,7 +117,7 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 	if err := v.epochInForce(); err != nil {
 		return nil, err
 	}
-	r := &Run{v: v, name: opts.Environment, line: opts.Line, id: opts.RunID}
+	r := &Run{v: v, name: opts.Environment, line: opts.Line, id: opts.RunID, seen: s.Ledger()}
 	if r.id == "" {
 		var b [16]byte
 		if _, err := io.ReadFull(rand.Reader, b[:]); err != nil {

@@ -56,7 +56,7 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 		}
 	}
 	if proved < 2 {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("%d of 2 reader slots were proved to open in the last 90 days: prove them with `allod vault prove`", proved))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%d of 2 reader slots were proved to open in the last 90 days: prove them with `allod vault keys prove`", proved))
 	}
 	if len(v.cfg.Slots) < 2 {
 		s.Warnings = append(s.Warnings, "slots lie in one place: keep them in two independent places")

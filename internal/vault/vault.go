@@ -25,6 +25,13 @@ type Config struct {
 	TempDir  string           // spilled rows, encrypted under a key that lives in memory; "" = os.TempDir()
 	CacheDir string           // derived data; "" = none kept on disk
 	Pin      Pin              // as pinned in the configuration; zero only for Create
+	Seen     Head             // the end of the log as seen earlier (Vault.Head): a log that is shorter or went another way is Corrupt; zero = none
+}
+
+// Head is the end of a log: its newest entry.
+type Head struct {
+	N      uint64      `json:"n"` // 0 = an empty log
+	Digest vlog.Digest `json:"digest"`
 }
 
 // Pin is what a configuration remembers of a vault, so that a changed "vault"
@@ -109,6 +116,8 @@ type Report struct {
 	Erased  int64 `json:"erased"`  // rows whose key is gone by an erasure on record
 	Orphans int64 `json:"orphans"` // objects no log entry names; not bad
 	Bad     []Bad `json:"bad"`
+
+	OrphanNames []string `json:"orphan_names,omitempty"` // the first 1,000, ascending
 }
 
 // Bad is one finding: an object that is not what was stored.

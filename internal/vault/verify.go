@@ -11,8 +11,12 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"allod"
 	"allod/internal/blob"
+	"allod/internal/ledger"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/pack"
@@ -20,9 +24,10 @@ import (
 )
 
 // Verify checks what is stored: form, chain and signatures of the log, names
-// and digests of every object it names, checkpoints; with keys also the key
-// tree, manifests and schemas, and the share of the rows (and every file, if
-// the share is 1) that the options name, decrypted and decoded. Findings go
+// and digests of every object it names, checkpoints, signatures of slots in all
+// their places, every object of the ledger; with keys also the key tree,
+// manifests and schemas, and the share of the rows (and every file, if the
+// share is 1) that the options name, decrypted and decoded. Findings go
 // into the report; the error is for a check that could not be carried out:
 // Unavailable, or an interrupted context.
 func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (Report, error) {
@@ -91,7 +96,7 @@ func (c *check) run(ctx context.Context) error {
 			c.total += o.Size
 		}
 	}
-	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.orphans} {
+	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.slots, c.ledger, c.orphans} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -174,7 +179,7 @@ func (c *check) checkpoints(ctx context.Context) error {
 			var cp *vlog.Checkpoint
 			cp, err = vlog.DecodeCheckpoint(b, n, c.v.cfg.Pin)
 			if err == nil && (n > uint64(len(c.log.entries)) || c.log.entries[n-1].digest != cp.Last) {
-				err = allod.Errorf(allod.Corrupt, "it does not fit log entry %d", n)
+				err = c.unfit(n)
 			}
 		}
 		if err := c.bad(info.Name, err); err != nil {
@@ -216,7 +221,7 @@ func (v *Vault) digestOf(ctx context.Context, o vlog.Object) error {
 		return allod.Errorf(allod.KindOf(err), "read it: %w", err)
 	}
 	if n != o.Size || vlog.Digest(h.Sum(nil)) != o.Digest {
-		return allod.Errorf(allod.Corrupt, "its bytes are not those that were stored: %d bytes, expected %d", n, o.Size)
+		return allod.Errorf(allod.Corrupt, "its %d bytes are not the %d that were stored under this name", n, o.Size)
 	}
 	return nil
 }
@@ -264,7 +269,7 @@ func (c *check) contents(ctx context.Context) error {
 	if c.opts.Public {
 		return nil
 	}
-	c.v.packs.clear() // what is in memory proves nothing about the store
+	c.v.forget() // what is in memory proves nothing about the store
 	for _, e := range c.log.entries {
 		if e.Capture == 0 {
 			continue
@@ -418,17 +423,109 @@ func (c *check) blob(o *opener, p *openPack, id [16]byte) error {
 	return err
 }
 
-// orphans counts objects that no entry names: what a run that did not commit
-// left behind.
+// unfit says why checkpoint n does not fit the log.
+func (c *check) unfit(n uint64) error {
+	if have := uint64(len(c.log.entries)); n > have {
+		return allod.Errorf(allod.Corrupt, "it speaks of log entry %d and the log ends with %d: the end of the log was cut off", n, have)
+	}
+	return allod.Errorf(allod.Corrupt, "it does not fit log entry %d", n)
+}
+
+// slots checks the signature of every slot object in every place, and that
+// each place has what the others have of the epoch in force.
+func (c *check) slots(ctx context.Context) error {
+	var have []map[string]bool
+	all := map[string]bool{}
+	for i, place := range c.v.cfg.Slots {
+		slots, bad, err := keyring.List(ctx, place, c.v.keyringPin())
+		if err != nil {
+			return allod.Errorf(allod.KindOf(err), "verify the slots in place %d: %w", i+1, err)
+		}
+		c.Objects += int64(len(slots) + len(bad))
+		names := map[string]bool{}
+		for _, err := range bad {
+			name := objectOf(err, "slots/")
+			names[name] = true // it is there, however bad
+			c.Bad = append(c.Bad, Bad{Object: name, What: fmt.Sprintf("in place %d: %v", i+1, err), Kind: "corrupt"})
+		}
+		for _, s := range slots {
+			name := keyring.ObjectName(s.Name, s.Epoch)
+			names[name] = true
+			if epoch := c.v.epoch(); epoch == 0 || s.Epoch == epoch {
+				all[name] = true
+			}
+		}
+		have = append(have, names)
+	}
+	for i, names := range have {
+		for name := range all {
+			if !names[name] {
+				c.Bad = append(c.Bad, Bad{Object: name, What: fmt.Sprintf("it is missing in place %d and there in another", i+1), Kind: "missing"})
+			}
+		}
+	}
+	if len(have) > 0 && len(all) == 0 && len(c.Bad) == 0 {
+		c.Bad = append(c.Bad, Bad{Object: keyring.ObjectName("any", c.v.epoch()), What: "no place has a slot of the epoch in force: nothing would open the vault again", Kind: "missing"})
+	}
+	return nil
+}
+
+// ledger checks every object of the ledger, and that it still holds what log
+// entries say that it held.
+func (c *check) ledger(ctx context.Context) error {
+	cfg, err := c.v.LedgerConfig()
+	if err != nil {
+		return err
+	}
+	if len(cfg.Trusted) == 0 {
+		return nil // a vault without a ledger key has no ledger
+	}
+	cfg.Remembered = ledgerSeen(c.log.entries)
+	rep, err := ledger.Verify(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	c.Objects += rep.Entries + rep.Tiles + rep.Checkpoints
+	for _, b := range rep.Bad {
+		kind := "corrupt"
+		if b.Kind == allod.NotFound {
+			kind = "missing"
+		}
+		c.Bad = append(c.Bad, Bad{Object: b.Object, What: b.What, Kind: kind})
+	}
+	return nil
+}
+
+// ledgerSeen returns the largest head of the ledger that log entries name.
+func ledgerSeen(entries []*logged) (h ledger.Head) {
+	for _, e := range entries {
+		if e.Ledger.Size > h.Size {
+			h = ledger.Head{Size: e.Ledger.Size, Hash: tlog.Hash(e.Ledger.Hash)}
+		}
+	}
+	return h
+}
+
+// maxNamed bounds how many orphans a report names; it counts all.
+const maxNamed = 1000
+
+// orphans counts and names objects that no entry names: what a run that did
+// not commit left behind, or what somebody put there. Without keys nothing can
+// be said of the key tree.
 func (c *check) orphans(ctx context.Context) error {
-	for _, prefix := range []string{"packs/", "files/"} {
-		for info, err := range c.v.cfg.Store.List(ctx, prefix) {
-			if err != nil {
-				return allod.Errorf(allod.KindOf(err), "list %s: %w", prefix, err)
-			}
-			if !c.live[info.Name] {
-				c.Orphans++
-			}
+	checked := []string{vlog.EntryPrefix, vlog.CheckpointPrefix, "ledger/", "slots/", "proofs/", "headers/"}
+	if c.opts.Public {
+		checked = append(checked, "keytree/")
+	}
+	for info, err := range c.v.cfg.Store.List(ctx, "") {
+		if err != nil {
+			return allod.Errorf(allod.KindOf(err), "list the objects: %w", err)
+		}
+		if info.Name == vlog.VaultName || c.live[info.Name] || slices.ContainsFunc(checked, func(p string) bool { return strings.HasPrefix(info.Name, p) }) {
+			continue
+		}
+		if c.Orphans++; len(c.OrphanNames) < maxNamed {
+			c.OrphanNames = append(c.OrphanNames, info.Name)
 		}
 	}
 	return nil

@@ -101,7 +101,7 @@ func (p *Passphrase) Unwrap(wrapped []byte) ([]byte, error) {
 	secret, ok := openOnce(key, wrapped[:len(wrapped)-len(r.b)], r.b)
 	if !ok {
 		err := allod.Errorf(allod.Denied, "the passphrase is not the right one")
-		return nil, allod.WithHint(err, "Try again, or use another slot: the key file or the printed recovery key.")
+		return nil, allod.WithHint(err, "Try again, or open it with the recovery key that was printed: --key paper.")
 	}
 	return secret, nil
 }
