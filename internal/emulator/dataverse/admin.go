@@ -8,6 +8,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator"
+	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
@@ -55,9 +56,9 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 	case path == "" && r.Method == http.MethodGet:
 		adminJSON(w, http.StatusOK, map[string]any{"emulator": "dataverse", "routes": adminRoutes()})
 	case path == "counters" && r.Method == http.MethodGet:
-		adminJSON(w, http.StatusOK, s.counters.Snapshot())
+		adminJSON(w, http.StatusOK, s.org.Counters.Snapshot())
 	case path == "counters" && r.Method == http.MethodDelete:
-		s.counters.Reset()
+		s.org.Counters.Reset()
 		w.WriteHeader(http.StatusNoContent)
 	case path == "faults" && r.Method == http.MethodGet:
 		adminJSON(w, http.StatusOK, s.faults.List())
@@ -73,7 +74,7 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	case path == "assume" && r.Method == http.MethodGet:
-		adminJSON(w, http.StatusOK, map[string]any{"switches": Assumptions(), "in_force": s.assume})
+		adminJSON(w, http.StatusOK, map[string]any{"switches": Assumptions(), "in_force": s.org.Assume})
 	case path == "users" && r.Method == http.MethodGet:
 		adminJSON(w, http.StatusOK, s.Users())
 	case path == "state" && r.Method == http.MethodGet:
@@ -85,8 +86,8 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) state() map[string]any {
 	rows := map[string]int{}
-	out := map[string]any{"organization": s.Organization().String(), "root_business_unit": s.unit.String(), "marks": s.store.Marks(), "rows": rows}
-	s.store.View(func(tx *store.Tx) {
+	out := map[string]any{"organization": s.Organization().String(), "root_business_unit": s.org.Unit.String(), "marks": s.org.Store.Marks(), "rows": rows}
+	s.org.Store.View(func(tx *store.Tx) {
 		out["version"] = tx.Version()
 		for _, t := range s.Model().Tables {
 			if n := tx.Len(t.LogicalName); n > 0 {
@@ -178,7 +179,7 @@ func (s *Server) act(name string, b adminBody) error {
 		if err := s.setUser(name, b); err != nil || name != "set-administrator" {
 			return err
 		}
-		return s.store.Update(func(tx *store.Tx) error { // not under s.mu: writers take it inside
+		return s.org.Store.Update(func(tx *store.Tx) error { // not under s.mu: writers take it inside
 			for _, u := range s.Users() {
 				if b.ClientID != "" && !strings.EqualFold(u.ClientID, b.ClientID) {
 					continue
@@ -193,7 +194,7 @@ func (s *Server) act(name string, b adminBody) error {
 		if s.Model().Table(b.Table) == nil {
 			return allod.Errorf(allod.NotFound, "drop table %q: no such table", b.Table)
 		}
-		s.store.DropTable(b.Table)
+		s.org.Store.DropTable(b.Table)
 		return nil
 	case "reset-token-epoch":
 		s.authority.ExpireTokens()
@@ -203,20 +204,20 @@ func (s *Server) act(name string, b adminBody) error {
 }
 
 func (s *Server) mark(name string) {
-	s.store.Mark(name)
+	s.org.Store.Mark(name)
 	s.mu.Lock()
 	s.epochs[name] = s.organization
 	s.mu.Unlock()
 }
 
 func (s *Server) rewind(name string, newOrganization bool) error {
-	if err := s.store.Rewind(name); err != nil {
+	if err := s.org.Store.Rewind(name); err != nil {
 		return err
 	}
-	version := s.store.Version()
+	version := s.org.Store.Version()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.deltaFloor = version
+	s.org.DeltaFloor.Store(version)
 	s.organization = s.epochs[name]
 	if newOrganization {
 		s.organization = s.idLocked()
@@ -231,7 +232,7 @@ func (s *Server) retain(b adminBody) error {
 		return allod.Errorf(allod.NotFound, "run retention on table %q: no such table", b.Table)
 	}
 	const operations = "retentionoperation"
-	return s.store.Update(func(tx *store.Tx) error {
+	return s.org.Store.Update(func(tx *store.Tx) error {
 		ids := b.IDs
 		if len(ids) == 0 {
 			for _, r := range tx.Page(b.Table, nil, b.Count) {
@@ -275,7 +276,7 @@ func (s *Server) setUser(action string, b adminBody) error {
 			u.Administrator = b.On
 			return nil
 		}
-		if !slices.Contains([]string{DepthNone, DepthBasic, DepthLocal, DepthDeep, DepthGlobal}, b.Depth) {
+		if !slices.Contains([]string{access.DepthNone, access.DepthBasic, access.DepthLocal, access.DepthDeep, access.DepthGlobal}, b.Depth) {
 			return allod.Errorf(allod.Invalid, "set depth %q: want None, Basic, Local, Deep or Global", b.Depth)
 		}
 		next := map[string]string{b.Table: b.Depth}
@@ -334,7 +335,7 @@ func (s *Server) changeModel(action string, b adminBody) error {
 		}
 	}
 	next.Seal()
-	s.store.AddTable(changed.LogicalName, columnNames(&changed))
+	s.org.Store.AddTable(changed.LogicalName, columnNames(&changed))
 	s.schema.Store(wire.NewSchema(&next))
 	return nil
 }

@@ -7,21 +7,22 @@ import (
 	"strings"
 
 	"allod/internal/emulator/dataverse/platform"
+	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/batch"
 )
 
 // batch answers POST $batch (protocols/dataverse.md §6.11).
-func (c *call) batch() (*reply, error) {
-	if c.nested {
+func (c *call) batch() (*request.Reply, error) {
+	if c.Nested {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80060888", "A batch cannot hold a batch.")
 	}
-	if c.method != http.MethodPost {
-		return nil, noMethod(c)
+	if c.Method != http.MethodPost {
+		return nil, c.NoMethod()
 	}
-	c.count("batch", nil)
-	items, err := batch.ParseRequest(c.header.Get("Content-Type"), c.body, batch.Options{RequireCRLF: c.s.assume["batch-line-ends"] == "strict", MaxBody: maxBody})
+	c.Count("batch", nil)
+	items, err := batch.ParseRequest(c.Header.Get("Content-Type"), c.Body, batch.Options{RequireCRLF: c.Org.Assume["batch-line-ends"] == "strict", MaxBody: maxBody})
 	if err != nil {
 		return nil, wire.BadPayload("Stream was not readable. %v", err)
 	}
@@ -37,9 +38,9 @@ func (c *call) batch() (*reply, error) {
 			r, good := c.part(&item.Operations[0], refs, nil)
 			res, ok = batch.ResultItem{Results: []batch.Result{r}}, good
 		}
-		if !ok && !c.prefer.continueOnErr {
+		if !ok && !c.Prefer.ContinueOnError {
 			failed = true
-			if c.s.assume["batch-echo"] != "true" {
+			if c.Org.Assume["batch-echo"] != "true" {
 				results = nil
 			}
 			results = append(results, res)
@@ -47,14 +48,14 @@ func (c *call) batch() (*reply, error) {
 		}
 		results = append(results, res)
 	}
-	id := c.s.newID().String()
+	id := c.Org.NewID().String()
 	body, err := batch.AppendResponse(nil, id, results)
 	if err != nil {
 		return nil, err
 	}
-	out := &reply{status: http.StatusOK, ctype: "multipart/mixed; boundary=" + batch.ResponsePrefix + id, body: body}
+	out := &request.Reply{Status: http.StatusOK, Type: "multipart/mixed; boundary=" + batch.ResponsePrefix + id, Body: body}
 	if failed {
-		out.status = http.StatusBadRequest
+		out.Status = http.StatusBadRequest
 	}
 	return out, nil
 }
@@ -65,7 +66,7 @@ var errChangeSet = errors.New("change set failed")
 // and stands alone in the answer.
 func (c *call) changeSet(item batch.Item, refs map[string]string) (batch.ResultItem, bool) {
 	out := batch.ResultItem{ChangeSet: true}
-	err := c.s.store.Update(func(tx *store.Tx) error {
+	err := c.Org.Store.Update(func(tx *store.Tx) error {
 		for i := range item.Operations {
 			op := &item.Operations[i]
 			if op.Method == http.MethodGet {
@@ -87,48 +88,48 @@ func (c *call) changeSet(item batch.Item, refs map[string]string) (batch.ResultI
 
 // part runs one operation; false = its status is an error.
 func (c *call) part(op *batch.Operation, refs map[string]string, tx *store.Tx) (batch.Result, bool) {
-	sub := &call{
-		s: c.s, schema: c.schema, user: c.user, method: op.Method, header: op.Header, root: c.root,
-		url: partURL(op.URL), body: op.Body, tx: tx, refs: refs, nested: true, work: c.work,
-	}
-	if sub.header == nil {
-		sub.header = http.Header{}
+	sub := c.s.newCall(&request.Call{
+		Org: c.Org, Schema: c.Schema, User: c.User, Method: op.Method, Header: op.Header, Root: c.Root,
+		URL: partURL(op.URL), Body: op.Body, Tx: tx, Refs: refs, Nested: true, Spent: c.Spent,
+	})
+	if sub.Header == nil {
+		sub.Header = http.Header{}
 	}
 	for _, name := range []string{"MSCRMCallerID", "CallerObjectId"} {
-		if sub.header.Get(name) == "" && c.header.Get(name) != "" {
-			sub.header.Set(name, c.header.Get(name))
+		if sub.Header.Get(name) == "" && c.Header.Get(name) != "" {
+			sub.Header.Set(name, c.Header.Get(name))
 		}
 	}
 	out := sub.answer()
-	c.s.counters.Add("parts", 1)
+	c.Org.Counters.Add("parts", 1)
 	r := c.result(out)
 	r.ContentID = op.ContentID
-	if op.ContentID != "" && out.header.Get("OData-EntityId") != "" {
-		refs[op.ContentID] = out.header.Get("OData-EntityId")
+	if op.ContentID != "" && out.Header.Get("OData-EntityId") != "" {
+		refs[op.ContentID] = out.Header.Get("OData-EntityId")
 	}
-	return r, out.status < 400
+	return r, out.Status < 400
 }
 
-func (c *call) result(out *reply) batch.Result {
+func (c *call) result(out *request.Reply) batch.Result {
 	// Names are spelt as the service spells them: some clients compare case.
 	h := http.Header{"OData-Version": {"4.0"}}
-	for k, v := range out.header {
+	for k, v := range out.Header {
 		if k == "Odata-Entityid" {
 			k = "OData-EntityId"
 		}
 		h[k] = v
 	}
-	if len(out.body) > 0 {
-		ctype := out.ctype
+	if len(out.Body) > 0 {
+		ctype := out.Type
 		if ctype == "" {
 			ctype = "application/json; odata.metadata=minimal"
 		}
 		h.Set("Content-Type", ctype)
 	}
-	if out.status >= 400 {
-		h["REQ_ID"] = []string{c.s.newID().String()}
+	if out.Status >= 400 {
+		h["REQ_ID"] = []string{c.Org.NewID().String()}
 	}
-	return batch.Result{Status: out.status, Header: h, Body: out.body}
+	return batch.Result{Status: out.Status, Header: h, Body: out.Body}
 }
 
 // partURL makes the URL of a part relative to the service root: it may be

@@ -2,6 +2,7 @@ package dataverse
 
 import (
 	"allod"
+	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/store"
 )
 
@@ -20,7 +21,7 @@ func (s *Server) putAdministrator(tx *store.Tx, user allod.GUID, on bool) error 
 	if err != nil {
 		return err
 	}
-	role := nameID("role System Administrator " + s.unit.String())
+	role := access.NamedID("role System Administrator " + s.org.Unit.String())
 	cells := func(table string, values map[string]allod.Value) (out []store.Cell) {
 		for c, v := range values {
 			if i := tx.Column(table, c); i >= 0 {
@@ -35,7 +36,7 @@ func (s *Server) putAdministrator(tx *store.Tx, user allod.GUID, on bool) error 
 		}
 		tx.Put("role", role, cells("role", map[string]allod.Value{
 			"name": allod.StringValue("System Administrator"), "roletemplateid": allod.LookupValue("roletemplate", template),
-			"businessunitid": allod.LookupValue("businessunit", s.unit), "ismanaged": allod.BooleanValue(true),
+			"businessunitid": allod.LookupValue("businessunit", s.org.Unit), "ismanaged": allod.BooleanValue(true),
 		}))
 	}
 	for _, p := range tx.Find(pairs, "systemuserid", allod.IDValue(user)) {
@@ -47,7 +48,7 @@ func (s *Server) putAdministrator(tx *store.Tx, user allod.GUID, on bool) error 
 		}
 	}
 	if on {
-		tx.Put(pairs, nameID("administrator "+user.String()), cells(pairs, map[string]allod.Value{"systemuserid": allod.IDValue(user), "roleid": allod.IDValue(role)}))
+		tx.Put(pairs, access.NamedID("administrator "+user.String()), cells(pairs, map[string]allod.Value{"systemuserid": allod.IDValue(user), "roleid": allod.IDValue(role)}))
 	}
 	return nil
 }

@@ -4,32 +4,29 @@ import (
 	"net/http"
 	"strings"
 
+	"allod/internal/emulator/dataverse/change"
+	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
-	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
 )
 
-const namespace = "Microsoft.Dynamics.CRM."
-
-func noResource(c *call) error {
-	return wire.Refuse(http.StatusNotFound, "", "No HTTP resource was found that matches the request URI '%s/%s'.", c.root, c.url)
-}
-
-func noMethod(c *call) error {
-	return wire.Refuse(http.StatusMethodNotAllowed, "", "The requested resource does not support http method '%s'.", c.method)
+// noResource refuses what exists for another method with 404 (§1.3).
+func (c *call) noResource() error {
+	return wire.Refuse(http.StatusNotFound, "", "No HTTP resource was found that matches the request URI '%s/%s'.", c.Root, c.URL)
 }
 
 // route finds what the path means (protocols/dataverse.md §14.4).
-func (c *call) route() (*reply, error) {
-	path := c.req.Path
+func (c *call) route() (*request.Reply, error) {
+	path := c.Req.Path
 	if len(path) == 0 {
-		return c.serviceDocument()
+		return describe.Service(c.Call)
 	}
 	switch path[0].Kind {
 	case query.SegMetadata:
-		return c.metadataDocument()
+		return describe.Document(c.Call)
 	case query.SegBatch:
 		return c.batch()
 	case query.SegName:
@@ -38,28 +35,28 @@ func (c *call) route() (*reply, error) {
 	default:
 		return nil, wire.NoSegment(path[0].Name)
 	}
-	name := strings.TrimPrefix(path[0].Name, namespace)
+	name := strings.TrimPrefix(path[0].Name, request.Namespace)
 	switch name {
 	case "EntityDefinitions", "RelationshipDefinitions", "GlobalOptionSetDefinitions", "ManagedPropertyDefinitions":
-		return c.definitions(path)
+		return describe.Definitions(c.Call)
 	}
 	if f := functions()[name]; f != nil && len(path) == 1 {
 		return c.function(name, f)
 	}
-	if f := actions()[name]; f != nil && len(path) == 1 {
+	if f := change.Messages()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)
 	}
-	t := c.schema.Model.Set(path[0].Name)
-	if t == nil || !c.exists(t) {
+	t := c.Schema.Model.Set(path[0].Name)
+	if t == nil || !c.Exists(t) {
 		return nil, wire.NoSegment(path[0].Name)
 	}
 	return c.routeSet(t, path)
 }
 
 // routeReference replaces $n by what the operation with that Content-ID made.
-func (c *call) routeReference() (*reply, error) {
-	id := c.req.Path[0].Name
-	target, ok := c.refs[id]
+func (c *call) routeReference() (*request.Reply, error) {
+	id := c.Req.Path[0].Name
+	target, ok := c.Refs[id]
 	if !ok {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80048d19", "Content-ID Reference: '$%s' does not exist in the batch context.", id)
 	}
@@ -67,55 +64,44 @@ func (c *call) routeReference() (*reply, error) {
 	if err != nil {
 		return nil, wire.NoSegment(id)
 	}
-	c.req.Path = append(segs, c.req.Path[1:]...)
+	c.Req.Path = append(segs, c.Req.Path[1:]...)
 	return c.route()
 }
 
-// exists reports whether the table has not been dropped.
-func (c *call) exists(t *entity.Table) bool {
-	if t.LogicalName == "activitypointer" {
-		return true
-	}
-	if c.tx != nil { // the store is locked for the change set
-		return c.tx.Has(t.LogicalName)
-	}
-	return c.s.store.Has(t.LogicalName)
-}
-
-func (c *call) routeSet(t *entity.Table, path []query.Segment) (*reply, error) {
+func (c *call) routeSet(t *entity.Table, path []query.Segment) (*request.Reply, error) {
 	if !path[0].Parens {
 		switch {
-		case len(path) == 1 && c.method == http.MethodGet:
-			return c.list(t)
-		case len(path) == 1 && c.method == http.MethodPost:
-			return c.create(t)
+		case len(path) == 1 && c.Method == http.MethodGet:
+			return c.List(t)
+		case len(path) == 1 && c.Method == http.MethodPost:
+			return c.Create(t)
 		case len(path) == 1:
-			return nil, noMethod(c)
-		case path[1].Kind == query.SegCount && c.method == http.MethodGet:
-			return c.countRows(t)
-		case path[1].Kind == query.SegName && c.method == http.MethodPost && len(path) == 2:
-			return c.multiple(t, strings.TrimPrefix(path[1].Name, namespace))
+			return nil, c.NoMethod()
+		case path[1].Kind == query.SegCount && c.Method == http.MethodGet:
+			return c.CountRows(t)
+		case path[1].Kind == query.SegName && c.Method == http.MethodPost && len(path) == 2:
+			return c.Multiple(t, strings.TrimPrefix(path[1].Name, request.Namespace))
 		}
 		return nil, wire.NoSegment(path[len(path)-1].Name)
 	}
 	if len(path) == 1 {
-		switch c.method {
+		switch c.Method {
 		case http.MethodGet:
-			return c.read(t, &path[0])
+			return c.Read(t, &path[0])
 		case http.MethodPatch:
-			return c.patch(t, &path[0])
+			return c.Patch(t, &path[0])
 		case http.MethodDelete:
-			return c.remove(t, &path[0])
+			return c.Remove(t, &path[0])
 		case http.MethodPut:
 			return nil, wire.Refuse(http.StatusMethodNotAllowed, "0x80060888", "PUT is not supported on a row; use PATCH.")
 		}
-		return nil, noMethod(c)
+		return nil, c.NoMethod()
 	}
 	return c.routeMember(t, path)
 }
 
 // routeMember answers what stands behind a row: property, reference, value.
-func (c *call) routeMember(t *entity.Table, path []query.Segment) (*reply, error) {
+func (c *call) routeMember(t *entity.Table, path []query.Segment) (*request.Reply, error) {
 	m := &path[1]
 	if m.Kind == query.SegRef || m.Kind != query.SegName {
 		return nil, wire.NoSegment(m.Name)
@@ -127,39 +113,36 @@ func (c *call) routeMember(t *entity.Table, path []query.Segment) (*reply, error
 		}
 		return c.property(t, &path[0], col, last == query.SegValue)
 	}
-	if nav := c.schema.Nav(t.LogicalName, m.Name); nav != nil {
+	if nav := c.Schema.Nav(t.LogicalName, m.Name); nav != nil {
 		switch {
 		case len(path) == 3 && last == query.SegRef:
-			return c.reference(t, &path[0], nav, m)
-		case len(path) == 2 && c.method == http.MethodGet:
-			return c.follow(t, &path[0], nav)
-		case len(path) == 3 && last == query.SegCount && c.method == http.MethodGet:
-			return c.follow(t, &path[0], nav)
-		case len(path) == 2 && c.method == http.MethodPut:
-			return c.replaceParties(t, &path[0], nav)
+			return c.Reference(t, &path[0], nav, m)
+		case len(path) == 2 && c.Method == http.MethodGet:
+			return c.Follow(t, &path[0], nav)
+		case len(path) == 3 && last == query.SegCount && c.Method == http.MethodGet:
+			return c.Follow(t, &path[0], nav)
+		case len(path) == 2 && c.Method == http.MethodPut:
+			return c.Parties(t, &path[0], nav)
 		}
-		return nil, noMethod(c)
+		return nil, c.NoMethod()
 	}
-	if strings.HasPrefix(m.Name, namespace) {
-		return c.bound(t, &path[0], strings.TrimPrefix(m.Name, namespace))
+	if strings.HasPrefix(m.Name, request.Namespace) {
+		return c.bound(t, &path[0], strings.TrimPrefix(m.Name, request.Namespace))
 	}
 	return nil, wire.NoSegment(m.Name)
 }
 
-// key finds the row a segment names, for reading.
-func (c *call) key(tx *store.Tx, t *entity.Table, seg *query.Segment) (entityRow, error) {
-	a := c.act(tx)
-	id, err := a.Key(t, seg)
-	if err != nil {
-		if e := wire.AsError(err); e.Code == "0x80060891" {
-			e.Status = c.s.number("key-not-found-status")
-		}
-		return entityRow{}, err
+// property answers a single property (§6.3); files and images go their own
+// way.
+func (c *call) property(t *entity.Table, seg *query.Segment, col *entity.Column, raw bool) (*request.Reply, error) {
+	if col.Kind == "File" || col.Kind == "Image" && (raw || c.Method != http.MethodGet) {
+		return c.File(t, seg, col, raw)
 	}
-	for _, at := range c.tablesOf(t) {
-		if r := tx.Get(at.LogicalName, id); r != nil {
-			return entityRow{at, r}, nil
-		}
+	switch c.Method {
+	case http.MethodGet:
+		return c.Property(t, seg, col, raw)
+	case http.MethodPut, http.MethodDelete:
+		return c.SetProperty(t, seg, col)
 	}
-	return entityRow{}, wire.NoRow(t.LogicalName, id.String())
+	return nil, c.NoMethod()
 }

@@ -10,8 +10,10 @@ import (
 
 	"allod"
 	"allod/internal/emulator"
+	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -39,11 +41,10 @@ type Options struct {
 // concurrently.
 type Server struct {
 	opts      Options
-	assume    map[string]string
-	store     *store.Store
+	org       *request.Org
+	uploads   *change.Uploads
 	authority *emulator.Authority
 	faults    *emulator.Faults
-	counters  *emulator.Counters
 	limiter   *protect.Limiter
 	began     time.Time
 	next      atomic.Uint64 // server that answers a client without affinity
@@ -53,12 +54,8 @@ type Server struct {
 	rng          *rand.Rand
 	users        []AppUser
 	organization allod.GUID
-	unit         allod.GUID
-	currency     allod.GUID
-	deltaFloor   uint64                // tokens that promise more than this were given out before a rewind
 	epochs       map[string]allod.GUID // organisation id at each mark
-	uploads      map[string]*upload
-	swap         sync.Mutex // serialises schema changes
+	swap         sync.Mutex            // serialises schema changes
 }
 
 // New builds a server with empty tables for every table of the model, the
@@ -73,20 +70,23 @@ func New(o Options) (*Server, error) {
 	}
 	defaults(&o)
 	s := &Server{
-		opts: o, assume: assume, counters: &emulator.Counters{}, faults: &emulator.Faults{},
-		store: store.New(1_000_000), limiter: protect.New(o.Limits == "real"),
+		opts: o, faults: &emulator.Faults{}, limiter: protect.New(o.Limits == "real"),
 		rng: rand.New(rand.NewPCG(o.Seed, 0xda7a)), began: o.Now(),
-		epochs: map[string]allod.GUID{}, uploads: map[string]*upload{},
+		epochs: map[string]allod.GUID{},
 	}
+	s.org = &request.Org{
+		Store: store.New(1_000_000), Counters: &emulator.Counters{}, Cost: o.Cost, PageSize: o.PageSize, Assume: assume, Now: s.now, NewID: s.newID,
+	}
+	s.uploads = change.NewUploads(s.newID)
 	if err := s.faults.Set(o.Faults); err != nil {
 		return nil, err
 	}
 	s.limiter.Now = o.Now
-	s.store.Now = s.now
+	s.org.Store.Now = s.now
 	s.schema.Store(wire.NewSchema(o.Model))
 	for _, t := range o.Model.Tables {
 		if !t.Abstract {
-			s.store.AddTable(t.LogicalName, columnNames(t))
+			s.org.Store.AddTable(t.LogicalName, columnNames(t))
 		}
 	}
 	s.users = append([]AppUser(nil), o.AppUsers...)
@@ -158,8 +158,8 @@ func (s *Server) idLocked() allod.GUID {
 
 // found writes the rows every organisation has.
 func (s *Server) found() error {
-	s.organization, s.unit, s.currency = s.newID(), s.newID(), s.newID()
-	return s.store.Update(func(tx *store.Tx) error {
+	s.organization, s.org.Unit, s.org.Currency = s.newID(), s.newID(), s.newID()
+	return s.org.Store.Update(func(tx *store.Tx) error {
 		stamp := allod.TextValue(allod.DateTime, wire.Stamp(s.now()))
 		put := func(table string, id allod.GUID, values map[string]allod.Value) {
 			if !tx.Has(table) {
@@ -175,14 +175,14 @@ func (s *Server) found() error {
 			tx.Put(table, id, cells)
 		}
 		name := allod.StringValue(s.opts.OrganizationName)
-		unit := allod.LookupValue("businessunit", s.unit)
+		unit := allod.LookupValue("businessunit", s.org.Unit)
 		put("organization", s.organization, map[string]allod.Value{
 			"name": name, "languagecode": allod.IntegerValue(1033), "maxuploadfilesize": allod.IntegerValue(5242880),
 			"expirechangetrackingindays": allod.IntegerValue(7), "expiresubscriptionsindays": allod.IntegerValue(90),
-			"basecurrencyid": allod.LookupValue("transactioncurrency", s.currency), "isauditenabled": allod.BooleanValue(false),
+			"basecurrencyid": allod.LookupValue("transactioncurrency", s.org.Currency), "isauditenabled": allod.BooleanValue(false),
 		})
-		put("businessunit", s.unit, map[string]allod.Value{"name": name, "isdisabled": allod.BooleanValue(false)})
-		put("transactioncurrency", s.currency, map[string]allod.Value{
+		put("businessunit", s.org.Unit, map[string]allod.Value{"name": name, "isdisabled": allod.BooleanValue(false)})
+		put("transactioncurrency", s.org.Currency, map[string]allod.Value{
 			"currencyname": allod.StringValue("US Dollar"), "isocurrencycode": allod.StringValue("USD"), "currencysymbol": allod.StringValue("$"),
 			"currencyprecision": allod.IntegerValue(2), "exchangerate": allod.TextValue(allod.Decimal, "1.000000000000"),
 			"statecode": allod.IntegerValue(0), "statuscode": allod.IntegerValue(1),
@@ -209,7 +209,7 @@ func (s *Server) found() error {
 }
 
 // Store returns the rows, for loading them in bulk.
-func (s *Server) Store() *store.Store { return s.store }
+func (s *Server) Store() *store.Store { return s.org.Store }
 
 // Model returns the model in force; it is not to be changed.
 func (s *Server) Model() *entity.Model { return s.schema.Load().Model }
@@ -222,10 +222,10 @@ func (s *Server) Organization() allod.GUID {
 }
 
 // RootUnit returns the root business unit.
-func (s *Server) RootUnit() allod.GUID { return s.unit }
+func (s *Server) RootUnit() allod.GUID { return s.org.Unit }
 
 // Currency returns the base currency.
-func (s *Server) Currency() allod.GUID { return s.currency }
+func (s *Server) Currency() allod.GUID { return s.org.Currency }
 
 // Users returns the application users with their systemuser ids.
 func (s *Server) Users() []AppUser {
@@ -236,7 +236,7 @@ func (s *Server) Users() []AppUser {
 
 // Counters returns what was counted so far by name: requests, requests:<route>,
 // rows, rows:<table>, throttled, status:<code>, bytes.
-func (s *Server) Counters() map[string]int64 { return s.counters.Snapshot() }
+func (s *Server) Counters() map[string]int64 { return s.org.Counters.Snapshot() }
 
 // SetFaults replaces the injected faults.
 func (s *Server) SetFaults(list []emulator.Fault) error { return s.faults.Set(list) }
@@ -250,7 +250,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_emulator"):
 		s.admin(w, r)
 	case s.authority.Serve(w, r):
-		s.counters.Add("tokens", 1)
+		s.org.Counters.Add("tokens", 1)
 	default:
 		version, rest, ok := splitRoot(r.URL.EscapedPath())
 		if !ok {

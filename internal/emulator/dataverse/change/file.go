@@ -1,6 +1,15 @@
-package dataverse
+package change
 
 import (
+	"allod"
+	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/platform"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata/query"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,21 +18,28 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
-
-	"allod"
-	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/platform"
-	"allod/internal/emulator/dataverse/protect"
-	"allod/internal/emulator/dataverse/store"
-	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata/query"
 )
 
 const (
 	chunkBytes = 4 << 20   // x-ms-chunk-size
 	singleMax  = 128 << 20 // largest upload in one request (protocols/dataverse.md §8.2)
 )
+
+// Uploads are the files on their way to and from an organisation, by the token
+// a client continues with. The methods of writers that share them may be called
+// concurrently.
+type Uploads struct {
+	mu    sync.Mutex
+	newID func() allod.GUID
+	open  map[string]*upload
+}
+
+// NewUploads returns no uploads; newID makes their tokens.
+func NewUploads(newID func() allod.GUID) *Uploads {
+	return &Uploads{newID: newID, open: map[string]*upload{}}
+}
 
 // upload is a file on its way, by chunks or blocks.
 type upload struct {
@@ -36,26 +52,26 @@ type upload struct {
 	read   *store.Blob // of a download
 }
 
-// file answers a file or image column (§8.2, §8.3).
-func (c *call) file(t *entity.Table, seg *query.Segment, col *entity.Column, raw bool) (*reply, error) {
-	c.count("file", t)
-	c.charge(func(m *protect.Cost) time.Duration { return m.Chunk.Of(1) })
-	switch c.method {
+// File answers a file or image column (§8.2, §8.3).
+func (c Writer) File(t *entity.Table, seg *query.Segment, col *entity.Column, raw bool) (*request.Reply, error) {
+	c.Count("file", t)
+	c.Charge(func(m *protect.Cost) time.Duration { return m.Chunk.Of(1) })
+	switch c.Method {
 	case http.MethodGet, http.MethodHead:
 		return c.download(t, seg, col, raw)
 	case http.MethodPatch, http.MethodPut:
 		return c.upload(t, seg, col)
 	case http.MethodDelete:
-		err := c.update(func(a *platform.Act) error {
+		err := c.Update(func(a *platform.Act) error {
 			id, err := a.Key(t, seg)
 			if err != nil {
 				return err
 			}
 			return c.dropFile(a, t, id, col)
 		})
-		return &reply{status: http.StatusNoContent}, err
+		return &request.Reply{Status: http.StatusNoContent}, err
 	}
-	return nil, noMethod(c)
+	return nil, c.NoMethod()
 }
 
 // blobColumn is the column that holds the id of the content.
@@ -66,7 +82,7 @@ func blobColumn(col *entity.Column) string {
 	return col.LogicalName
 }
 
-func (c *call) dropFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column) error {
+func (c Writer) dropFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column) error {
 	r := a.Tx.Get(t.LogicalName, id)
 	if r == nil {
 		return wire.NoRow(t.LogicalName, id.String())
@@ -79,7 +95,7 @@ func (c *call) dropFile(a *platform.Act, t *entity.Table, id allod.GUID, col *en
 }
 
 // keepFile makes the bytes the content of the column.
-func (c *call) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column, b *store.Blob) (allod.GUID, error) {
+func (c Writer) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column, b *store.Blob) (allod.GUID, error) {
 	limit := int64(col.MaxSizeKB) << 10
 	if limit == 0 {
 		limit = 32768 << 10
@@ -95,7 +111,7 @@ func (c *call) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *en
 		return allod.GUID{}, wire.NoRow(t.LogicalName, id.String())
 	}
 	a.Tx.DeleteBlob(a.Tx.Value(t.LogicalName, r, blobColumn(col)).GUID())
-	fileID := c.s.newID()
+	fileID := c.Org.NewID()
 	a.Tx.PutBlob(fileID, b)
 	values := map[string]allod.Value{blobColumn(col): allod.IDValue(fileID)}
 	if col.Kind == "Image" {
@@ -110,20 +126,20 @@ func (c *call) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *en
 	return fileID, a.Patch(t, id, values)
 }
 
-func (c *call) fileName() string {
-	if name, ok := c.req.Options.Get("x-ms-file-name"); ok {
+func (c Writer) fileName() string {
+	if name, ok := c.Req.Options.Get("x-ms-file-name"); ok {
 		return name
 	}
-	return c.header.Get("x-ms-file-name")
+	return c.Header.Get("x-ms-file-name")
 }
 
 // upload takes a whole file, begins a chunked one, or takes a chunk.
-func (c *call) upload(t *entity.Table, seg *query.Segment, col *entity.Column) (*reply, error) {
-	if token, ok := c.req.Options.Get("sessiontoken"); ok {
+func (c Writer) upload(t *entity.Table, seg *query.Segment, col *entity.Column) (*request.Reply, error) {
+	if token, ok := c.Req.Options.Get("sessiontoken"); ok {
 		return c.chunk(token)
 	}
 	var id allod.GUID
-	err := c.update(func(a *platform.Act) error {
+	err := c.Update(func(a *platform.Act) error {
 		var err error
 		if id, err = a.Key(t, seg); err != nil {
 			return err
@@ -131,14 +147,14 @@ func (c *call) upload(t *entity.Table, seg *query.Segment, col *entity.Column) (
 		if !a.Exists(t, id) {
 			return wire.NoRow(t.LogicalName, id.String())
 		}
-		if c.header.Get("x-ms-transfer-mode") == "chunked" {
+		if c.Header.Get("x-ms-transfer-mode") == "chunked" {
 			return nil
 		}
-		body := c.body
-		if c.header.Get("Content-Type") != "application/octet-stream" {
+		body := c.Body
+		if c.Header.Get("Content-Type") != "application/octet-stream" {
 			// PUT of an image as a property: {"value":"<base64>"}.
 			var v struct{ Value string }
-			if json.Unmarshal(c.body, &v) != nil {
+			if json.Unmarshal(c.Body, &v) != nil {
 				return wire.BadPayload("The content type must be application/octet-stream.")
 			}
 			if body, err = base64.StdEncoding.DecodeString(v.Value); err != nil {
@@ -151,81 +167,81 @@ func (c *call) upload(t *entity.Table, seg *query.Segment, col *entity.Column) (
 		_, err = c.keepFile(a, t, id, col, store.NewBlob(c.fileName(), mimeOf(c.fileName()), body))
 		return err
 	})
-	if err != nil || c.header.Get("x-ms-transfer-mode") != "chunked" {
-		return &reply{status: http.StatusNoContent}, err
+	if err != nil || c.Header.Get("x-ms-transfer-mode") != "chunked" {
+		return &request.Reply{Status: http.StatusNoContent}, err
 	}
-	token := c.s.keepUpload(&upload{table: t, row: id, column: col, name: c.fileName()})
-	path, _, _ := strings.Cut(c.url, "?")
+	token := c.uploads.keep(&upload{table: t, row: id, column: col, name: c.fileName()})
+	path, _, _ := strings.Cut(c.URL, "?")
 	h := http.Header{}
-	h.Set("Location", c.root+"/"+path+"?sessiontoken="+url.QueryEscape(token))
+	h.Set("Location", c.Root+"/"+path+"?sessiontoken="+url.QueryEscape(token))
 	h.Set("x-ms-chunk-size", strconv.Itoa(chunkBytes))
 	h.Set("Accept-Ranges", "bytes")
-	return &reply{status: http.StatusOK, header: h}, nil
+	return &request.Reply{Status: http.StatusOK, Header: h}, nil
 }
 
-func (s *Server) keepUpload(u *upload) string {
+func (s *Uploads) keep(u *upload) string {
 	token := s.newID().String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.uploads[token] = u
+	s.open[token] = u
 	return token
 }
 
-func (s *Server) uploadOf(token string) (*upload, error) {
+func (s *Uploads) of(token string) (*upload, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if u := s.uploads[token]; u != nil {
+	if u := s.open[token]; u != nil {
 		return u, nil
 	}
 	return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The file continuation token is not valid.")
 }
 
-func (s *Server) endUpload(token string) {
+func (s *Uploads) end(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.uploads, token)
+	delete(s.open, token)
 }
 
 var contentRange = regexp.MustCompile(`^bytes (\d{1,12})-(\d{1,12})/(\d{1,12})$`)
 
 // chunk takes one chunk; the last one stores the file. A chunk that was taken
 // already is taken for granted, for clients that repeat the last (§14.2).
-func (c *call) chunk(token string) (*reply, error) {
-	u, err := c.s.uploadOf(token)
+func (c Writer) chunk(token string) (*request.Reply, error) {
+	u, err := c.uploads.of(token)
 	if err != nil {
 		return nil, err
 	}
-	m := contentRange.FindStringSubmatch(c.header.Get("Content-Range"))
+	m := contentRange.FindStringSubmatch(c.Header.Get("Content-Range"))
 	if m == nil {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The header Content-Range is missing or invalid.")
 	}
 	from, _ := strconv.ParseInt(m[1], 10, 64) // at most 12 digits
 	to, _ := strconv.ParseInt(m[2], 10, 64)   // as above
 	total, _ := strconv.ParseInt(m[3], 10, 64)
-	c.s.mu.Lock()
+	c.uploads.mu.Lock()
 	have := int64(len(u.data))
-	ok := to-from+1 == int64(len(c.body)) && from <= have && to < total
+	ok := to-from+1 == int64(len(c.Body)) && from <= have && to < total
 	if ok && from == have {
-		u.data = append(u.data, c.body...)
+		u.data = append(u.data, c.Body...)
 	}
 	complete := ok && int64(len(u.data)) == total
-	c.s.mu.Unlock()
+	c.uploads.mu.Unlock()
 	if !ok {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The chunk does not continue the file: it starts at %d of %d bytes received.", from, have)
 	}
 	if !complete {
-		return &reply{status: http.StatusPartialContent}, nil
+		return &request.Reply{Status: http.StatusPartialContent}, nil
 	}
 	name := u.name
 	if n := c.fileName(); n != "" {
 		name = n
 	}
-	err = c.update(func(a *platform.Act) error {
+	err = c.Update(func(a *platform.Act) error {
 		_, err := c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, mimeOf(name), u.data))
 		return err
 	})
-	c.s.endUpload(token)
-	return &reply{status: http.StatusNoContent}, err
+	c.uploads.end(token)
+	return &request.Reply{Status: http.StatusNoContent}, err
 }
 
 func mimeOf(name string) string {
@@ -241,20 +257,20 @@ func mimeOf(name string) string {
 }
 
 // download answers GET of the content: raw with ranges, else as JSON.
-func (c *call) download(t *entity.Table, seg *query.Segment, col *entity.Column, raw bool) (*reply, error) {
+func (c Writer) download(t *entity.Table, seg *query.Segment, col *entity.Column, raw bool) (*request.Reply, error) {
 	var blob *store.Blob
 	var thumb string
-	err := c.view(func(tx *store.Tx) error {
-		e, err := c.row(tx, t, seg)
+	err := c.View(func(tx *store.Tx) error {
+		e, err := c.Find(tx, t, seg)
 		if err != nil {
 			return err
 		}
-		if secret := hidden(tx, c.user, e.t); secret != nil && secret(col) {
+		if secret := access.Hidden(tx, c.User, e.Table); secret != nil && secret(col) {
 			return wire.Refuse(http.StatusForbidden, "0x80040220", "The column is secured.")
 		}
-		blob = tx.Blob(tx.Value(e.t.LogicalName, e.r, blobColumn(col)).GUID())
+		blob = tx.Blob(tx.Value(e.Table.LogicalName, e.Row, blobColumn(col)).GUID())
 		if col.Kind == "Image" {
-			thumb = tx.Value(e.t.LogicalName, e.r, col.LogicalName).Text()
+			thumb = tx.Value(e.Table.LogicalName, e.Row, col.LogicalName).Text()
 		}
 		return nil
 	})
@@ -262,7 +278,7 @@ func (c *call) download(t *entity.Table, seg *query.Segment, col *entity.Column,
 		return nil, err
 	}
 	if col.Kind == "Image" {
-		size, _ := c.req.Options.Get("size")
+		size, _ := c.Req.Options.Get("size")
 		if size != "full" && thumb != "" {
 			bytes, err := base64.StdEncoding.DecodeString(thumb)
 			if err != nil {
@@ -271,7 +287,7 @@ func (c *call) download(t *entity.Table, seg *query.Segment, col *entity.Column,
 			blob = store.NewBlob(col.LogicalName+".jpg", "image/jpeg", bytes)
 		}
 		if blob == nil {
-			return &reply{status: http.StatusNoContent}, nil
+			return &request.Reply{Status: http.StatusNoContent}, nil
 		}
 	}
 	if blob == nil {
@@ -282,15 +298,15 @@ func (c *call) download(t *entity.Table, seg *query.Segment, col *entity.Column,
 
 var byteRange = regexp.MustCompile(`^bytes=(\d{1,12})-(\d{0,12})$`)
 
-func (c *call) sendBlob(blob *store.Blob, raw bool) (*reply, error) {
+func (c Writer) sendBlob(blob *store.Blob, raw bool) (*request.Reply, error) {
 	h := http.Header{}
 	h.Set("x-ms-file-name", blob.Name)
 	h.Set("x-ms-file-size", strconv.FormatInt(blob.Size, 10))
 	h.Set("mimetype", blob.MIME)
 	h.Set("Accept-Ranges", "bytes")
-	out := &reply{status: http.StatusOK, header: h, ctype: "application/octet-stream"}
+	out := &request.Reply{Status: http.StatusOK, Header: h, Type: "application/octet-stream"}
 	from, n := int64(0), blob.Size
-	if m := byteRange.FindStringSubmatch(c.header.Get("Range")); m != nil {
+	if m := byteRange.FindStringSubmatch(c.Header.Get("Range")); m != nil {
 		from, _ = strconv.ParseInt(m[1], 10, 64) // at most 12 digits
 		to := blob.Size - 1
 		if m[2] != "" {
@@ -300,11 +316,11 @@ func (c *call) sendBlob(blob *store.Blob, raw bool) (*reply, error) {
 		if from > to {
 			return nil, wire.Refuse(http.StatusRequestedRangeNotSatisfiable, "0x80040203", "The range is outside the file.")
 		}
-		n, out.status = to-from+1, http.StatusPartialContent
+		n, out.Status = to-from+1, http.StatusPartialContent
 		h.Set("x-ms-chunk-size", strconv.Itoa(chunkBytes))
 		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, blob.Size))
-		path, _, _ := strings.Cut(c.url, "?")
-		h.Set("Location", c.root+"/"+path)
+		path, _, _ := strings.Cut(c.URL, "?")
+		h.Set("Location", c.Root+"/"+path)
 	} else if n > singleMax {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The file is too large for one request; use ranges.")
 	}
@@ -315,26 +331,26 @@ func (c *call) sendBlob(blob *store.Blob, raw bool) (*reply, error) {
 		}
 	}
 	if raw {
-		out.body = data
+		out.Body = data
 		return out, nil
 	}
 	h.Set("Content-Disposition", "attachment; filename="+strconv.Quote(blob.Name))
-	out.ctype = ""
-	b := append([]byte(`{"@odata.context":"`), c.root...)
+	out.Type = ""
+	b := append([]byte(`{"@odata.context":"`), c.Root...)
 	b = append(b, `/$metadata#Edm.Binary","value":"`...)
 	b = base64.StdEncoding.AppendEncode(b, data)
-	out.body = append(b, `"}`...)
+	out.Body = append(b, `"}`...)
 	return out, nil
 }
 
 // blockActions are the messages that move files by blocks (§8.1, §8.2).
-func blockActions(m map[string]func(*call) (object, error)) {
-	m["InitializeFileBlocksUpload"] = (*call).beginBlocks
-	m["UploadBlock"] = (*call).takeBlock
-	m["CommitFileBlocksUpload"] = (*call).commitBlocks
-	m["InitializeFileBlocksDownload"] = (*call).beginDownload
-	m["DownloadBlock"] = (*call).giveBlock
-	m["DeleteFile"] = (*call).deleteFile
+func blockActions(m map[string]func(Writer) (object, error)) {
+	m["InitializeFileBlocksUpload"] = (Writer).beginBlocks
+	m["UploadBlock"] = (Writer).takeBlock
+	m["CommitFileBlocksUpload"] = (Writer).commitBlocks
+	m["InitializeFileBlocksDownload"] = (Writer).beginDownload
+	m["DownloadBlock"] = (Writer).giveBlock
+	m["DeleteFile"] = (Writer).deleteFile
 }
 
 type blockBody struct {
@@ -351,27 +367,27 @@ type blockBody struct {
 	FileID                string `json:"FileId"`
 }
 
-func (c *call) blockBody() (blockBody, error) {
+func (c Writer) blockBody() (blockBody, error) {
 	var b blockBody
-	if err := json.Unmarshal(c.body, &b); err != nil {
+	if err := json.Unmarshal(c.Body, &b); err != nil {
 		return b, wire.BadPayload("Invalid JSON.")
 	}
 	return b, nil
 }
 
 // target finds the row and file column a message is about.
-func (c *call) fileTarget(a *platform.Act, b blockBody) (*upload, error) {
+func (c Writer) fileTarget(a *platform.Act, b blockBody) (*upload, error) {
 	var typed struct {
 		Type string `json:"@odata.type"`
 	}
 	if json.Unmarshal(b.Target, &typed) != nil {
 		return nil, wire.BadPayload("A property 'Target' was expected.")
 	}
-	t := c.schema.Model.Table(typed.Type[strings.LastIndexByte(typed.Type, '.')+1:])
+	t := c.Schema.Model.Table(typed.Type[strings.LastIndexByte(typed.Type, '.')+1:])
 	if t == nil {
 		return nil, wire.BadPayload("The type of 'Target' is missing or unknown.")
 	}
-	p, err := wire.ParsePayload(c.schema, t, b.Target)
+	p, err := wire.ParsePayload(c.Schema, t, b.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -385,50 +401,50 @@ func (c *call) fileTarget(a *platform.Act, b blockBody) (*upload, error) {
 	return &upload{table: t, row: p.Key, column: col, name: b.FileName, blocks: map[string][]byte{}}, nil
 }
 
-func (c *call) beginBlocks() (object, error) {
+func (c Writer) beginBlocks() (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
 	}
 	var u *upload
-	err = c.view(func(tx *store.Tx) error {
-		u, err = c.fileTarget(c.act(tx), b)
+	err = c.View(func(tx *store.Tx) error {
+		u, err = c.fileTarget(c.Act(tx), b)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return object{"FileContinuationToken": c.s.keepUpload(u)}, nil
+	return object{"FileContinuationToken": c.uploads.keep(u)}, nil
 }
 
-func (c *call) takeBlock() (object, error) {
+func (c Writer) takeBlock() (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.s.uploadOf(b.FileContinuationToken)
+	u, err := c.uploads.of(b.FileContinuationToken)
 	if err != nil {
 		return nil, err
 	}
 	if id, err := base64.StdEncoding.DecodeString(b.BlockID); err != nil || len(id) > 64 || len(id) == 0 || len(b.BlockData) > chunkBytes || u.blocks == nil {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The block or its id is not valid.")
 	}
-	c.s.mu.Lock()
+	c.uploads.mu.Lock()
 	u.blocks[b.BlockID] = b.BlockData
-	c.s.mu.Unlock()
+	c.uploads.mu.Unlock()
 	return nil, nil
 }
 
-func (c *call) commitBlocks() (object, error) {
+func (c Writer) commitBlocks() (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.s.uploadOf(b.FileContinuationToken)
+	u, err := c.uploads.of(b.FileContinuationToken)
 	if err != nil {
 		return nil, err
 	}
-	data, err := c.s.assemble(u, b.BlockList)
+	data, err := c.uploads.assemble(u, b.BlockList)
 	if err != nil {
 		return nil, err
 	}
@@ -440,25 +456,25 @@ func (c *call) commitBlocks() (object, error) {
 		mime = mimeOf(name)
 	}
 	var fileID allod.GUID
-	err = c.update(func(a *platform.Act) error {
+	err = c.Update(func(a *platform.Act) error {
 		fileID, err = c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, mime, data))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.s.endUpload(b.FileContinuationToken)
+	c.uploads.end(b.FileContinuationToken)
 	return object{"FileId": fileID.String(), "FileSizeInBytes": len(data)}, nil
 }
 
-func (c *call) beginDownload() (object, error) {
+func (c Writer) beginDownload() (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
 	}
 	var u *upload
-	err = c.view(func(tx *store.Tx) error {
-		if u, err = c.fileTarget(c.act(tx), b); err != nil {
+	err = c.View(func(tx *store.Tx) error {
+		if u, err = c.fileTarget(c.Act(tx), b); err != nil {
 			return err
 		}
 		u.read = tx.Blob(tx.Value(u.table.LogicalName, tx.Get(u.table.LogicalName, u.row), blobColumn(u.column)).GUID())
@@ -470,15 +486,15 @@ func (c *call) beginDownload() (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{"FileContinuationToken": c.s.keepUpload(u), "FileSizeInBytes": u.read.Size, "FileName": u.read.Name, "IsChunkingSupported": true}, nil
+	return object{"FileContinuationToken": c.uploads.keep(u), "FileSizeInBytes": u.read.Size, "FileName": u.read.Name, "IsChunkingSupported": true}, nil
 }
 
-func (c *call) giveBlock() (object, error) {
+func (c Writer) giveBlock() (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.s.uploadOf(b.FileContinuationToken)
+	u, err := c.uploads.of(b.FileContinuationToken)
 	if err != nil {
 		return nil, err
 	}
@@ -495,7 +511,7 @@ func (c *call) giveBlock() (object, error) {
 }
 
 // deleteFile finds the column that holds the file by its id.
-func (c *call) deleteFile() (object, error) {
+func (c Writer) deleteFile() (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
@@ -504,8 +520,8 @@ func (c *call) deleteFile() (object, error) {
 	if err != nil {
 		return nil, wire.BadPayload("'FileId' is not a GUID.")
 	}
-	return nil, c.update(func(a *platform.Act) error {
-		for _, t := range c.schema.Model.Tables {
+	return nil, c.Update(func(a *platform.Act) error {
+		for _, t := range c.Schema.Model.Tables {
 			for _, col := range t.Columns {
 				if col.Kind != "File" || !a.Tx.Has(t.LogicalName) {
 					continue

@@ -1,16 +1,17 @@
-package dataverse
+package rows
 
 import (
+	"allod"
+	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"allod"
-	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/store"
-	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata"
 )
 
 const (
@@ -20,37 +21,35 @@ const (
 
 // parseDeltaToken reads version!date and refuses a token older than seven
 // days.
-func (c *call) parseDeltaToken(text string) (since uint64, err error) {
+func (c Reader) parseDeltaToken(text string) (since uint64, err error) {
 	version, date, ok := strings.Cut(text, "!")
 	since, err = strconv.ParseUint(version, 10, 64)
 	at, timeErr := time.Parse(tokenTime, date)
 	if !ok || err != nil || timeErr != nil {
 		return 0, wire.Refuse(http.StatusBadRequest, "0x80060888", "The delta token is not valid.")
 	}
-	c.s.mu.Lock()
-	floor := c.s.deltaFloor
-	c.s.mu.Unlock()
-	stale := floor > 0 && since > floor && c.s.assume["clear-delta-on-rewind"] == "true"
-	if c.s.now().UTC().Sub(at) > tokenLife || stale {
-		return 0, wire.Refuse(c.s.number("delta-expired-status"), c.s.assume["delta-expired-code"], "Version stamp associated with the client has expired. Please perform a full sync.")
+	floor := c.Org.DeltaFloor.Load()
+	stale := floor > 0 && since > floor && c.Org.Assume["clear-delta-on-rewind"] == "true"
+	if c.Org.Now().UTC().Sub(at) > tokenLife || stale {
+		return 0, wire.Refuse(c.Org.Number("delta-expired-status"), c.Org.Assume["delta-expired-code"], "Version stamp associated with the client has expired. Please perform a full sync.")
 	}
 	return since, nil
 }
 
-func (c *call) trackable(tx *store.Tx, t *entity.Table) error {
+func (c Reader) trackable(tx *store.Tx, t *entity.Table) error {
 	for _, name := range []string{"$filter", "$orderby", "$expand", "$top"} {
-		if c.req.Options.Has(name) {
+		if c.Req.Options.Has(name) {
 			return wire.BadQuery("The \"%s\" query parameter isn't supported when Change Tracking is enabled.", name)
 		}
 	}
-	if !t.ChangeTracking || t.Intersect && c.s.assume["track-intersect"] != "true" {
+	if !t.ChangeTracking || t.Intersect && c.Org.Assume["track-intersect"] != "true" {
 		return wire.BadQuery("Entity: %s isn't enabled for change tracking.", t.LogicalName)
 	}
-	if _, err := reading(tx, c.user, t, c.s.unit); err != nil {
+	if _, err := access.Reading(tx, c.User, t, c.Org.Unit); err != nil {
 		return err
 	}
-	if d := c.user.depth(t.LogicalName); d != DepthGlobal {
-		return denied(c.user, privilege("Read", t)) // organisation-wide Read is required (§5.2)
+	if d := c.User.DepthOf(t.LogicalName); d != access.DepthGlobal {
+		return access.Denied(c.User, access.Privilege("Read", t)) // organisation-wide Read is required (§5.2)
 	}
 	return nil
 }
@@ -59,9 +58,9 @@ func (c *call) trackable(tx *store.Tx, t *entity.Table) error {
 // changed since, then what was deleted (§5). The token it ends with is the
 // version at which the first page was read; what changes while pages are
 // fetched comes with the next one.
-func (c *call) delta(t *entity.Table) (*reply, error) {
-	var out *reply
-	err := c.view(func(tx *store.Tx) error {
+func (c Reader) delta(t *entity.Table) (*request.Reply, error) {
+	var out *request.Reply
+	err := c.View(func(tx *store.Tx) error {
 		if err := c.trackable(tx, t); err != nil {
 			return err
 		}
@@ -76,8 +75,8 @@ func (c *call) delta(t *entity.Table) (*reply, error) {
 }
 
 // deltaStart finds where the read stands: at its first page or in the middle.
-func (c *call) deltaStart(tx *store.Tx) (*cookie, error) {
-	if tok := c.req.Options.SkipToken; tok != "" {
+func (c Reader) deltaStart(tx *store.Tx) (*cookie, error) {
+	if tok := c.Req.Options.SkipToken; tok != "" {
 		k, err := parseCookie(tok)
 		if err == nil && k.until == 0 {
 			err = wire.BadQuery("Malformed XML in the Paging Cookie.")
@@ -85,7 +84,7 @@ func (c *call) deltaStart(tx *store.Tx) (*cookie, error) {
 		return k, err
 	}
 	k := &cookie{page: 1, until: max(tx.Version(), 1)}
-	if tok := c.req.Options.DeltaToken; tok != "" {
+	if tok := c.Req.Options.DeltaToken; tok != "" {
 		since, err := c.parseDeltaToken(tok)
 		if err != nil {
 			return nil, err
@@ -95,15 +94,15 @@ func (c *call) deltaStart(tx *store.Tx) (*cookie, error) {
 	return k, nil
 }
 
-func (c *call) deltaPage(tx *store.Tx, t *entity.Table, k *cookie) (*reply, error) {
+func (c Reader) deltaPage(tx *store.Tx, t *entity.Table, k *cookie) (*request.Reply, error) {
 	size := c.pageSize(t)
-	p, err := c.plansFor(tx, t, c.req.Options)
+	p, err := c.plansFor(tx, t, c.Req.Options)
 	if err != nil {
 		return nil, err
 	}
 	b := make([]byte, 0, 1024+min(size, 5000)*p.estimate()/4)
 	b = append(b, `{"@odata.context":"`...)
-	b = odata.AppendContext(b, c.root, t.SetName, c.contextColumns(), odata.FormDelta)
+	b = odata.AppendContext(b, c.Root, t.SetName, c.contextColumns(), odata.FormDelta)
 	b = append(b, `","value":[`...)
 	n, more := 0, false
 	if !k.deletes {
@@ -115,7 +114,7 @@ func (c *call) deltaPage(tx *store.Tx, t *entity.Table, k *cookie) (*reply, erro
 			if n > 0 {
 				b = append(b, ',')
 			}
-			if b, err = p.appendRow(append(b, '{'), entityRow{t, r}); err != nil {
+			if b, err = p.appendRow(append(b, '{'), Entity{t, r}); err != nil {
 				return nil, err
 			}
 			b = append(b, '}')
@@ -143,31 +142,31 @@ func (c *call) deltaPage(tx *store.Tx, t *entity.Table, k *cookie) (*reply, erro
 	b = append(b, ']')
 	if more {
 		k.page++
-		k.tracking = c.s.assume["tracking-cookie"]
+		k.tracking = c.Org.Assume["tracking-cookie"]
 		b = append(b, `,"@odata.nextLink":`...)
 		b = odata.AppendString(b, c.nextURL(k.encode()))
 	} else {
-		token := utoa(k.until) + "!" + c.s.now().UTC().Format(tokenTime)
+		token := utoa(k.until) + "!" + c.Org.Now().UTC().Format(tokenTime)
 		b = append(b, `,"@odata.deltaLink":`...)
 		b = odata.AppendString(b, c.withOption("$deltatoken", lowerEscape(token), "$deltatoken", "$skiptoken"))
 	}
 	c.served(t, n, p.width())
-	return &reply{status: http.StatusOK, body: append(b, '}')}, nil
+	return &request.Reply{Status: http.StatusOK, Body: append(b, '}')}, nil
 }
 
-func (c *call) appendDeleted(b []byte, t *entity.Table, id allod.GUID) []byte {
+func (c Reader) appendDeleted(b []byte, t *entity.Table, id allod.GUID) []byte {
 	b = append(b, `{"@odata.context":"`...)
-	b = odata.AppendContext(b, c.root, t.SetName, "", odata.FormDeleted)
+	b = odata.AppendContext(b, c.Root, t.SetName, "", odata.FormDeleted)
 	b = append(b, `","id":`...)
 	b = odata.AppendGUID(b, id)
 	return append(b, `,"reason":"deleted"}`...)
 }
 
-func (c *call) countChanges(tx *store.Tx, t *entity.Table) (int, error) {
+func (c Reader) countChanges(tx *store.Tx, t *entity.Table) (int, error) {
 	if err := c.trackable(tx, t); err != nil {
 		return 0, err
 	}
-	since, err := c.parseDeltaToken(c.req.Options.DeltaToken)
+	since, err := c.parseDeltaToken(c.Req.Options.DeltaToken)
 	if err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package dataverse
+package rows
 
 import (
 	"slices"
@@ -13,17 +13,18 @@ import (
 // narrow is rowsOf for a filter: where the filter can only hold for rows whose
 // keys it lists, those rows are looked up instead of walking the table, as a
 // database with an index on the key does. The filter is still to be applied.
-func (c *call) narrow(tx *store.Tx, t *entity.Table, filter query.Expr) source {
+func (c Reader) narrow(tx *store.Tx, t *entity.Table, filter query.Expr) source {
 	keys, ok := listedKeys(filter, t)
 	if !ok {
 		return c.rowsOf(tx, t)
 	}
 	slices.SortFunc(keys, func(a, b allod.GUID) int { return slices.Compare(a[:], b[:]) })
-	var rows []entityRow
+	keys = slices.Compact(keys)
+	var rows []Entity
 	for _, at := range c.tablesOf(t) {
-		for _, k := range slices.Compact(keys) {
+		for _, k := range keys {
 			if r := tx.Get(at.LogicalName, k); r != nil {
-				rows = append(rows, entityRow{at, r})
+				rows = append(rows, Entity{at, r})
 			}
 		}
 	}

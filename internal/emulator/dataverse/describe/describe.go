@@ -1,36 +1,48 @@
-package dataverse
+package describe
 
 import (
+	"allod"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata"
+	"allod/internal/odata/query"
 	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
-
-	"allod"
-	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/protect"
-	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata"
-	"allod/internal/odata/query"
 )
 
-func (c *call) chargeMetadata() {
-	c.charge(func(m *protect.Cost) time.Duration { return m.Metadata.Of(1) })
+// call is one request for metadata.
+type call struct{ *request.Call }
+
+// Service answers the root (protocols/dataverse.md §3.1).
+func Service(c *request.Call) (*request.Reply, error) { return call{c}.serviceDocument() }
+
+// Document answers $metadata.
+func Document(c *request.Call) (*request.Reply, error) { return call{c}.metadataDocument() }
+
+// Definitions answers the metadata sets (§3.2). They have no paging; $select,
+// $filter and $expand are all there is.
+func Definitions(c *request.Call) (*request.Reply, error) { return call{c}.definitions(c.Req.Path) }
+
+func (c call) chargeMetadata() {
+	c.Charge(func(m *protect.Cost) time.Duration { return m.Metadata.Of(1) })
 }
 
-// serviceDocument answers the root (protocols/dataverse.md §3.1).
-func (c *call) serviceDocument() (*reply, error) {
-	if c.method != http.MethodGet {
-		return nil, noMethod(c)
+func (c call) serviceDocument() (*request.Reply, error) {
+	if c.Method != http.MethodGet {
+		return nil, c.NoMethod()
 	}
-	c.count("service", nil)
+	c.Count("service", nil)
 	c.chargeMetadata()
-	b := append([]byte(`{"@odata.context":"`), c.root...)
+	b := append([]byte(`{"@odata.context":"`), c.Root...)
 	b = append(b, `/$metadata","value":[`...)
 	n := 0
-	for _, t := range c.schema.Model.Tables {
-		if t.SetName == "" || !c.exists(t) {
+	for _, t := range c.Schema.Model.Tables {
+		if t.SetName == "" || !c.Exists(t) {
 			continue
 		}
 		if n > 0 {
@@ -42,32 +54,29 @@ func (c *call) serviceDocument() (*reply, error) {
 		b = append(b, `,"kind":"EntitySet","url":`...)
 		b = append(odata.AppendString(b, t.SetName), '}')
 	}
-	return &reply{status: http.StatusOK, body: append(b, "]}"...)}, nil
+	return &request.Reply{Status: http.StatusOK, Body: append(b, "]}"...)}, nil
 }
 
-// metadataDocument answers $metadata.
-func (c *call) metadataDocument() (*reply, error) {
-	if c.method != http.MethodGet {
-		return nil, noMethod(c)
+func (c call) metadataDocument() (*request.Reply, error) {
+	if c.Method != http.MethodGet {
+		return nil, c.NoMethod()
 	}
-	c.count("$metadata", nil)
+	c.Count("$metadata", nil)
 	c.chargeMetadata()
 	var b bytes.Buffer
-	if err := c.schema.Model.CSDL().Write(&b); err != nil {
+	if err := c.Schema.Model.CSDL().Write(&b); err != nil {
 		return nil, fmt.Errorf("write $metadata: %w", err)
 	}
-	return &reply{status: http.StatusOK, ctype: "application/xml", body: b.Bytes()}, nil
+	return &request.Reply{Status: http.StatusOK, Type: "application/xml", Body: b.Bytes()}, nil
 }
 
-// definitions answers the metadata sets (§3.2). They have no paging; $select,
-// $filter and $expand are all there is.
-func (c *call) definitions(path []query.Segment) (*reply, error) {
-	if c.method != http.MethodGet {
+func (c call) definitions(path []query.Segment) (*request.Reply, error) {
+	if c.Method != http.MethodGet {
 		return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not change metadata through the API.")
 	}
-	c.count(path[0].Name, nil)
+	c.Count(path[0].Name, nil)
 	c.chargeMetadata()
-	m := c.schema.Model
+	m := c.Schema.Model
 	switch path[0].Name {
 	case "EntityDefinitions":
 		if path[0].Parens {
@@ -79,7 +88,7 @@ func (c *call) definitions(path []query.Segment) (*reply, error) {
 		}
 		var rows []described
 		for _, t := range m.Tables {
-			if t.Defined() && c.exists(t) {
+			if t.Defined() && c.Exists(t) {
 				rows = append(rows, described{t.Definition(), t, nil})
 			}
 		}
@@ -99,9 +108,9 @@ type described struct {
 	col *entity.Column
 }
 
-func (c *call) tableOf(seg *query.Segment) *entity.Table {
-	for _, t := range c.schema.Model.Tables {
-		if named(seg, t.LogicalName, t.MetadataID, "LogicalName") && t.Defined() && c.exists(t) {
+func (c call) tableOf(seg *query.Segment) *entity.Table {
+	for _, t := range c.Schema.Model.Tables {
+		if named(seg, t.LogicalName, t.MetadataID, "LogicalName") && t.Defined() && c.Exists(t) {
 			return t
 		}
 	}
@@ -121,7 +130,7 @@ func named(seg *query.Segment, name string, id allod.GUID, keyName string) bool 
 }
 
 // definition answers one table and what stands behind it.
-func (c *call) definition(t *entity.Table, path []query.Segment) (*reply, error) {
+func (c call) definition(t *entity.Table, path []query.Segment) (*request.Reply, error) {
 	if len(path) == 1 {
 		return c.metadataItem("EntityDefinitions/$entity", described{t.Definition(), t, nil})
 	}
@@ -135,14 +144,14 @@ func (c *call) definition(t *entity.Table, path []query.Segment) (*reply, error)
 	}
 	at := "EntityDefinitions('" + t.LogicalName + "')/" + name
 	if len(path) > 2 && path[2].Kind == query.SegName {
-		kind := strings.TrimPrefix(path[2].Name, namespace)
+		kind := strings.TrimPrefix(path[2].Name, request.Namespace)
 		var cast []described
 		for _, d := range parts {
-			if typ, _ := d.o.Get("@odata.type"); typ == "#"+namespace+kind {
+			if typ, _ := d.o.Get("@odata.type"); typ == "#"+request.Namespace+kind {
 				cast = append(cast, d)
 			}
 		}
-		parts, at = cast, at+"/"+namespace+kind
+		parts, at = cast, at+"/"+request.Namespace+kind
 	}
 	if path[1].Parens {
 		for _, d := range parts {
@@ -161,8 +170,8 @@ func (c *call) definition(t *entity.Table, path []query.Segment) (*reply, error)
 
 // parts are the collections of a table's definition; ok is false for a name
 // that is none.
-func (c *call) parts(t *entity.Table, name string) (out []described, ok bool) {
-	m := c.schema.Model
+func (c call) parts(t *entity.Table, name string) (out []described, ok bool) {
+	m := c.Schema.Model
 	add := func(list []*entity.Relationship) {
 		for _, r := range list {
 			d := described{o: r.Definition()}
@@ -195,9 +204,9 @@ func (c *call) parts(t *entity.Table, name string) (out []described, ok bool) {
 	return out, true
 }
 
-func (c *call) relationships(path []query.Segment) (*reply, error) {
+func (c call) relationships(path []query.Segment) (*request.Reply, error) {
 	var rows []described
-	for _, r := range c.schema.Model.Relationships {
+	for _, r := range c.Schema.Model.Relationships {
 		o := r.Definition()
 		if path[0].Parens {
 			if named(&path[0], r.SchemaName, r.MetadataID, "SchemaName") {
@@ -219,10 +228,10 @@ func (c *call) relationships(path []query.Segment) (*reply, error) {
 	return c.metadataList("RelationshipDefinitions", rows)
 }
 
-func (c *call) optionSets(path []query.Segment) (*reply, error) {
+func (c call) optionSets(path []query.Segment) (*request.Reply, error) {
 	var rows []described
 	seen := map[string]bool{}
-	for _, t := range c.schema.Model.Tables {
+	for _, t := range c.Schema.Model.Tables {
 		for _, col := range t.Columns {
 			if col.OptionSet == nil || !col.OptionSet.Global || seen[col.OptionSet.Name] {
 				continue
@@ -232,7 +241,7 @@ func (c *call) optionSets(path []query.Segment) (*reply, error) {
 			if !ok {
 				continue
 			}
-			o = append(entity.Object{{Name: "@odata.type", Value: "#" + namespace + "OptionSetMetadata"}}, o...)
+			o = append(entity.Object{{Name: "@odata.type", Value: "#" + request.Namespace + "OptionSetMetadata"}}, o...)
 			text, _ := o.Get("MetadataId")
 			id, err := allod.ParseGUID(fmt.Sprint(text))
 			if path[0].Parens && err == nil && named(&path[0], col.OptionSet.Name, id, "Name") {
@@ -248,7 +257,7 @@ func (c *call) optionSets(path []query.Segment) (*reply, error) {
 }
 
 // shape applies $select and $expand to an item.
-func (c *call) shape(d described, o *query.Options) (entity.Object, error) {
+func (c call) shape(d described, o *query.Options) (entity.Object, error) {
 	if o == nil {
 		return d.o, nil
 	}
@@ -268,7 +277,7 @@ func (c *call) shape(d described, o *query.Options) (entity.Object, error) {
 	return out, nil
 }
 
-func (c *call) expandPart(d described, name string, o *query.Options) (any, error) {
+func (c call) expandPart(d described, name string, o *query.Options) (any, error) {
 	if d.col != nil {
 		set, ok := d.col.Choices()
 		global := ok && d.col.OptionSet.Global
@@ -300,7 +309,7 @@ func (c *call) expandPart(d described, name string, o *query.Options) (any, erro
 	return list, nil
 }
 
-func (c *call) matching(rows []described, o *query.Options) ([]described, error) {
+func (c call) matching(rows []described, o *query.Options) ([]described, error) {
 	if o == nil || o.Filter == nil {
 		return rows, nil
 	}
@@ -317,8 +326,8 @@ func (c *call) matching(rows []described, o *query.Options) ([]described, error)
 	return out, nil
 }
 
-func (c *call) metadataList(context string, rows []described) (*reply, error) {
-	o := c.req.Options
+func (c call) metadataList(context string, rows []described) (*request.Reply, error) {
+	o := c.Req.Options
 	for _, name := range o.Names {
 		switch name {
 		case "$select", "$filter", "$expand", "$count", "LabelLanguages":
@@ -330,7 +339,7 @@ func (c *call) metadataList(context string, rows []described) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := append([]byte(`{"@odata.context":"`), c.root...)
+	b := append([]byte(`{"@odata.context":"`), c.Root...)
 	b = append(b, "/$metadata#"+context...)
 	b = append(b, '"')
 	if o.Count.Value {
@@ -347,24 +356,24 @@ func (c *call) metadataList(context string, rows []described) (*reply, error) {
 		}
 		b = item.AppendJSON(b)
 	}
-	return &reply{status: http.StatusOK, body: append(b, "]}"...)}, nil
+	return &request.Reply{Status: http.StatusOK, Body: append(b, "]}"...)}, nil
 }
 
-func (c *call) metadataItem(context string, d described) (*reply, error) {
-	item, err := c.shape(d, c.req.Options)
+func (c call) metadataItem(context string, d described) (*request.Reply, error) {
+	item, err := c.shape(d, c.Req.Options)
 	if err != nil {
 		return nil, err
 	}
-	out := append(entity.Object{{Name: odata.Context, Value: c.root + "/$metadata#" + context}}, item...)
-	return &reply{status: http.StatusOK, body: out.AppendJSON(nil)}, nil
+	out := append(entity.Object{{Name: odata.Context, Value: c.Root + "/$metadata#" + context}}, item...)
+	return &request.Reply{Status: http.StatusOK, Body: out.AppendJSON(nil)}, nil
 }
 
-func (c *call) metadataValue(v any, raw bool, context string) (*reply, error) {
+func (c call) metadataValue(v any, raw bool, context string) (*request.Reply, error) {
 	if raw {
-		return &reply{status: http.StatusOK, ctype: "text/plain", body: []byte(fmt.Sprint(v))}, nil
+		return &request.Reply{Status: http.StatusOK, Type: "text/plain", Body: []byte(fmt.Sprint(v))}, nil
 	}
-	out := entity.Object{{Name: odata.Context, Value: c.root + "/$metadata#" + context}, {Name: "value", Value: v}}
-	return &reply{status: http.StatusOK, body: out.AppendJSON(nil)}, nil
+	out := entity.Object{{Name: odata.Context, Value: c.Root + "/$metadata#" + context}, {Name: "value", Value: v}}
+	return &request.Reply{Status: http.StatusOK, Body: out.AppendJSON(nil)}, nil
 }
 
 // judge evaluates the dialect of $filter that metadata knows: and, or, not, eq

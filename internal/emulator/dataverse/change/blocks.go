@@ -1,41 +1,40 @@
-package dataverse
+package change
 
 import (
-	"encoding/base64"
-	"encoding/json"
-	"net/http"
-	"strings"
-
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
 )
 
 // bodyActions are the block messages of notes and attachments
 // (protocols/dataverse.md §8.1): the content becomes Base64 text of the row.
-func bodyActions(m map[string]func(*call) (object, error)) {
+func bodyActions(m map[string]func(Writer) (object, error)) {
 	for _, k := range []struct{ name, table, body, id string }{
 		{"Annotation", "annotation", "documentbody", "AnnotationId"},
 		{"Attachment", "activitymimeattachment", "body", "ActivityMimeAttachmentId"},
 	} {
-		m["Initialize"+k.name+"BlocksUpload"] = func(c *call) (object, error) { return c.beginBody(k.table) }
-		m["Commit"+k.name+"BlocksUpload"] = func(c *call) (object, error) { return c.commitBody(k.table, k.body, k.id) }
-		m["Initialize"+k.name+"BlocksDownload"] = func(c *call) (object, error) { return c.readBody(k.table, k.body) }
+		m["Initialize"+k.name+"BlocksUpload"] = func(c Writer) (object, error) { return c.beginBody(k.table) }
+		m["Commit"+k.name+"BlocksUpload"] = func(c Writer) (object, error) { return c.commitBody(k.table, k.body, k.id) }
+		m["Initialize"+k.name+"BlocksDownload"] = func(c Writer) (object, error) { return c.readBody(k.table, k.body) }
 	}
 }
 
-func (c *call) bodyTarget(table string, raw json.RawMessage) (*entity.Table, *wire.Payload, error) {
-	t := c.schema.Model.Table(table)
+func (c Writer) bodyTarget(table string, raw json.RawMessage) (*entity.Table, *wire.Payload, error) {
+	t := c.Schema.Model.Table(table)
 	if t == nil {
-		return nil, nil, wire.NoSegment(c.req.Path[0].Name)
+		return nil, nil, wire.NoSegment(c.Req.Path[0].Name)
 	}
-	p, err := wire.ParsePayload(c.schema, t, raw)
+	p, err := wire.ParsePayload(c.Schema, t, raw)
 	return t, p, err
 }
 
-func (c *call) beginBody(table string) (object, error) {
+func (c Writer) beginBody(table string) (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
@@ -44,15 +43,15 @@ func (c *call) beginBody(table string) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{"FileContinuationToken": c.s.keepUpload(&upload{table: t, row: p.Key, blocks: map[string][]byte{}})}, nil
+	return object{"FileContinuationToken": c.uploads.keep(&upload{table: t, row: p.Key, blocks: map[string][]byte{}})}, nil
 }
 
-func (c *call) commitBody(table, body, idName string) (object, error) {
+func (c Writer) commitBody(table, body, idName string) (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.s.uploadOf(b.FileContinuationToken)
+	u, err := c.uploads.of(b.FileContinuationToken)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +59,12 @@ func (c *call) commitBody(table, body, idName string) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := c.s.assemble(u, b.BlockList)
+	data, err := c.uploads.assemble(u, b.BlockList)
 	if err != nil {
 		return nil, err
 	}
 	id := p.Key
-	err = c.update(func(a *platform.Act) error {
+	err = c.Update(func(a *platform.Act) error {
 		if !a.Exists(t, id) {
 			if id, err = a.Create(t, id, p); err != nil {
 				return err
@@ -82,11 +81,11 @@ func (c *call) commitBody(table, body, idName string) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.s.endUpload(b.FileContinuationToken)
+	c.uploads.end(b.FileContinuationToken)
 	return object{idName: id.String(), "FileSizeInBytes": len(data)}, nil
 }
 
-func (c *call) readBody(table, body string) (object, error) {
+func (c Writer) readBody(table, body string) (object, error) {
 	b, err := c.blockBody()
 	if err != nil {
 		return nil, err
@@ -96,7 +95,7 @@ func (c *call) readBody(table, body string) (object, error) {
 		return nil, err
 	}
 	u := &upload{table: t, row: p.Key}
-	err = c.view(func(tx *store.Tx) error {
+	err = c.View(func(tx *store.Tx) error {
 		r := tx.Get(table, p.Key)
 		if r == nil {
 			return wire.NoRow(table, p.Key.String())
@@ -112,11 +111,11 @@ func (c *call) readBody(table, body string) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{"FileContinuationToken": c.s.keepUpload(u), "FileSizeInBytes": u.read.Size, "FileName": u.read.Name}, nil
+	return object{"FileContinuationToken": c.uploads.keep(u), "FileSizeInBytes": u.read.Size, "FileName": u.read.Name}, nil
 }
 
 // assemble puts the blocks together in the order of the list.
-func (s *Server) assemble(u *upload, list []string) ([]byte, error) {
+func (s *Uploads) assemble(u *upload, list []string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var data []byte

@@ -1,51 +1,61 @@
-package dataverse
+package change
 
 import (
-	"encoding/json"
-	"net/http"
-	"time"
-
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/rows"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 	"allod/internal/odata/query"
+	"encoding/json"
+	"net/http"
+	"time"
 )
 
-func (c *call) chargeWrite() {
-	c.charge(func(m *protect.Cost) time.Duration { return m.Write.Of(1) })
+// Writer answers the writes of one call.
+type Writer struct {
+	rows.Reader
+	uploads *Uploads
+}
+
+// NewWriter returns the writer of the call. Uploads outlive calls.
+func NewWriter(c *request.Call, u *Uploads) Writer { return Writer{rows.Reader{Call: c}, u} }
+
+func (c Writer) chargeWrite() {
+	c.Charge(func(m *protect.Cost) time.Duration { return m.Write.Of(1) })
 }
 
 // written is the answer to a write of a row: 204 with its address, or the row
 // itself when the client prefers so (§6.1).
-func (c *call) written(tx *store.Tx, t *entity.Table, id allod.GUID, status int, url string) (*reply, error) {
+func (c Writer) written(tx *store.Tx, t *entity.Table, id allod.GUID, status int, url string) (*request.Reply, error) {
 	if url == "" {
-		url = c.entityURL(t, id)
+		url = c.URLOf(t, id)
 	}
-	if !c.prefer.representation {
+	if !c.Prefer.Representation {
 		h := http.Header{"Odata-Entityid": {url}}
-		if c.nested {
+		if c.Nested {
 			h.Set("Location", url)
 		}
-		return &reply{status: http.StatusNoContent, header: h}, nil
+		return &request.Reply{Status: http.StatusNoContent, Header: h}, nil
 	}
-	body, _, err := c.renderRow(tx, t, entityRow{t, tx.Get(t.LogicalName, id)})
-	return &reply{status: status, body: body}, err
+	body, _, err := c.Render(tx, t, rows.Entity{Table: t, Row: tx.Get(t.LogicalName, id)})
+	return &request.Reply{Status: status, Body: body}, err
 }
 
-// create answers POST to a set.
-func (c *call) create(t *entity.Table) (*reply, error) {
-	c.count("create", t)
+// Create answers POST to a set.
+func (c Writer) Create(t *entity.Table) (*request.Reply, error) {
+	c.Count("create", t)
 	c.chargeWrite()
-	p, err := wire.ParsePayload(c.schema, t, c.body)
+	p, err := wire.ParsePayload(c.Schema, t, c.Body)
 	if err != nil {
 		return nil, err
 	}
-	var out *reply
-	err = c.update(func(a *platform.Act) error {
+	var out *request.Reply
+	err = c.Update(func(a *platform.Act) error {
 		id, err := a.Create(t, allod.GUID{}, p)
 		if err != nil {
 			return err
@@ -60,9 +70,9 @@ func (c *call) create(t *entity.Table) (*reply, error) {
 // condition (§15.1).
 type conditions struct{ match, none odata.ETagCondition }
 
-func (c *call) conditions() (k conditions, err error) {
-	if k.match, err = odata.ParseCondition(c.header.Get("If-Match")); err == nil {
-		k.none, err = odata.ParseCondition(c.header.Get("If-None-Match"))
+func (c Writer) conditions() (k conditions, err error) {
+	if k.match, err = odata.ParseCondition(c.Header.Get("If-Match")); err == nil {
+		k.none, err = odata.ParseCondition(c.Header.Get("If-None-Match"))
 	}
 	if err != nil {
 		return k, wire.Refuse(http.StatusBadRequest, "0x80060888", "The value of a conditional header is invalid.")
@@ -75,11 +85,11 @@ func versionMismatch() error {
 }
 
 // holds checks If-Match against the row; r nil = it does not exist.
-func (k conditions) holds(c *call, t *entity.Table, r *store.Row, id string) error {
+func (k conditions) holds(c Writer, t *entity.Table, r *store.Row, id string) error {
 	switch {
 	case k.match.None:
 		return nil
-	case r == nil && !k.match.Any && c.s.assume["etag-on-missing"] == "412":
+	case r == nil && !k.match.Any && c.Org.Assume["etag-on-missing"] == "412":
 		return versionMismatch()
 	case r == nil:
 		return wire.NoRow(t.LogicalName, id)
@@ -91,11 +101,11 @@ func (k conditions) holds(c *call, t *entity.Table, r *store.Row, id string) err
 	return nil
 }
 
-// patch answers PATCH of a row: update, or create when there is none (§6.2).
-func (c *call) patch(t *entity.Table, seg *query.Segment) (*reply, error) {
-	c.count("patch", t)
+// Patch answers PATCH of a row: update, or create when there is none (§6.2).
+func (c Writer) Patch(t *entity.Table, seg *query.Segment) (*request.Reply, error) {
+	c.Count("patch", t)
 	c.chargeWrite()
-	p, err := wire.ParsePayload(c.schema, t, c.body)
+	p, err := wire.ParsePayload(c.Schema, t, c.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -103,20 +113,20 @@ func (c *call) patch(t *entity.Table, seg *query.Segment) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out *reply
-	err = c.update(func(a *platform.Act) error {
+	var out *request.Reply
+	err = c.Update(func(a *platform.Act) error {
 		out, err = c.upsert(a, t, seg, p, k)
 		return err
 	})
 	return out, err
 }
 
-func (c *call) upsert(a *platform.Act, t *entity.Table, seg *query.Segment, p *wire.Payload, k conditions) (*reply, error) {
+func (c Writer) upsert(a *platform.Act, t *entity.Table, seg *query.Segment, p *wire.Payload, k conditions) (*request.Reply, error) {
 	id, err := a.Key(t, seg)
 	var keys []wire.Assign
 	url := ""
 	if _, primary := seg.ID(); !primary {
-		url = c.root + "/" + string(query.AppendSegment(nil, seg))
+		url = c.Root + "/" + string(query.AppendSegment(nil, seg))
 		var badKey error
 		if keys, badKey = a.KeyValues(t, seg); badKey != nil {
 			return nil, badKey
@@ -147,15 +157,15 @@ func (c *call) upsert(a *platform.Act, t *entity.Table, seg *query.Segment, p *w
 	return c.written(a.Tx, t, id, http.StatusOK, url)
 }
 
-// remove answers DELETE of a row.
-func (c *call) remove(t *entity.Table, seg *query.Segment) (*reply, error) {
-	c.count("delete", t)
+// Remove answers DELETE of a row.
+func (c Writer) Remove(t *entity.Table, seg *query.Segment) (*request.Reply, error) {
+	c.Count("delete", t)
 	c.chargeWrite()
 	k, err := c.conditions()
 	if err != nil {
 		return nil, err
 	}
-	err = c.update(func(a *platform.Act) error {
+	err = c.Update(func(a *platform.Act) error {
 		id, err := a.Key(t, seg)
 		if err != nil {
 			return err
@@ -165,17 +175,17 @@ func (c *call) remove(t *entity.Table, seg *query.Segment) (*reply, error) {
 		}
 		return a.Delete(t, id)
 	})
-	return &reply{status: http.StatusNoContent}, err
+	return &request.Reply{Status: http.StatusNoContent}, err
 }
 
-// writeProperty answers PUT and DELETE of a single property (§6.3).
-func (c *call) writeProperty(t *entity.Table, seg *query.Segment, col *entity.Column) (*reply, error) {
-	c.count("property", t)
+// SetProperty answers PUT and DELETE of a single property (§6.3).
+func (c Writer) SetProperty(t *entity.Table, seg *query.Segment, col *entity.Column) (*request.Reply, error) {
+	c.Count("property", t)
 	c.chargeWrite()
 	v := allod.NullValue()
-	if c.method == http.MethodPut {
+	if c.Method == http.MethodPut {
 		var body struct{ Value json.RawMessage }
-		if err := json.Unmarshal(c.body, &body); err != nil || body.Value == nil {
+		if err := json.Unmarshal(c.Body, &body); err != nil || body.Value == nil {
 			return nil, wire.BadPayload("A property 'value' was expected.")
 		}
 		var err error
@@ -183,25 +193,25 @@ func (c *call) writeProperty(t *entity.Table, seg *query.Segment, col *entity.Co
 			return nil, err
 		}
 	}
-	err := c.update(func(a *platform.Act) error {
+	err := c.Update(func(a *platform.Act) error {
 		id, err := a.Key(t, seg)
 		if err != nil {
 			return err
 		}
 		return a.Update(t, id, &wire.Payload{Values: []wire.Assign{{Column: col, Value: v}}})
 	})
-	return &reply{status: http.StatusNoContent}, err
+	return &request.Reply{Status: http.StatusNoContent}, err
 }
 
-// reference answers …/nav/$ref (§6.5).
-func (c *call) reference(t *entity.Table, seg *query.Segment, nav *wire.Nav, member *query.Segment) (*reply, error) {
-	c.count("reference", t)
-	if c.method == http.MethodGet {
+// Reference answers …/nav/$ref (§6.5).
+func (c Writer) Reference(t *entity.Table, seg *query.Segment, nav *wire.Nav, member *query.Segment) (*request.Reply, error) {
+	c.Count("reference", t)
+	if c.Method == http.MethodGet {
 		return c.readReferences(t, seg, nav)
 	}
 	c.chargeWrite()
 	ok := false
-	switch c.method {
+	switch c.Method {
 	case http.MethodPost:
 		ok = nav.Kind != wire.NavLookup
 	case http.MethodPut:
@@ -210,19 +220,19 @@ func (c *call) reference(t *entity.Table, seg *query.Segment, nav *wire.Nav, mem
 		ok = true
 	}
 	if !ok {
-		return nil, noMethod(c)
+		return nil, c.NoMethod()
 	}
-	err := c.update(func(a *platform.Act) error {
+	err := c.Update(func(a *platform.Act) error {
 		id, err := a.Key(t, seg)
 		if err != nil {
 			return err
 		}
-		if c.method == http.MethodDelete {
+		if c.Method == http.MethodDelete {
 			return c.dereference(a, t, id, nav, member)
 		}
 		var body map[string]json.RawMessage
 		var ref string
-		if json.Unmarshal(c.body, &body) != nil || json.Unmarshal(body[odata.ID], &ref) != nil {
+		if json.Unmarshal(c.Body, &body) != nil || json.Unmarshal(body[odata.ID], &ref) != nil {
 			return wire.BadPayload("A property '@odata.id' was expected.")
 		}
 		other, far, err := a.Resolve(ref)
@@ -231,14 +241,14 @@ func (c *call) reference(t *entity.Table, seg *query.Segment, nav *wire.Nav, mem
 		}
 		return a.Associate(t, id, nav, other, far)
 	})
-	return &reply{status: http.StatusNoContent}, err
+	return &request.Reply{Status: http.StatusNoContent}, err
 }
 
-func (c *call) dereference(a *platform.Act, t *entity.Table, id allod.GUID, nav *wire.Nav, member *query.Segment) error {
+func (c Writer) dereference(a *platform.Act, t *entity.Table, id allod.GUID, nav *wire.Nav, member *query.Segment) error {
 	if nav.Kind == wire.NavLookup {
 		return a.Disassociate(t, id, nav, allod.GUID{})
 	}
-	if ref := c.req.Options.ID; ref != "" {
+	if ref := c.Req.Options.ID; ref != "" {
 		_, far, err := a.Resolve(ref)
 		if err != nil {
 			return err
@@ -252,71 +262,71 @@ func (c *call) dereference(a *platform.Act, t *entity.Table, id allod.GUID, nav 
 	return a.Disassociate(t, id, nav, far)
 }
 
-func (c *call) readReferences(t *entity.Table, seg *query.Segment, nav *wire.Nav) (*reply, error) {
-	out := &reply{status: http.StatusOK}
-	err := c.view(func(tx *store.Tx) error {
-		e, err := c.row(tx, t, seg)
+func (c Writer) readReferences(t *entity.Table, seg *query.Segment, nav *wire.Nav) (*request.Reply, error) {
+	out := &request.Reply{Status: http.StatusOK}
+	err := c.View(func(tx *store.Tx) error {
+		e, err := c.Find(tx, t, seg)
 		if err != nil {
 			return err
 		}
 		if nav.Kind == wire.NavLookup {
-			to, ok := c.target(tx, e, nav)
+			to, ok := c.Target(tx, e, nav)
 			if !ok {
-				out.status = http.StatusNoContent
+				out.Status = http.StatusNoContent
 				return nil
 			}
-			b := append([]byte(`{"@odata.context":"`), c.root...)
+			b := append([]byte(`{"@odata.context":"`), c.Root...)
 			b = append(b, `/$metadata#$ref","@odata.id":`...)
-			out.body = append(odata.AppendString(b, c.entityURL(to.t, to.r.Key)), '}')
+			out.Body = append(odata.AppendString(b, c.URLOf(to.Table, to.Row.Key)), '}')
 			return nil
 		}
-		b := append([]byte(`{"@odata.context":"`), c.root...)
+		b := append([]byte(`{"@odata.context":"`), c.Root...)
 		b = append(b, `/$metadata#Collection($ref)","value":[`...)
-		for i, r := range c.related(tx, e, nav) {
+		for i, r := range c.Related(tx, e, nav) {
 			if i > 0 {
 				b = append(b, ',')
 			}
 			b = append(b, `{"@odata.id":`...)
-			b = append(odata.AppendString(b, c.entityURL(r.t, r.r.Key)), '}')
+			b = append(odata.AppendString(b, c.URLOf(r.Table, r.Row.Key)), '}')
 		}
-		out.body = append(b, "]}"...)
+		out.Body = append(b, "]}"...)
 		return nil
 	})
 	return out, err
 }
 
-// replaceParties answers PUT of a collection of activity parties (§6.1).
-func (c *call) replaceParties(t *entity.Table, seg *query.Segment, nav *wire.Nav) (*reply, error) {
-	c.count("parties", t)
+// Parties answers PUT of a collection of activity parties (§6.1).
+func (c Writer) Parties(t *entity.Table, seg *query.Segment, nav *wire.Nav) (*request.Reply, error) {
+	c.Count("parties", t)
 	c.chargeWrite()
-	target := c.schema.Model.Table(nav.Target)
+	target := c.Schema.Model.Table(nav.Target)
 	if target == nil || target.LogicalName != "activityparty" || nav.Kind != wire.NavCollection {
-		return nil, noMethod(c)
+		return nil, c.NoMethod()
 	}
 	var body struct{ Value []json.RawMessage }
-	if err := json.Unmarshal(c.body, &body); err != nil {
+	if err := json.Unmarshal(c.Body, &body); err != nil {
 		return nil, wire.BadPayload("A property 'value' was expected.")
 	}
 	var items []*wire.Payload
 	for _, raw := range body.Value {
-		p, err := wire.ParsePayload(c.schema, target, raw)
+		p, err := wire.ParsePayload(c.Schema, target, raw)
 		if err != nil {
 			return nil, err
 		}
 		items = append(items, p)
 	}
-	err := c.update(func(a *platform.Act) error {
+	err := c.Update(func(a *platform.Act) error {
 		id, err := a.Key(t, seg)
 		if err != nil {
 			return err
 		}
 		return a.ReplaceParties(t, id, nav, items)
 	})
-	return &reply{status: http.StatusNoContent}, err
+	return &request.Reply{Status: http.StatusNoContent}, err
 }
 
-// multiple answers CreateMultiple and its like (§6.10).
-func (c *call) multiple(t *entity.Table, name string) (*reply, error) {
+// Multiple answers CreateMultiple and its like (§6.10).
+func (c Writer) Multiple(t *entity.Table, name string) (*request.Reply, error) {
 	switch name {
 	case "CreateMultiple", "UpdateMultiple", "UpsertMultiple":
 	case "DeleteMultiple":
@@ -324,15 +334,15 @@ func (c *call) multiple(t *entity.Table, name string) (*reply, error) {
 	default:
 		return nil, wire.NoSegment(name)
 	}
-	c.count(name, t)
+	c.Count(name, t)
 	var body struct{ Targets []json.RawMessage }
-	if err := json.Unmarshal(c.body, &body); err != nil || len(body.Targets) == 0 {
+	if err := json.Unmarshal(c.Body, &body); err != nil || len(body.Targets) == 0 {
 		return nil, wire.BadPayload("A property 'Targets' with at least one row was expected.")
 	}
-	c.charge(func(m *protect.Cost) time.Duration { return m.Multiple.Of(1) + m.MultipleIn.Of(len(body.Targets)) })
+	c.Charge(func(m *protect.Cost) time.Duration { return m.Multiple.Of(1) + m.MultipleIn.Of(len(body.Targets)) })
 	payloads := make([]*wire.Payload, len(body.Targets))
 	for i, raw := range body.Targets {
-		p, err := wire.ParsePayload(c.schema, t, raw)
+		p, err := wire.ParsePayload(c.Schema, t, raw)
 		if err != nil {
 			return nil, err
 		}
@@ -342,7 +352,7 @@ func (c *call) multiple(t *entity.Table, name string) (*reply, error) {
 		payloads[i] = p
 	}
 	var ids []allod.GUID
-	err := c.update(func(a *platform.Act) error {
+	err := c.Update(func(a *platform.Act) error {
 		for _, p := range payloads {
 			id, err := c.oneOfMany(a, t, name, p)
 			if err != nil {
@@ -353,9 +363,9 @@ func (c *call) multiple(t *entity.Table, name string) (*reply, error) {
 		return nil
 	})
 	if err != nil || name != "CreateMultiple" {
-		return &reply{status: http.StatusNoContent}, err
+		return &request.Reply{Status: http.StatusNoContent}, err
 	}
-	b := append([]byte(`{"@odata.context":"`), c.root...)
+	b := append([]byte(`{"@odata.context":"`), c.Root...)
 	b = append(b, `/$metadata#Microsoft.Dynamics.CRM.CreateMultipleResponse","Ids":[`...)
 	for i, id := range ids {
 		if i > 0 {
@@ -363,10 +373,10 @@ func (c *call) multiple(t *entity.Table, name string) (*reply, error) {
 		}
 		b = odata.AppendGUID(b, id)
 	}
-	return &reply{status: http.StatusOK, body: append(b, "]}"...)}, nil
+	return &request.Reply{Status: http.StatusOK, Body: append(b, "]}"...)}, nil
 }
 
-func (c *call) oneOfMany(a *platform.Act, t *entity.Table, name string, p *wire.Payload) (allod.GUID, error) {
+func (c Writer) oneOfMany(a *platform.Act, t *entity.Table, name string, p *wire.Payload) (allod.GUID, error) {
 	if name == "CreateMultiple" {
 		return a.Create(t, allod.GUID{}, p)
 	}

@@ -1,14 +1,13 @@
-package dataverse
+package rows
 
 import (
+	"allod"
+	"allod/internal/emulator/dataverse/wire"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
-
-	"allod"
-	"allod/internal/emulator/dataverse/wire"
 )
 
 // cookie is where a paged read goes on (protocols/dataverse.md §4.1).
@@ -99,12 +98,12 @@ func parseCookie(text string) (*cookie, error) {
 }
 
 // nextURL is the request's own URL with another $skiptoken.
-func (c *call) nextURL(token string) string { return c.withOption("$skiptoken", token, "$skiptoken") }
+func (c Reader) nextURL(token string) string { return c.withOption("$skiptoken", token, "$skiptoken") }
 
 // withOption returns the request's URL without the dropped options and with
 // one more.
-func (c *call) withOption(name, value string, drop ...string) string {
-	path, rawQuery, _ := strings.Cut(c.url, "?")
+func (c Reader) withOption(name, value string, drop ...string) string {
+	path, rawQuery, _ := strings.Cut(c.URL, "?")
 	var kept []string
 	for _, part := range strings.Split(rawQuery, "&") {
 		key, _, _ := strings.Cut(part, "=")
@@ -120,5 +119,5 @@ func (c *call) withOption(name, value string, drop ...string) string {
 		}
 	}
 	kept = append(kept, name+"="+value)
-	return c.root + "/" + path + "?" + strings.Join(kept, "&")
+	return c.Root + "/" + path + "?" + strings.Join(kept, "&")
 }

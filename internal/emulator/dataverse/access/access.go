@@ -1,14 +1,14 @@
-package dataverse
+// Package access is what an application user may do: read depths, privileges,
+// column security (protocols/dataverse.md §1.2, §6.8).
+package access
 
 import (
-	"fmt"
-	"net/http"
-	"slices"
-
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
+	"net/http"
+	"slices"
 )
 
 // Read depths of an application user (PrivilegeDepth; "" and None = no right).
@@ -20,8 +20,8 @@ const (
 	DepthGlobal = "Global" // all
 )
 
-// AppUser is an application user of the organisation.
-type AppUser struct {
+// User is an application user of the organisation.
+type User struct {
 	ClientID string     `json:"client_id"`
 	Secret   string     `json:"secret"`
 	Tenant   string     `json:"tenant,omitempty"` // "" = any
@@ -37,20 +37,8 @@ type AppUser struct {
 	Deny []string `json:"deny,omitempty"`
 }
 
-// DefaultAppUsers makes n administrators with client ids
-// 00000000-0000-4000-a000-00000000000i and secrets secret-i, i from 1.
-func DefaultAppUsers(n int) []AppUser {
-	out := make([]AppUser, n)
-	for i := range out {
-		out[i] = AppUser{
-			ClientID: fmt.Sprintf("00000000-0000-4000-a000-%012d", i+1), Secret: fmt.Sprintf("secret-%d", i+1),
-			Name: fmt.Sprintf("Backup %d", i+1), Administrator: true,
-		}
-	}
-	return out
-}
-
-func (u *AppUser) depth(table string) string {
+// DepthOf is the read depth of the user in the table.
+func (u *User) DepthOf(table string) string {
 	if d, ok := u.Depth[table]; ok {
 		return d
 	}
@@ -60,9 +48,9 @@ func (u *AppUser) depth(table string) string {
 	return DepthGlobal
 }
 
-// privilege is the name of the right to do what the verb says: activities
+// Privilege is the name of the right to do what the verb says: activities
 // share that of activitypointer.
-func privilege(verb string, t *entity.Table) string {
+func Privilege(verb string, t *entity.Table) string {
 	if t.Activity || t.LogicalName == "activitypointer" {
 		return "prv" + verb + "Activity"
 	}
@@ -73,12 +61,14 @@ func privilege(verb string, t *entity.Table) string {
 	return "prv" + verb + name
 }
 
-func denied(u *AppUser, name string) *wire.Error {
-	return wire.Refuse(http.StatusForbidden, "0x80040220", "Principal user (Id=%v, type=8) is missing %s privilege (Id=%v) on OTC=0 for entity. If you use a security group team, make sure it has the privilege.", u.User, name, nameID(name))
+// Denied is the 403 for a privilege the user lacks.
+func Denied(u *User, name string) *wire.Error {
+	return wire.Refuse(http.StatusForbidden, "0x80040220", "Principal user (Id=%v, type=8) is missing %s privilege (Id=%v) on OTC=0 for entity. If you use a security group team, make sure it has the privilege.", u.User, name, NamedID(name))
 }
 
-// nameID makes an id that always belongs to the same name.
-func nameID(name string) allod.GUID {
+// NamedID makes an id that always belongs to the same name. It is made up: not
+// the id the name has on a real server.
+func NamedID(name string) allod.GUID {
 	var g allod.GUID
 	h := uint64(14695981039346656037)
 	for i := range 16 {
@@ -91,23 +81,24 @@ func nameID(name string) allod.GUID {
 	return g
 }
 
-// allowWrite is platform.Act.Allow.
-func allowWrite(u *AppUser) func(string, *entity.Table) error {
+// Writing decides what the user may write, as platform.Act.Allow wants it: nil
+// or the 403.
+func Writing(u *User) func(string, *entity.Table) error {
 	return func(verb string, t *entity.Table) error {
-		if name := privilege(verb, t); slices.Contains(u.Deny, name) {
-			return denied(u, name)
+		if name := Privilege(verb, t); slices.Contains(u.Deny, name) {
+			return Denied(u, name)
 		}
 		return nil
 	}
 }
 
-// reading returns which rows of the table the user may read: nil = all. No
+// Reading returns which rows of the table the user may read: nil = all. No
 // right at all is the 403.
-func reading(tx *store.Tx, u *AppUser, t *entity.Table, unit allod.GUID) (func(*store.Row) bool, error) {
-	name := privilege("Read", t)
-	depth := u.depth(t.LogicalName)
+func Reading(tx *store.Tx, u *User, t *entity.Table, unit allod.GUID) (func(*store.Row) bool, error) {
+	name := Privilege("Read", t)
+	depth := u.DepthOf(t.LogicalName)
 	if depth == "" || depth == DepthNone || slices.Contains(u.Deny, name) {
-		return nil, denied(u, name)
+		return nil, Denied(u, name)
 	}
 	if depth == DepthGlobal || t.Column("ownerid") == nil {
 		return nil, nil
@@ -147,9 +138,9 @@ func lookupID(r *store.Row, column int) allod.GUID {
 	return allod.GUID{}
 }
 
-// hidden returns which secured columns of the table are null for the user:
+// Hidden returns which secured columns of the table are null for the user:
 // all but those a column security profile of the user lets be read.
-func hidden(tx *store.Tx, u *AppUser, t *entity.Table) func(*entity.Column) bool {
+func Hidden(tx *store.Tx, u *User, t *entity.Table) func(*entity.Column) bool {
 	any := false
 	for _, c := range t.Columns {
 		any = any || c.Secured
@@ -170,7 +161,7 @@ func hidden(tx *store.Tx, u *AppUser, t *entity.Table) func(*entity.Column) bool
 }
 
 // profiles returns the user's column security profiles, own and of teams.
-func profiles(tx *store.Tx, u *AppUser) []allod.GUID {
+func profiles(tx *store.Tx, u *User) []allod.GUID {
 	var out []allod.GUID
 	pairs := func(intersect, near string, id allod.GUID, far string) (ids []allod.GUID) {
 		for _, p := range tx.Find(intersect, near, allod.IDValue(id)) {

@@ -1,50 +1,54 @@
-package dataverse
+package rows
 
 import (
+	"allod"
+	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata"
+	"allod/internal/odata/query"
 	"net/http"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
-
-	"allod"
-	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/protect"
-	"allod/internal/emulator/dataverse/store"
-	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata"
-	"allod/internal/odata/query"
 )
 
-// entityRow is a row and the table it is in, which for activitypointers is
-// that of the activity.
-type entityRow struct {
-	t *entity.Table
-	r *store.Row
+// Reader answers the reads of one call.
+type Reader struct{ *request.Call }
+
+// Entity is a row and the table it is in, which for activitypointers is that
+// of the activity.
+type Entity struct {
+	Table *entity.Table
+	Row   *store.Row
 }
 
 // tablesOf returns the tables whose rows the set of t shows.
-func (c *call) tablesOf(t *entity.Table) []*entity.Table {
+func (c Reader) tablesOf(t *entity.Table) []*entity.Table {
 	if t.LogicalName != "activitypointer" {
 		return []*entity.Table{t}
 	}
-	return c.schema.Derived("activitypointer")
+	return c.Schema.Derived("activitypointer")
 }
 
 // source yields candidate rows in primary key order: up to max behind after.
-type source func(after *allod.GUID, max int) []entityRow
+type source func(after *allod.GUID, max int) []Entity
 
-func (c *call) rowsOf(tx *store.Tx, t *entity.Table) source {
+func (c Reader) rowsOf(tx *store.Tx, t *entity.Table) source {
 	tables := c.tablesOf(t)
-	return func(after *allod.GUID, max int) []entityRow {
-		var out []entityRow
+	return func(after *allod.GUID, max int) []Entity {
+		var out []Entity
 		for _, at := range tables {
 			for _, r := range tx.Page(at.LogicalName, after, max) {
-				out = append(out, entityRow{at, r})
+				out = append(out, Entity{at, r})
 			}
 		}
 		if len(tables) > 1 {
-			sort.Slice(out, func(i, j int) bool { return store.Less(out[i].r.Key, out[j].r.Key) })
+			sort.Slice(out, func(i, j int) bool { return store.Less(out[i].Row.Key, out[j].Row.Key) })
 			out = out[:min(max, len(out))]
 		}
 		return out
@@ -52,12 +56,12 @@ func (c *call) rowsOf(tx *store.Tx, t *entity.Table) source {
 }
 
 // fixed is a source over given rows.
-func fixed(rows []entityRow) source {
-	sort.Slice(rows, func(i, j int) bool { return store.Less(rows[i].r.Key, rows[j].r.Key) })
-	return func(after *allod.GUID, max int) []entityRow {
+func fixed(rows []Entity) source {
+	sort.Slice(rows, func(i, j int) bool { return store.Less(rows[i].Row.Key, rows[j].Row.Key) })
+	return func(after *allod.GUID, max int) []Entity {
 		from := 0
 		if after != nil {
-			from = sort.Search(len(rows), func(i int) bool { return store.Less(*after, rows[i].r.Key) })
+			from = sort.Search(len(rows), func(i int) bool { return store.Less(*after, rows[i].Row.Key) })
 		}
 		return rows[from:min(len(rows), from+max)]
 	}
@@ -65,12 +69,12 @@ func fixed(rows []entityRow) source {
 
 // listing is one prepared query over rows.
 type listing struct {
-	c      *call
+	c      Reader
 	tx     *store.Tx
 	t      *entity.Table
 	o      *query.Options
 	from   source
-	accept func(entityRow) (bool, error)
+	accept func(Entity) (bool, error)
 	plans  *plans
 	size   int
 	limit  int // $top; -1 = none
@@ -80,26 +84,27 @@ type listing struct {
 	set    string     // for the context URL
 }
 
-func (c *call) list(t *entity.Table) (*reply, error) {
-	c.count("list", t)
+// List answers GET of a set: a page of it, or of what changed.
+func (c Reader) List(t *entity.Table) (*request.Reply, error) {
+	c.Count("list", t)
 	if err := c.supported(t); err != nil {
 		return nil, err
 	}
-	if c.prefer.track || c.req.Options.Has("$deltatoken") || strings.Contains(c.req.Options.SkipToken, "versionnumber last=") {
+	if c.Prefer.Track || c.Req.Options.Has("$deltatoken") || strings.Contains(c.Req.Options.SkipToken, "versionnumber last=") {
 		return c.delta(t)
 	}
-	var out *reply
-	err := c.view(func(tx *store.Tx) error {
+	var out *request.Reply
+	err := c.View(func(tx *store.Tx) error {
 		var err error
-		out, err = c.listRows(tx, t, c.narrow(tx, t, c.req.Options.Filter))
+		out, err = c.listRows(tx, t, c.narrow(tx, t, c.Req.Options.Filter))
 		return err
 	})
 	return out, err
 }
 
 // supported refuses query options the service does not have (§4.1).
-func (c *call) supported(t *entity.Table) error {
-	o := c.req.Options
+func (c Reader) supported(t *entity.Table) error {
+	o := c.Req.Options
 	for _, name := range o.Names {
 		switch name {
 		case "$skip", "$search", "$format", "$compute", "$index", "$levels", "$schemaversion":
@@ -126,12 +131,12 @@ func knownOption(name string) bool {
 }
 
 // listRows answers a collection read over the source.
-func (c *call) listRows(tx *store.Tx, t *entity.Table, from source) (*reply, error) {
+func (c Reader) listRows(tx *store.Tx, t *entity.Table, from source) (*request.Reply, error) {
 	l, err := c.prepare(tx, t, from)
 	if err != nil {
 		return nil, err
 	}
-	var rows []entityRow
+	var rows []Entity
 	var more bool
 	total := -1
 	if len(l.o.OrderBy) > 0 {
@@ -148,8 +153,8 @@ func (c *call) listRows(tx *store.Tx, t *entity.Table, from source) (*reply, err
 	return l.write(rows, more, total)
 }
 
-func (c *call) prepare(tx *store.Tx, t *entity.Table, from source) (*listing, error) {
-	o := c.req.Options
+func (c Reader) prepare(tx *store.Tx, t *entity.Table, from source) (*listing, error) {
+	o := c.Req.Options
 	l := &listing{c: c, tx: tx, t: t, o: o, from: from, size: c.pageSize(t), limit: -1, page: 1, set: t.SetName}
 	visible, err := c.access(tx, t)
 	if err != nil {
@@ -159,7 +164,7 @@ func (c *call) prepare(tx *store.Tx, t *entity.Table, from source) (*listing, er
 	if err != nil {
 		return nil, err
 	}
-	l.accept = func(e entityRow) (bool, error) {
+	l.accept = func(e Entity) (bool, error) {
 		if !visible(e) {
 			return false, nil
 		}
@@ -168,7 +173,7 @@ func (c *call) prepare(tx *store.Tx, t *entity.Table, from source) (*listing, er
 	if l.plans, err = c.plansFor(tx, t, o); err != nil {
 		return nil, err
 	}
-	if o.Top.Set && c.prefer.pageSize == 0 {
+	if o.Top.Set && c.Prefer.PageSize == 0 {
 		l.limit = int(o.Top.N)
 		l.size = min(l.size, l.limit)
 	}
@@ -182,22 +187,22 @@ func (c *call) prepare(tx *store.Tx, t *entity.Table, from source) (*listing, er
 	return l, nil
 }
 
-func (c *call) pageSize(t *entity.Table) int {
-	size := c.s.opts.PageSize
+func (c Reader) pageSize(t *entity.Table) int {
+	size := c.Org.PageSize
 	if t.TableType == "Elastic" {
 		size = min(size, 500)
 	}
-	if c.prefer.pageSize > 0 {
-		size = min(size, c.prefer.pageSize)
+	if c.Prefer.PageSize > 0 {
+		size = min(size, c.Prefer.PageSize)
 	}
 	return size
 }
 
 // access returns which rows of the set the user sees.
-func (c *call) access(tx *store.Tx, t *entity.Table) (func(entityRow) bool, error) {
+func (c Reader) access(tx *store.Tx, t *entity.Table) (func(Entity) bool, error) {
 	see := map[*entity.Table]func(*store.Row) bool{}
 	for _, at := range c.tablesOf(t) {
-		f, err := reading(tx, c.user, at, c.s.unit)
+		f, err := access.Reading(tx, c.User, at, c.Org.Unit)
 		if err != nil {
 			return nil, err
 		}
@@ -206,13 +211,13 @@ func (c *call) access(tx *store.Tx, t *entity.Table) (func(entityRow) bool, erro
 		}
 	}
 	if len(see) == 0 {
-		return func(entityRow) bool { return true }, nil
+		return func(Entity) bool { return true }, nil
 	}
-	return func(e entityRow) bool { f := see[e.t]; return f == nil || f(e.r) }, nil
+	return func(e Entity) bool { f := see[e.Table]; return f == nil || f(e.Row) }, nil
 }
 
 // plain collects a page in primary key order.
-func (l *listing) plain() (rows []entityRow, more bool, err error) {
+func (l *listing) plain() (rows []Entity, more bool, err error) {
 	if l.size == 0 {
 		return nil, false, nil
 	}
@@ -235,13 +240,13 @@ func (l *listing) plain() (rows []entityRow, more bool, err error) {
 		if len(batch) <= l.size {
 			return rows, false, nil
 		}
-		after = &batch[len(batch)-1].r.Key
+		after = &batch[len(batch)-1].Row.Key
 	}
 }
 
 // all collects every matching row.
-func (l *listing) all() ([]entityRow, error) {
-	var rows []entityRow
+func (l *listing) all() ([]Entity, error) {
+	var rows []Entity
 	var after *allod.GUID
 	for {
 		batch := l.from(after, 5000)
@@ -257,7 +262,7 @@ func (l *listing) all() ([]entityRow, error) {
 		if len(batch) < 5000 {
 			return rows, nil
 		}
-		after = &batch[len(batch)-1].r.Key
+		after = &batch[len(batch)-1].Row.Key
 	}
 }
 
@@ -267,7 +272,7 @@ func (l *listing) total() (int, error) {
 }
 
 // ordered sorts all matching rows and cuts the page out.
-func (l *listing) ordered() (rows []entityRow, more bool, total int, err error) {
+func (l *listing) ordered() (rows []Entity, more bool, total int, err error) {
 	rows, err = l.all()
 	if err != nil {
 		return nil, false, 0, err
@@ -279,7 +284,7 @@ func (l *listing) ordered() (rows []entityRow, more bool, total int, err error) 
 	from := min((l.page-1)*l.size, len(rows))
 	if l.after != nil {
 		for i := range rows {
-			if rows[i].r.Key == *l.after {
+			if rows[i].Row.Key == *l.after {
 				from = i + 1
 				break
 			}
@@ -293,11 +298,11 @@ func (l *listing) ordered() (rows []entityRow, more bool, total int, err error) 
 }
 
 // write renders the page.
-func (l *listing) write(rows []entityRow, more bool, total int) (*reply, error) {
+func (l *listing) write(rows []Entity, more bool, total int) (*request.Reply, error) {
 	c := l.c
 	b := make([]byte, 0, 512+len(rows)*l.plans.estimate())
 	b = append(b, `{"@odata.context":"`...)
-	b = odata.AppendContext(b, c.root, l.set, c.contextColumns(), odata.FormCollection)
+	b = odata.AppendContext(b, c.Root, l.set, c.contextColumns(), odata.FormCollection)
 	b = append(b, '"')
 	b = c.appendCounts(b, l.o.Count.Value, total)
 	b = append(b, `,"value":[`...)
@@ -315,33 +320,33 @@ func (l *listing) write(rows []entityRow, more bool, total int) (*reply, error) 
 	if l.limit >= 0 {
 		more = false // $top is the end (§4.1)
 	}
-	if !more && len(rows) == l.size && l.limit < 0 && c.s.assume["full-last-page"] == "empty-page" && len(rows) > 0 {
+	if !more && len(rows) == l.size && l.limit < 0 && c.Org.Assume["full-last-page"] == "empty-page" && len(rows) > 0 {
 		more = true
 	}
 	if more {
-		k := cookie{page: l.page + 1, column: l.t.PrimaryID, last: rows[len(rows)-1].r.Key, first: rows[0].r.Key, tracking: "False"}
+		k := cookie{page: l.page + 1, column: l.t.PrimaryID, last: rows[len(rows)-1].Row.Key, first: rows[0].Row.Key, tracking: "False"}
 		b = append(b, `,"@odata.nextLink":`...)
 		b = odata.AppendString(b, c.nextURL(k.encode()))
 	}
 	b = append(b, '}')
 	c.served(l.t, len(rows), l.plans.width())
-	return &reply{status: http.StatusOK, body: b}, nil
+	return &request.Reply{Status: http.StatusOK, Body: b}, nil
 }
 
-func (c *call) served(t *entity.Table, rows, width int) {
-	c.s.counters.Add("rows", int64(rows))
-	c.s.counters.Add("rows:"+t.LogicalName, int64(rows))
-	c.charge(func(m *protect.Cost) time.Duration {
+func (c Reader) served(t *entity.Table, rows, width int) {
+	c.Org.Counters.Add("rows", int64(rows))
+	c.Org.Counters.Add("rows:"+t.LogicalName, int64(rows))
+	c.Charge(func(m *protect.Cost) time.Duration {
 		return m.Page.Of(1) + m.Row.Of(rows) + time.Duration(float64(m.Columns.Of(width))/100)
 	})
 }
 
-func (c *call) appendCounts(b []byte, asked bool, total int) []byte {
+func (c Reader) appendCounts(b []byte, asked bool, total int) []byte {
 	if asked {
 		b = append(b, `,"@odata.count":`...)
 		b = strconv.AppendInt(b, int64(min(total, 5000)), 10)
 	}
-	if c.prefer.notes.All {
+	if c.Prefer.Notes.All {
 		n := -1
 		if asked {
 			n = min(total, 5000)
@@ -356,12 +361,12 @@ func (c *call) appendCounts(b []byte, asked bool, total int) []byte {
 }
 
 // contextColumns is the list in a context URL: $select and $expand as sent.
-func (c *call) contextColumns() string {
+func (c Reader) contextColumns() string {
 	var parts []string
-	for _, s := range c.req.Options.Select {
+	for _, s := range c.Req.Options.Select {
 		parts = append(parts, strings.Join(s.Path, "/"))
 	}
-	for _, e := range c.req.Options.Expand {
+	for _, e := range c.Req.Options.Expand {
 		sub := ""
 		if e.Options != nil {
 			var names []string
@@ -375,12 +380,12 @@ func (c *call) contextColumns() string {
 	return strings.Join(parts, ",")
 }
 
-// countRows answers /$count: text with a byte order mark, at most 5000 (§4.2).
-func (c *call) countRows(t *entity.Table) (*reply, error) {
-	c.count("count", t)
+// CountRows answers /$count: text with a byte order mark, at most 5000 (§4.2).
+func (c Reader) CountRows(t *entity.Table) (*request.Reply, error) {
+	c.Count("count", t)
 	n := 0
-	err := c.view(func(tx *store.Tx) error {
-		if c.req.Options.Has("$deltatoken") {
+	err := c.View(func(tx *store.Tx) error {
+		if c.Req.Options.Has("$deltatoken") {
 			var err error
 			n, err = c.countChanges(tx, t)
 			return err
@@ -395,6 +400,6 @@ func (c *call) countRows(t *entity.Table) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.charge(func(m *protect.Cost) time.Duration { return m.Page.Of(1) })
-	return &reply{status: http.StatusOK, ctype: "text/plain", body: []byte("\uFEFF" + strconv.Itoa(min(n, 5000)))}, nil
+	c.Charge(func(m *protect.Cost) time.Duration { return m.Page.Of(1) })
+	return &request.Reply{Status: http.StatusOK, Type: "text/plain", Body: []byte("\uFEFF" + strconv.Itoa(min(n, 5000)))}, nil
 }

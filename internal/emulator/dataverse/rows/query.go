@@ -1,77 +1,77 @@
-package dataverse
+package rows
 
 import (
-	"net/http"
-	"sort"
-	"strings"
-
 	"allod"
+	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 	"allod/internal/odata/query"
+	"net/http"
+	"sort"
+	"strings"
 )
 
 // env says what names in $filter and $orderby mean for rows of the table.
-func (c *call) env(tx *store.Tx, t *entity.Table, aliases map[string]query.Expr) *query.Env[entityRow] {
-	return &query.Env[entityRow]{
+func (c Reader) env(tx *store.Tx, t *entity.Table, aliases map[string]query.Expr) *query.Env[Entity] {
+	return &query.Env[Entity]{
 		Aliases:  aliases,
 		FoldCase: true,
-		Column: func(name string) (func(entityRow) (allod.Value, error), error) {
+		Column: func(name string) (func(Entity) (allod.Value, error), error) {
 			return c.getter(tx, t, name)
 		},
-		Single: func(name string) (func(entityRow) (entityRow, bool, error), *query.Env[entityRow], error) {
-			nav := c.schema.Nav(t.LogicalName, name)
+		Single: func(name string) (func(Entity) (Entity, bool, error), *query.Env[Entity], error) {
+			nav := c.Schema.Nav(t.LogicalName, name)
 			if nav == nil || nav.Kind != wire.NavLookup {
 				return nil, nil, wire.NoProperty(name, t.LogicalName)
 			}
-			target := c.schema.Model.Table(nav.Target)
+			target := c.Schema.Model.Table(nav.Target)
 			if target == nil {
 				return nil, nil, wire.NoProperty(name, t.LogicalName)
 			}
-			get := func(e entityRow) (entityRow, bool, error) {
-				out, ok := c.target(tx, e, nav)
+			get := func(e Entity) (Entity, bool, error) {
+				out, ok := c.Target(tx, e, nav)
 				return out, ok, nil
 			}
 			return get, c.env(tx, target, aliases), nil
 		},
-		Many: func(name string) (func(entityRow) ([]entityRow, error), *query.Env[entityRow], error) {
-			nav := c.schema.Nav(t.LogicalName, name)
+		Many: func(name string) (func(Entity) ([]Entity, error), *query.Env[Entity], error) {
+			nav := c.Schema.Nav(t.LogicalName, name)
 			if nav == nil || nav.Kind == wire.NavLookup {
 				return nil, nil, wire.NoProperty(name, t.LogicalName)
 			}
-			target := c.schema.Model.Table(nav.Target)
+			target := c.Schema.Model.Table(nav.Target)
 			if target == nil {
 				return nil, nil, wire.NoProperty(name, t.LogicalName)
 			}
-			get := func(e entityRow) ([]entityRow, error) { return c.related(tx, e, nav), nil }
+			get := func(e Entity) ([]Entity, error) { return c.Related(tx, e, nav), nil }
 			return get, c.env(tx, target, aliases), nil
 		},
-		Function: func(name string, _ []query.Arg) (func(entityRow) (allod.Value, error), error) {
+		Function: func(name string, _ []query.Arg) (func(Entity) (allod.Value, error), error) {
 			return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not know the query function %s.", name)
 		},
 	}
 }
 
 // getter reads a property of a row as a query sees it.
-func (c *call) getter(tx *store.Tx, t *entity.Table, name string) (func(entityRow) (allod.Value, error), error) {
+func (c Reader) getter(tx *store.Tx, t *entity.Table, name string) (func(Entity) (allod.Value, error), error) {
 	col := t.Column(name)
 	if col == nil || !wire.Selectable(col) || col.Property() != name {
 		return nil, wire.NoProperty(name, t.LogicalName)
 	}
 	switch {
 	case col.LogicalName == t.PrimaryID || col.LogicalName == t.ODataKey:
-		return func(e entityRow) (allod.Value, error) { return allod.IDValue(e.r.Key), nil }, nil
+		return func(e Entity) (allod.Value, error) { return allod.IDValue(e.Row.Key), nil }, nil
 	case col.LogicalName == "versionnumber":
-		return func(e entityRow) (allod.Value, error) { return allod.IntegerValue(int64(e.r.Version)), nil }, nil
+		return func(e Entity) (allod.Value, error) { return allod.IntegerValue(int64(e.Row.Version)), nil }, nil
 	}
-	secret := hidden(tx, c.user, t)
+	secret := access.Hidden(tx, c.User, t)
 	if secret != nil && secret(col) {
-		return func(entityRow) (allod.Value, error) { return allod.NullValue(), nil }, nil
+		return func(Entity) (allod.Value, error) { return allod.NullValue(), nil }, nil
 	}
-	return func(e entityRow) (allod.Value, error) {
-		v := tx.Value(e.t.LogicalName, e.r, col.LogicalName)
+	return func(e Entity) (allod.Value, error) {
+		v := tx.Value(e.Table.LogicalName, e.Row, col.LogicalName)
 		if v.Type() == allod.Lookup {
 			return allod.IDValue(v.GUID()), nil
 		}
@@ -79,37 +79,37 @@ func (c *call) getter(tx *store.Tx, t *entity.Table, name string) (func(entityRo
 	}, nil
 }
 
-// target is the row a lookup leads to through this navigation property.
-func (c *call) target(tx *store.Tx, e entityRow, nav *wire.Nav) (entityRow, bool) {
-	name, id := tx.Value(e.t.LogicalName, e.r, nav.Column).Target()
-	t := c.schema.Model.Table(name)
-	if t == nil || !c.schema.Fits(nav.Target, name) {
-		return entityRow{}, false
+// Target is the row a lookup leads to through this navigation property.
+func (c Reader) Target(tx *store.Tx, e Entity, nav *wire.Nav) (Entity, bool) {
+	name, id := tx.Value(e.Table.LogicalName, e.Row, nav.Column).Target()
+	t := c.Schema.Model.Table(name)
+	if t == nil || !c.Schema.Fits(nav.Target, name) {
+		return Entity{}, false
 	}
 	r := tx.Get(name, id)
-	return entityRow{t, r}, r != nil
+	return Entity{t, r}, r != nil
 }
 
-// related are the rows a collection navigation property leads to.
-func (c *call) related(tx *store.Tx, e entityRow, nav *wire.Nav) []entityRow {
-	target := c.schema.Model.Table(nav.Target)
+// Related are the rows a collection navigation property leads to.
+func (c Reader) Related(tx *store.Tx, e Entity, nav *wire.Nav) []Entity {
+	target := c.Schema.Model.Table(nav.Target)
 	if target == nil {
 		return nil
 	}
-	var out []entityRow
+	var out []Entity
 	if nav.Kind == wire.NavPairs {
-		for _, pair := range tx.Find(nav.Intersect, nav.Near, allod.IDValue(e.r.Key)) {
+		for _, pair := range tx.Find(nav.Intersect, nav.Near, allod.IDValue(e.Row.Key)) {
 			far := tx.Value(nav.Intersect, tx.Get(nav.Intersect, pair), nav.Far).GUID()
 			if r := tx.Get(target.LogicalName, far); r != nil {
-				out = append(out, entityRow{target, r})
+				out = append(out, Entity{target, r})
 			}
 		}
 		return out
 	}
 	for _, at := range c.tablesOf(target) {
-		for _, id := range tx.Find(at.LogicalName, nav.Column, allod.IDValue(e.r.Key)) {
+		for _, id := range tx.Find(at.LogicalName, nav.Column, allod.IDValue(e.Row.Key)) {
 			if r := tx.Get(at.LogicalName, id); r != nil {
-				out = append(out, entityRow{at, r})
+				out = append(out, Entity{at, r})
 			}
 		}
 	}
@@ -117,9 +117,9 @@ func (c *call) related(tx *store.Tx, e entityRow, nav *wire.Nav) []entityRow {
 }
 
 // filter compiles $filter; nil matches everything.
-func (c *call) filter(tx *store.Tx, t *entity.Table, e query.Expr, aliases map[string]query.Expr) (func(entityRow) (bool, error), error) {
+func (c Reader) filter(tx *store.Tx, t *entity.Table, e query.Expr, aliases map[string]query.Expr) (func(Entity) (bool, error), error) {
 	if e == nil {
-		return func(entityRow) (bool, error) { return true, nil }, nil
+		return func(Entity) (bool, error) { return true, nil }, nil
 	}
 	f, err := query.Compile(e, *c.env(tx, t, aliases))
 	if err != nil {
@@ -138,11 +138,11 @@ func queryError(err error) error {
 }
 
 // sort orders rows by $orderby, the primary key breaking ties.
-func (c *call) sort(tx *store.Tx, t *entity.Table, rows []entityRow, by []query.OrderItem) error {
+func (c Reader) sort(tx *store.Tx, t *entity.Table, rows []Entity, by []query.OrderItem) error {
 	if len(by) == 0 {
 		return nil
 	}
-	cmp, err := query.CompileOrder(by, *c.env(tx, t, c.req.Options.Aliases))
+	cmp, err := query.CompileOrder(by, *c.env(tx, t, c.Req.Options.Aliases))
 	if err != nil {
 		return queryError(err)
 	}
@@ -155,14 +155,14 @@ func (c *call) sort(tx *store.Tx, t *entity.Table, rows []entityRow, by []query.
 		if n != 0 {
 			return n < 0
 		}
-		return store.Less(rows[i].r.Key, rows[j].r.Key)
+		return store.Less(rows[i].Row.Key, rows[j].Row.Key)
 	})
 	return failed
 }
 
 // plans writes rows of the tables of one request, expansions included.
 type plans struct {
-	c       *call
+	c       Reader
 	tx      *store.Tx
 	t       *entity.Table
 	columns []string // nil = all
@@ -171,7 +171,7 @@ type plans struct {
 }
 
 // plansFor prepares $select and $expand.
-func (c *call) plansFor(tx *store.Tx, t *entity.Table, o *query.Options) (*plans, error) {
+func (c Reader) plansFor(tx *store.Tx, t *entity.Table, o *query.Options) (*plans, error) {
 	p := &plans{c: c, tx: tx, t: t, byTable: map[*entity.Table]*wire.Plan{}}
 	if o != nil {
 		for _, s := range o.Select {
@@ -179,7 +179,7 @@ func (c *call) plansFor(tx *store.Tx, t *entity.Table, o *query.Options) (*plans
 				p.columns = nil
 				break
 			}
-			if len(s.Path) == 1 && c.schema.Nav(t.LogicalName, s.Path[0]) != nil && t.Column(s.Path[0]) == nil {
+			if len(s.Path) == 1 && c.Schema.Nav(t.LogicalName, s.Path[0]) != nil && t.Column(s.Path[0]) == nil {
 				continue // selecting a navigation property adds a link, no data
 			}
 			p.columns = append(p.columns, strings.Join(s.Path, "/"))
@@ -220,7 +220,7 @@ func (p *plans) of(t *entity.Table) (*wire.Plan, error) {
 			}
 		}
 	}
-	plan, err := wire.NewPlan(p.tx, p.c.schema, t, columns, p.c.prefer.notes, hidden(p.tx, p.c.user, t))
+	plan, err := wire.NewPlan(p.tx, p.c.Schema, t, columns, p.c.Prefer.Notes, access.Hidden(p.tx, p.c.User, t))
 	if err != nil {
 		return nil, err
 	}
@@ -232,19 +232,19 @@ func (p *plans) width() int { return p.byTable[p.t].Width() }
 
 func (p *plans) estimate() int {
 	n := 64 + 40*p.width()
-	if p.c.prefer.notes.Any() {
+	if p.c.Prefer.Notes.Any() {
 		n *= 3
 	}
 	return min(n, 16<<10)
 }
 
 // appendRow appends the members of a row, expansions last, no closing brace.
-func (p *plans) appendRow(b []byte, e entityRow) ([]byte, error) {
-	plan, err := p.of(e.t)
+func (p *plans) appendRow(b []byte, e Entity) ([]byte, error) {
+	plan, err := p.of(e.Table)
 	if err != nil {
 		return nil, err
 	}
-	b = plan.AppendRow(b, p.tx, e.r)
+	b = plan.AppendRow(b, p.tx, e.Row)
 	for i := range p.expand {
 		if b, err = p.expand[i].append(b, e); err != nil {
 			return nil, err
@@ -255,22 +255,22 @@ func (p *plans) appendRow(b []byte, e entityRow) ([]byte, error) {
 
 // expansion is one item of $expand.
 type expansion struct {
-	c     *call
+	c     Reader
 	tx    *store.Tx
 	nav   *wire.Nav
 	ref   bool
 	plans *plans
 	o     *query.Options
-	match func(entityRow) (bool, error)
+	match func(Entity) (bool, error)
 }
 
-func (c *call) expansion(tx *store.Tx, t *entity.Table, item query.ExpandItem) (expansion, error) {
+func (c Reader) expansion(tx *store.Tx, t *entity.Table, item query.ExpandItem) (expansion, error) {
 	x := expansion{c: c, tx: tx, ref: item.Ref, o: item.Options}
 	if x.o == nil {
 		x.o = &query.Options{}
 	}
 	name := item.Path[0]
-	x.nav = c.schema.Nav(t.LogicalName, name)
+	x.nav = c.Schema.Nav(t.LogicalName, name)
 	if x.nav == nil {
 		return x, wire.NoProperty(name, t.LogicalName)
 	}
@@ -283,25 +283,25 @@ func (c *call) expansion(tx *store.Tx, t *entity.Table, item query.ExpandItem) (
 	if len(x.o.Expand) > 0 {
 		return x, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator expands one level only.")
 	}
-	target := c.schema.Model.Table(x.nav.Target)
+	target := c.Schema.Model.Table(x.nav.Target)
 	if x.nav.Target == "owner" || x.nav.Target == "principal" {
-		target = c.schema.Model.Table("systemuser")
+		target = c.Schema.Model.Table("systemuser")
 	}
 	if target == nil {
 		return x, wire.NoProperty(name, t.LogicalName)
 	}
 	var err error
-	if x.match, err = c.filter(tx, target, x.o.Filter, c.req.Options.Aliases); err != nil {
+	if x.match, err = c.filter(tx, target, x.o.Filter, c.Req.Options.Aliases); err != nil {
 		return x, err
 	}
 	x.plans, err = c.plansFor(tx, target, x.o)
 	return x, err
 }
 
-func (x *expansion) append(b []byte, e entityRow) ([]byte, error) {
+func (x *expansion) append(b []byte, e Entity) ([]byte, error) {
 	b = odata.AppendMember(b, x.nav.Name)
 	if x.nav.Kind == wire.NavLookup {
-		to, ok := x.c.target(x.tx, e, x.nav)
+		to, ok := x.c.Target(x.tx, e, x.nav)
 		if ok {
 			var err error
 			if ok, err = x.match(to); err != nil {
@@ -313,8 +313,8 @@ func (x *expansion) append(b []byte, e entityRow) ([]byte, error) {
 		}
 		return x.appendOne(b, to)
 	}
-	var rows []entityRow
-	for _, r := range x.c.related(x.tx, e, x.nav) {
+	var rows []Entity
+	for _, r := range x.c.Related(x.tx, e, x.nav) {
 		ok, err := x.match(r)
 		if err != nil {
 			return nil, err
@@ -323,7 +323,7 @@ func (x *expansion) append(b []byte, e entityRow) ([]byte, error) {
 			rows = append(rows, r)
 		}
 	}
-	target := x.c.schema.Model.Table(x.nav.Target)
+	target := x.c.Schema.Model.Table(x.nav.Target)
 	if err := x.c.sort(x.tx, target, rows, x.o.OrderBy); err != nil {
 		return nil, err
 	}
@@ -344,18 +344,18 @@ func (x *expansion) append(b []byte, e entityRow) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-func (x *expansion) appendOne(b []byte, e entityRow) ([]byte, error) {
+func (x *expansion) appendOne(b []byte, e Entity) ([]byte, error) {
 	b = append(b, '{')
 	if x.ref {
 		b = odata.AppendMember(b, odata.ID)
-		b = odata.AppendString(b, x.c.entityURL(e.t, e.r.Key))
+		b = odata.AppendString(b, x.c.URLOf(e.Table, e.Row.Key))
 		return append(b, '}'), nil
 	}
 	b, err := x.plans.appendRow(b, e)
 	return append(b, '}'), err
 }
 
-// entityURL is the address of a row.
-func (c *call) entityURL(t *entity.Table, id allod.GUID) string {
-	return c.root + "/" + t.SetName + "(" + id.String() + ")"
+// URLOf is the address of a row.
+func (c Reader) URLOf(t *entity.Table, id allod.GUID) string {
+	return c.Root + "/" + t.SetName + "(" + id.String() + ")"
 }

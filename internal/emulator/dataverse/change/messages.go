@@ -1,0 +1,87 @@
+package change
+
+import (
+	"allod"
+	"allod/internal/emulator/dataverse/platform"
+	"allod/internal/emulator/dataverse/wire"
+	"encoding/json"
+	"strings"
+)
+
+// object is what a message returns.
+type object = map[string]any
+
+// Messages are the actions that answer POST, by name. What one returns becomes
+// the members of the response; nil is 204.
+func Messages() map[string]func(Writer) (map[string]any, error) {
+	m := map[string]func(Writer) (object, error){
+		"CloseIncident": func(c Writer) (object, error) {
+			return nil, c.closeBy("IncidentResolution", "incidentid", "incident", 1)
+		},
+		"WinOpportunity": func(c Writer) (object, error) {
+			return nil, c.closeBy("OpportunityClose", "opportunityid", "opportunity", 1)
+		},
+		"LoseOpportunity": func(c Writer) (object, error) {
+			return nil, c.closeBy("OpportunityClose", "opportunityid", "opportunity", 2)
+		},
+	}
+	blockActions(m)
+	bodyActions(m)
+	return m
+}
+
+// closeBy runs a message that closes a row: {"<activity>":{"<key>@odata.bind"
+// or "<key>":{…}},"Status":n}. It keeps the closing activity when the model
+// has its table.
+func (c Writer) closeBy(activity, key, table string, state int64) error {
+	var body map[string]json.RawMessage
+	if err := json.Unmarshal(c.Body, &body); err != nil {
+		return wire.BadPayload("Invalid JSON.")
+	}
+	var status int64
+	if raw := body["Status"]; raw != nil && json.Unmarshal(raw, &status) != nil {
+		return wire.BadPayload("'Status' must be a number.")
+	}
+	t := c.Schema.Model.Table(table)
+	if t == nil {
+		return wire.NoSegment(c.Req.Path[0].Name)
+	}
+	return c.Update(func(a *platform.Act) error {
+		at := c.Schema.Model.Table(strings.ToLower(activity))
+		id, err := closedRow(a, body[activity], key)
+		if err != nil {
+			return err
+		}
+		if !a.Exists(t, id) {
+			return wire.NoRow(table, id.String())
+		}
+		if at != nil {
+			if p, err := wire.ParsePayload(c.Schema, at, body[activity]); err == nil && len(p.Nested) == 0 {
+				if _, err := a.Create(at, allod.GUID{}, p); err != nil {
+					return err
+				}
+			}
+		}
+		return a.Close(t, id, state, status)
+	})
+}
+
+// closedRow finds the row a closing activity names.
+func closedRow(a *platform.Act, raw json.RawMessage, key string) (allod.GUID, error) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return allod.GUID{}, wire.BadPayload("The closing activity is missing.")
+	}
+	var text string
+	if json.Unmarshal(fields[key+"@odata.bind"], &text) == nil {
+		_, id, err := a.Resolve(text)
+		return id, err
+	}
+	var nested map[string]json.RawMessage
+	if json.Unmarshal(fields[key], &nested) == nil && json.Unmarshal(nested[key], &text) == nil {
+		if id, err := allod.ParseGUID(text); err == nil {
+			return id, nil
+		}
+	}
+	return allod.GUID{}, wire.BadPayload("The closing activity does not name its '%s'.", key)
+}
