@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/source"
@@ -104,12 +106,14 @@ type runner struct {
 	src      source.Source
 	run      *vault.Run
 	schema   *allod.Schema
-	rights   *source.Rights // nil = the source cannot say
+	asker    *rightsReader
+	memory   *semaphore.Weighted // bytes
 	started  time.Time
 	lineWhy  string
 	progress *reporter
 
 	mu        sync.Mutex
+	rights    *source.Rights // nil = the source cannot say
 	state     *State
 	witnesses []Witness
 	manifests map[string]allod.TableManifest
@@ -143,7 +147,8 @@ func begin(ctx context.Context, s gate.Session, v *vault.Vault, src source.Sourc
 	if err := r.checkTables(); err != nil {
 		return nil, err
 	}
-	if r.rights, err = readRights(ctx, src, schema); err != nil {
+	r.asker, r.memory = &rightsReader{src: src, schema: schema}, semaphore.NewWeighted(memoryBudget)
+	if r.rights, err = r.asker.since(ctx, r.asker.moment()); err != nil {
 		return nil, fmt.Errorf("back up %s: read what the application user may see: %w", env, err)
 	}
 	if err := r.checkLine(ctx, last != nil); err != nil {
@@ -190,14 +195,6 @@ func (r *runner) checkTables() error {
 		}
 	}
 	return nil
-}
-
-func readRights(ctx context.Context, src source.Source, schema *allod.Schema) (*source.Rights, error) {
-	rr, ok := src.(source.RightsReader)
-	if !ok {
-		return nil, nil
-	}
-	return rr.Rights(ctx, schema)
 }
 
 // checkLine decides whether the environment is still the one that was captured

@@ -55,7 +55,8 @@ func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string
 	if err := r.checkTables(); err != nil {
 		return nil, err
 	}
-	if r.rights, err = readRights(ctx, src, schema); err != nil {
+	r.asker = &rightsReader{src: src, schema: schema}
+	if r.rights, err = r.asker.since(ctx, r.asker.moment()); err != nil {
 		return nil, fmt.Errorf("plan a backup of %s: read what the application user may see: %w", env, err)
 	}
 	if err := r.checkLine(ctx, last != nil); err != nil {

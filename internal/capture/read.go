@@ -23,8 +23,7 @@ const (
 // is deleted. Rights that change while it reads make it begin again once.
 func (r *runner) readOnce(ctx context.Context, j job) error {
 	for again := true; ; again = false {
-		t := &tableRun{runner: r, job: j, started: r.o.Now().UTC(), ts: r.tableState(j.table.Name)}
-		r.noteStart(t.started)
+		t := r.newTableRun(j)
 		err := t.read(ctx)
 		if err == nil {
 			err = t.settle(ctx)
@@ -32,6 +31,7 @@ func (r *runner) readOnce(ctx context.Context, j job) error {
 		if t.w != nil {
 			t.w.Discard() // nothing once it is finished
 		}
+		t.memory.drop()
 		if !errors.Is(err, errRightsChanged) || !again {
 			return err
 		}
@@ -45,23 +45,19 @@ func (r *runner) readOnce(ctx context.Context, j job) error {
 // began, so that nulls it read may be none.
 var errRightsChanged = allod.Errorf(allod.Denied, "the rights of the application user changed while the table was being read")
 
-func (r *runner) tableState(name string) TableState {
+func (r *runner) newTableRun(j job) *tableRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state.Tables[name]
-}
-
-func (r *runner) noteStart(at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.first.IsZero() || at.Before(r.first) {
-		r.first = at
+	t := &tableRun{runner: r, job: j, started: r.o.Now().UTC(), ts: r.state.Tables[j.table.Name], before: r.rights, memory: claim{of: r.memory}}
+	if r.first.IsZero() || t.started.Before(r.first) {
+		r.first = t.started
 	}
+	return t
 }
 
 // refresh reads the rights again and chooses the table anew.
 func (r *runner) refresh(ctx context.Context, t *allod.Table) (job, error) {
-	rights, err := readRights(ctx, r.src, r.schema)
+	rights, err := r.asker.since(ctx, r.asker.moment())
 	if err != nil {
 		return job{}, err
 	}
@@ -85,8 +81,11 @@ type tableRun struct {
 	w       *vault.TableWriter
 	mode    vault.Mode
 	started time.Time
+	before  *source.Rights // as known before the read; nil = the source cannot say
+	memory  claim
 
-	rows      int64 // read
+	rows      int64 // read since the last checkpoint
+	any       bool  // rows were read at all
 	high      uint64
 	newest    []Witness
 	ended     bool // the last page came
@@ -106,6 +105,9 @@ func (t *tableRun) open(ctx context.Context, mode vault.Mode) error {
 }
 
 func (t *tableRun) read(ctx context.Context) error {
+	if err := t.small(ctx); err != nil {
+		return err
+	}
 	if !t.full {
 		t.method = "delta"
 		if err := t.open(ctx, vault.ModeDelta); err != nil {
@@ -130,19 +132,35 @@ func (t *tableRun) read(ctx context.Context) error {
 	return t.readStart(ctx)
 }
 
-// readStart reads from the beginning. A table that fits one page is read and
-// tracked in one request; a longer one gets its token first, so that nothing
-// that changes while it is read is missed (design/capture.md, reading much).
+// readStart reads from the beginning. How many rows there are nobody knows: a
+// table that fits a small page is read and tracked in one request, so that many
+// of them can be read at once, and one that fits a full page in one more. A
+// longer one gets its token first, so that nothing that changes while it is
+// read is missed (design/capture.md, reading much).
 func (t *tableRun) readStart(ctx context.Context) error {
-	if t.table.Tracking && t.ts.Rows > fetchBatch*10 {
+	if t.table.Tracking && t.ts.Rows > maxPage {
 		return t.readTracked(ctx)
 	}
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Track: t.table.Tracking}) {
-		if err != nil {
+	if t.ts.Rows <= firstPage {
+		if err := t.readPages(ctx, firstPage, true); err != nil || t.ended {
 			return err
 		}
-		if t.table.Tracking && !page.Last {
-			return t.readTracked(ctx)
+	}
+	if err := t.large(ctx); err != nil {
+		return err
+	}
+	if err := t.readPages(ctx, t.pageRows(), t.table.Tracking); err != nil || t.ended {
+		return err
+	}
+	return t.readTracked(ctx)
+}
+
+// readPages reads the table in pages of so many rows. With one set it takes
+// nothing unless the first page is all there is.
+func (t *tableRun) readPages(ctx context.Context, size int, one bool) error {
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Track: t.table.Tracking, PageSize: size}) {
+		if err != nil || one && !page.Last {
+			return err
 		}
 		if err := t.takePage(ctx, &page); err != nil {
 			return err
@@ -160,6 +178,9 @@ func (t *tableRun) readStart(ctx context.Context) error {
 // readTracked takes a token by reading the keys alone, then reads all columns,
 // then what changed meanwhile.
 func (t *tableRun) readTracked(ctx context.Context) error {
+	if err := t.large(ctx); err != nil {
+		return err
+	}
 	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: []string{t.table.Key}, Track: true}) {
 		if err != nil {
 			return err
@@ -172,8 +193,11 @@ func (t *tableRun) readTracked(ctx context.Context) error {
 }
 
 func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
+	if err := t.large(ctx); err != nil {
+		return err
+	}
 	t.method = "full, then key-delta"
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Cursor: from}) {
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Cursor: from, PageSize: t.pageRows()}) {
 		if err != nil {
 			return err
 		}
@@ -207,14 +231,14 @@ func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
 // follow reads what changed since the token and moves it on. It returns the
 // number of changes.
 func (t *tableRun) follow(ctx context.Context) (int, error) {
-	columns := t.columns
+	columns, size := t.columns, firstPage
 	if t.ts.KeyOnly {
-		columns = []string{t.table.Key}
+		columns, size = []string{t.table.Key}, maxPage
 		t.method = "key-delta"
 	}
 	changed := map[allod.GUID]bool{}
 	var deleted, fetch []allod.GUID
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: columns, Cursor: t.ts.Delta}) {
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: columns, Cursor: t.ts.Delta, PageSize: size}) {
 		if err != nil {
 			return 0, err
 		}
@@ -302,6 +326,7 @@ func (t *tableRun) takePage(ctx context.Context, page *source.Page) error {
 		t.note(row)
 	}
 	t.rows += int64(len(page.Rows))
+	t.any = t.any || len(page.Rows) > 0
 	t.mu.Lock()
 	t.pending += page.WireBytes
 	t.mu.Unlock()
@@ -371,7 +396,8 @@ func (t *tableRun) addChanges(c vault.Changes) {
 // settle finishes the table: deletions said and proven, then its place in the
 // manifest and the state.
 func (t *tableRun) settle(ctx context.Context) error {
-	after, err := t.rightsAfter(ctx)
+	ended := t.asker.moment()
+	after, err := t.rightsAfter(ctx, ended)
 	if err != nil {
 		return err
 	}
@@ -390,8 +416,8 @@ func (t *tableRun) settle(ctx context.Context) error {
 		return fatal(err)
 	}
 	t.addChanges(c)
-	if t.mode == vault.ModeFull {
-		if err := t.settleMissing(ctx, after); err != nil {
+	if t.changes.Missing > 0 {
+		if err := t.settleMissing(ctx, ended); err != nil {
 			return err
 		}
 	}
@@ -405,14 +431,15 @@ func (t *tableRun) settle(ctx context.Context) error {
 	return t.record(state)
 }
 
-// rightsAfter asks for the rights again where they matter: when something may
-// be deleted, or when the table has secured columns.
-func (t *tableRun) rightsAfter(ctx context.Context) (*source.Rights, error) {
-	secured := slices.ContainsFunc(t.table.Columns, func(c allod.Column) bool { return c.Secured })
-	if t.rights == nil || !secured && len(t.gone) == 0 && t.mode != vault.ModeFull {
-		return t.rights, nil
+// rightsAfter asks for the rights again where they matter before the rows are
+// taken over: when rows with secured columns were read, whose nulls may be
+// none, or when the source said that rows are deleted.
+func (t *tableRun) rightsAfter(ctx context.Context, ended int64) (*source.Rights, error) {
+	secured := t.any && slices.ContainsFunc(t.table.Columns, func(c allod.Column) bool { return c.Secured })
+	if t.before == nil || !secured && len(t.gone) == 0 {
+		return t.before, nil
 	}
-	after, err := readRights(ctx, t.src, t.schema)
+	after, err := t.asker.since(ctx, ended)
 	if err != nil {
 		return nil, err
 	}
@@ -420,18 +447,23 @@ func (t *tableRun) rightsAfter(ctx context.Context) (*source.Rights, error) {
 	slices.Sort(was)
 	slices.Sort(is)
 	is = slices.DeleteFunc(is, func(c string) bool { return !slices.Contains(t.columns, c) })
-	if !slices.Equal(was, is) {
+	if secured && !slices.Equal(was, is) {
 		return nil, fmt.Errorf("read %s: %w", t.table.Name, errRightsChanged)
 	}
 	return after, nil
 }
 
-// settleMissing decides about rows that a full read did not bring.
-func (t *tableRun) settleMissing(ctx context.Context, after *source.Rights) error {
+// settleMissing decides about rows that a full read did not bring, by the
+// rights before and after it.
+func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
+	after, err := t.asker.since(ctx, ended)
+	if err != nil {
+		return err
+	}
 	a := Absence{Table: t.table.Name, Before: t.changes.Before, Missing: t.changes.Missing, Ended: t.ended, LastCapture: t.ts.ReadAt, DepthLast: t.ts.Depth}
-	if t.rights != nil && after != nil {
+	if t.before != nil && after != nil {
 		a.RightsKnown = true
-		a.DepthBefore, a.DepthAfter = t.rights.Depth[t.table.Name], after.Depth[t.table.Name]
+		a.DepthBefore, a.DepthAfter = t.before.Depth[t.table.Name], after.Depth[t.table.Name]
 		a.RetentionRun = after.RetentionRuns[t.table.Name]
 	}
 	v := JudgeAbsence(a)
@@ -503,7 +535,7 @@ func (t *tableRun) confirmPairs(ctx context.Context) (bool, error) {
 		}
 		missing[ref] = true
 	}
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns}) {
+	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, PageSize: t.pageRows()}) {
 		if err != nil {
 			return false, err
 		}
@@ -532,8 +564,8 @@ func (t *tableRun) record(state allod.TableState) error {
 	if state != allod.TableCarried {
 		ts.ReadAt = t.started
 	}
-	if t.rights != nil {
-		ts.Depth = t.rights.Depth[t.table.Name]
+	if t.before != nil {
+		ts.Depth = t.before.Depth[t.table.Name]
 	}
 	t.ts = ts
 	t.state.Tables[t.table.Name] = ts
