@@ -15,7 +15,7 @@ COLD_BUDGET ?= 120
 FUZZTIME    ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz cover golden bench arch check coldbuild kill chaos integration cross vet deadcode
+.PHONY: help build test race lint fmt fuzz cover golden bench arch check coldbuild kill flips chaos integration cross vet deadcode
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
@@ -54,8 +54,9 @@ golden: ## rewrite golden files; look at the difference before you commit it
 		$(GO) test $$pkg -update; done
 	git diff --stat
 
-bench: ## benchmarks; results go to docs/benchmarks.md
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## the benchmarks of docs/benchmarks.md at their real sizes, about 12 minutes
+	ALLOD_BENCH=full $(GO) test -count=1 -v -timeout 15m ./internal/e2e/bench
+	$(GO) test -count=1 -p 1 -run '^$$' -bench . -benchmem ./internal/vault/... ./internal/source/dataverse/rows ./internal/ledger ./internal/history
 
 arch: ## the rules of the repository
 	$(GO) test -count=1 .
@@ -73,6 +74,9 @@ integration: ## tests of the whole; with CI=true a skipped one is a failure
 
 kill: ## kill -9 at random moments, then compare; prints its seed
 	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Kill' ./internal/e2e/...
+
+flips: ## every byte of a 200 kB vault and of a ledger, 1,000 bits of a 100 MB vault, flipped in turn (minutes)
+	ALLOD_LONG=1 $(GO) test -count=1 -v -timeout 60m -run 'Flipped' ./internal/vault ./internal/ledger
 
 chaos: ## every fault of the emulator against capture and restore
 	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Chaos|Fault|BadInput' ./internal/e2e/...

@@ -23,7 +23,8 @@ import (
 	"allod/internal/vault/seal"
 )
 
-// smallFile is the most plain bytes of a file that goes into a pack.
+// smallFile is the most plain bytes of a file that goes into a pack (FORMAT.md
+// §8); readers do not depend on it.
 const smallFile = 256 << 10
 
 // fileSpool keeps small files of a writer, sealed under their records' keys,
@@ -89,13 +90,14 @@ func (w *TableWriter) putFile(ctx context.Context, ref allod.RecordRef, f allod.
 	if err != nil {
 		return f, err
 	}
-	head := make([]byte, smallFile+1)
+	small := w.r.v.fileObject
+	head := make([]byte, small+1)
 	n, err := io.ReadFull(r, head)
 	head = head[:n]
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return f, allod.Errorf(allod.KindOf(err), "read it: %w", err)
 	}
-	if n <= smallFile {
+	if n <= small {
 		return w.putSmall(ref, f, head, known)
 	}
 	return w.putLarge(ctx, ref, f, io.MultiReader(bytes.NewReader(head), r), known)

@@ -182,7 +182,7 @@ func OpenPublic(ctx context.Context, cfg Config) (*Vault, error) {
 		return nil, err
 	}
 	cfg.Pin = pin
-	v := &Vault{cfg: cfg, life: context.WithoutCancel(ctx)}
+	v := &Vault{cfg: cfg, life: context.WithoutCancel(ctx), fileObject: smallFile}
 	v.packs = newPackCache(v, packMemory, pack.NewCache(blockCache))
 	v.env.schemas, v.env.names = map[schemaKey]*schemaInfo{}, map[uint32]string{}
 	if v.recipients, err = pack.ParseRecipients(pin.Recipients); err != nil {

@@ -68,6 +68,8 @@ type Vault struct {
 	life  context.Context // values of the opening call, without its end: packs stay open across calls
 	packs *packCache
 	env   envCache
+
+	fileObject int // files of more plain bytes become objects; smallFile but in tests
 }
 
 // Status describes a vault for people: no content.
