@@ -129,10 +129,15 @@ func findTable(v source.View, name string) (*allod.Table, error) {
 		return t, nil
 	}
 	err := allod.Errorf(allod.NotFound, "find the table %q in %s: there is none", name, v.Name())
+	var names []string
 	for i := range v.Schema().Tables {
 		if t := &v.Schema().Tables[i]; t.Set == name || t.SchemaName == name || t.Label == name {
 			return nil, allod.WithHint(err, "Tables go by their logical names: did you mean %q?", t.Name)
 		}
+		names = append(names, v.Schema().Tables[i].Name)
+	}
+	if near := nearest(name, names); near != "" {
+		return nil, allod.WithHint(err, "Did you mean %q? `allod schema %s` lists the tables.", near, v.Name())
 	}
 	return nil, allod.WithHint(err, "`allod schema %s` lists the tables by their logical names.", v.Name())
 }

@@ -28,6 +28,8 @@ type Deps struct {
 	OpenSource func(ctx context.Context, env string, c Connection) (source.Source, error)
 	OpenStore  func(ctx context.Context, path string, create bool) (blob.Mutable, error) // a local folder
 	Passphrase func(confirm bool) ([]byte, error)                                        // from ALLOD_PASSPHRASE or the terminal
+	Recovery   func() (string, error)                                                    // the words of the recovery key, for the key paper; nil = nobody has them
+	Key        string                                                                    // what opens the vault instead of the configured key: passphrase, file:PATH, paper; "" = that
 	Now        func() time.Time
 	Actor      allod.Actor
 	Purpose    allod.Purpose // overrides what follows from the command; "" = none
@@ -44,6 +46,7 @@ type Office struct {
 	vault  *vault.Vault
 	gate   *gate.Gate
 	key    keyring.Wrapper // what the vault was opened with; nil without keys
+	spec   string          // how key was named
 }
 
 // Open opens the Allod in dir with its key. NotFound when there is none,
@@ -54,7 +57,8 @@ func Open(ctx context.Context, dir string, deps Deps) (*Office, error) {
 		return nil, err
 	}
 	o := &Office{Dir: dir, deps: deps, config: c}
-	w, err := o.wrapper(c.Key, false)
+	o.spec = cmp.Or(deps.Key, c.Key, "passphrase")
+	w, err := o.wrapper(o.spec, false)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +146,8 @@ func (o *Office) path(p string) string {
 	return filepath.Join(o.Dir, p)
 }
 
-// wrapper makes what opens the vault from its SPEC: passphrase, or file:PATH.
+// wrapper makes what opens the vault from its SPEC: passphrase, file:PATH, or
+// paper for the words of the recovery key, which opens and never creates.
 func (o *Office) wrapper(spec string, create bool) (keyring.Wrapper, error) {
 	kind, path, _ := strings.Cut(cmp.Or(spec, "passphrase"), ":")
 	switch kind {
@@ -162,7 +167,26 @@ func (o *Office) wrapper(spec string, create bool) (keyring.Wrapper, error) {
 		}
 		return keyring.ParseKeyFile(b)
 	}
-	return nil, allod.Errorf(allod.Invalid, "read the key %q: want passphrase or file:PATH", spec)
+	if kind == "paper" && path == "" && !create {
+		return o.recovery()
+	}
+	want := "passphrase, file:PATH or paper"
+	if create {
+		want = "passphrase or file:PATH; a recovery key is always made"
+	}
+	return nil, allod.Errorf(allod.Invalid, "read the key %q: want %s", spec, want)
+}
+
+// recovery makes what opens the vault from the words of the recovery key.
+func (o *Office) recovery() (keyring.Wrapper, error) {
+	if o.deps.Recovery == nil {
+		return nil, allod.Errorf(allod.Denied, "read the recovery key: nobody is there to type it")
+	}
+	words, err := o.deps.Recovery()
+	if err != nil {
+		return nil, err
+	}
+	return keyring.ParsePaper(words)
 }
 
 func (o *Office) newKeyFile(path string) (keyring.Wrapper, error) {

@@ -1,6 +1,7 @@
 package act
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"allod"
 	"allod/internal/govern/gate"
@@ -98,6 +100,9 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	}
 	p.opts = restore.Options{Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: restore.OnConflict(r.Conflict), Security: r.Security,
 		Loopback: p.src.Capabilities().Loopback, Production: !p.src.Capabilities().Loopback, Approvers: []allod.Actor{o.deps.Actor}, Now: o.deps.Now}
+	if err := checkColumns(p.snapshot, r); err != nil {
+		return nil, err
+	}
 	for _, text := range r.Related {
 		f, err := relate.Parse(text)
 		if err != nil {
@@ -106,6 +111,41 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 		p.opts.Related = append(p.opts.Related, f)
 	}
 	return p, nil
+}
+
+// checkColumns refuses columns that no table concerned has: a mistyped one would
+// quietly write nothing, or leave nothing out.
+func checkColumns(v source.View, r *RestoreRequest) error {
+	tables := v.Schema().Tables
+	for _, name := range append(slices.Clone(r.Columns), r.Exclude...) {
+		only, column := r.Selection.Table, name
+		if len(r.Related) > 0 {
+			only = ""
+		}
+		if t, c, dotted := strings.Cut(name, "."); dotted {
+			only, column = t, c
+		}
+		var names []string
+		found := false
+		for i := range tables {
+			if only != "" && tables[i].Name != only {
+				continue
+			}
+			for j := range tables[i].Columns {
+				names = append(names, tables[i].Columns[j].Name)
+				found = found || tables[i].Columns[j].Name == column
+			}
+		}
+		if found {
+			continue
+		}
+		err := allod.Errorf(allod.Invalid, "restore the column %q: %s has none of that name", name, cmp.Or(only, "no table"))
+		if near := nearest(column, names); near != "" {
+			return allod.WithHint(err, "Did you mean %q?", near)
+		}
+		return allod.WithHint(err, "`allod schema %s TABLE` lists the columns of a table.", v.Name())
+	}
+	return nil
 }
 
 // selection turns what was typed into what restore knows.

@@ -1,7 +1,6 @@
 package act
 
 import (
-	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -51,7 +50,7 @@ const ownProof = 7 * 24 * time.Hour
 // proveOwn records that the key this vault was opened with opens its slot, once
 // a week: what is used every day needs no exercise of its own.
 func (o *Office) proveOwn(ctx context.Context) error {
-	name, _, _ := strings.Cut(cmp.Or(o.config.Key, "passphrase"), ":")
+	name, _, _ := strings.Cut(o.spec, ":")
 	s, err := o.vault.Status(ctx)
 	if err != nil {
 		return err

@@ -44,6 +44,8 @@ type app struct {
 	dir  string
 	json bool
 	purp string
+	key  string
+	said string // the words of the recovery key, once they were read
 }
 
 // Run carries out the command line and returns the exit code.
@@ -120,7 +122,11 @@ func (a *app) showError(ctx context.Context, err error) {
 		a.print(map[string]body{"error": {kind.String(), err.Error(), hint, allod.RequestIDOf(err)}})
 		return
 	}
-	a.complain("allod: " + err.Error())
+	message := err.Error()
+	if ExitCode(ctx, err) == Interrupted {
+		message = strings.ReplaceAll(message, context.Canceled.Error(), "interrupted")
+	}
+	a.complain("allod: " + message)
 	if id := allod.RequestIDOf(err); id != "" {
 		fmt.Fprintf(a.deps.Err, "  request id: %s\n", id)
 	}
@@ -159,6 +165,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVar(&a.dir, "dir", "", "`FOLDER` of this Allod (default $ALLOD_DIR, else "+defaultDirText()+")")
 	f.BoolVar(&a.json, "json", false, "machine-readable output on stdout")
 	f.StringVar(&a.purp, "purpose", "", "what stored content is wanted for, instead of what follows from the command")
+	f.StringVar(&a.key, "key", "", "what opens the vault instead of its usual key: passphrase, file:PATH, or paper (the recovery key)")
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
 		a.vaultCommand(), a.emulateCommand(), a.versionCommand())
@@ -192,7 +199,7 @@ func (a *app) fromEnvironment(cmd *cobra.Command) error {
 			}
 		}
 	})
-	a.deps.Purpose = allod.Purpose(a.purp)
+	a.deps.Purpose, a.deps.Key, a.deps.Recovery = allod.Purpose(a.purp), a.key, a.recoveryWords
 	return err
 }
 

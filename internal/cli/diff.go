@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +69,11 @@ func (a *app) showDiff(d *history.Diff, opts history.Options) {
 			}
 		}
 		for _, r := range t.Rows {
-			a.outf("      %-8s %s %v\n", r.Change, r.Record, r.Columns)
+			columns := ""
+			if len(r.Columns) > 0 {
+				columns = ": " + strings.Join(r.Columns, ", ")
+			}
+			a.outf("      %-8s %s%s\n", r.Change, r.Record, columns)
 		}
 	}
 	a.outf("Cells compared: %d\n", d.CellsCompared)

@@ -115,7 +115,7 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 		return err
 	}
 	if f.plan || !f.yes && f.apply == "" || plan.Empty() {
-		return a.showPlan(plan, f.steps, len(plan.Refused) > 0)
+		return a.showPlan(plan, f.steps, f.req.Selection.DeletedSince != "")
 	}
 	if err := a.confirm(plan, f); err != nil {
 		return err
@@ -158,25 +158,39 @@ func (a *app) confirm(plan *restore.Plan, f *restoreFlags) error {
 	return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore into %s: it was not confirmed", env), "Add --confirm %s. The plan is kept: `allod restore --apply %s --confirm %s`.", env, plan.ID, env)}
 }
 
-func (a *app) showPlan(p *restore.Plan, steps int, partial bool) error {
+// showPlan shows a plan. Partial when something that was asked for is not in it.
+func (a *app) showPlan(p *restore.Plan, steps int, deletedOnly bool) error {
 	if a.json {
 		a.print(p)
-		return nil
+	} else if err := a.planText(p, steps, deletedOnly); err != nil {
+		return err
 	}
+	if len(p.Refused) > 0 || p.Empty() && len(p.Skipped) > 0 {
+		return &silent{allod.Errorf(allod.Partial, "what was asked for is not all in the plan")}
+	}
+	return nil
+}
+
+func (a *app) planText(p *restore.Plan, steps int, deletedOnly bool) error {
 	if err := p.WriteText(a.deps.Out, steps); err != nil {
 		return err
 	}
 	switch {
+	case p.Empty() && len(p.Skipped) == 0:
+		env, _, _ := strings.Cut(p.To, "@")
+		a.para("", "There is nothing to do: what was asked for is as it was in %s. If it should not be, it had happened by then: `allod snapshots %s` lists earlier moments.", p.From, env)
 	case p.Empty():
-		a.outf("There is nothing to do.\n")
 	default:
+		if deletedOnly {
+			a.para("", lookupsStay, p.From, p.To)
+		}
 		a.outf("Carry it out with `allod restore --apply %s`.\n", p.ID)
-	}
-	if partial {
-		return &silent{allod.Errorf(allod.Partial, "tables were refused")}
 	}
 	return nil
 }
+
+// lookupsStay is what restoring only deleted rows leaves undone.
+const lookupsStay = "Rows that are still there are not touched, although their lookups to what was deleted are empty now: `allod diff %s %s --writable` counts them. `allod restore ENV@WHEN TABLE --deleted --related all:2` fills them too."
 
 func (a *app) showReport(r *restore.Report) {
 	if a.json {

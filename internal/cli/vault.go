@@ -169,8 +169,7 @@ func (a *app) keysProveCommand() *cobra.Command {
 them to the standard input. They are compared with nothing stored; the slot is
 opened for real, and the date is recorded.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.errf("Type the words of the recovery key, then an empty line:\n")
-			words, err := readWords(a.deps.In)
+			words, err := a.recoveryWords()
 			if err != nil {
 				return err
 			}
@@ -187,6 +186,21 @@ opened for real, and the date is recorded.`,
 			})
 		},
 	}
+}
+
+// recoveryWords takes the words of the recovery key from ALLOD_RECOVERY_KEY, or
+// reads them, once: a command may want them twice.
+func (a *app) recoveryWords() (string, error) {
+	if a.said != "" {
+		return a.said, nil
+	}
+	if words := a.deps.Getenv("ALLOD_RECOVERY_KEY"); words != "" {
+		return words, nil
+	}
+	a.errf("Type the words of the recovery key, then an empty line:\n")
+	var err error
+	a.said, err = readWords(a.deps.In)
+	return a.said, err
 }
 
 // readWords reads lines up to an empty one or the end.

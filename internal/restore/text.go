@@ -10,6 +10,10 @@ import (
 // width is how wide text for people is, in columns.
 const width = 80
 
+// most is how many columns of a step are listed by name: a row that is created
+// whole has a hundred, and they hide the plan.
+const most = 12
+
 // WriteText writes the plan for people: what will happen per table, what will
 // not, and why, in 80 columns. At most max steps, skipped rows and columns are
 // listed each; the rest is counted.
@@ -92,7 +96,10 @@ func (p *Plan) textSteps(t *text, max int) {
 		}
 		n++
 		t.para("    ", "  %s %s %v: %s", s.Op, s.Table, s.ID, s.Reason)
-		if len(s.Columns) > 0 {
+		switch {
+		case len(s.Columns) > most:
+			t.line("      %d columns (--json names them)", len(s.Columns))
+		case len(s.Columns) > 0:
 			t.para("      ", "      %s", strings.Join(s.Columns, ", "))
 		}
 	}
