@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "company": cmdCompany, "http": cmdHTTP, "faults": cmdFaults, "field": cmdField,
-			"fields": cmdFields, "narrow": cmdNarrow, "interrupt": cmdInterrupt, "edit": cmdEdit,
+			"fields": cmdFields, "narrow": cmdNarrow, "twice": cmdTwice, "interrupt": cmdInterrupt, "edit": cmdEdit,
 		},
 	})
 }
@@ -286,6 +287,36 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	var ended *exec.ExitError
 	if !errors.As(err, &ended) || ended.ExitCode() != 130 {
 		ts.Fatalf("interrupted: %v, want exit status 130: %s", err, ts.ReadFile("interrupted"))
+	}
+}
+
+// twice PROGRAM ARGS… runs a program in two processes at once: each ends with 0
+// or 6, one at least with 0.
+func cmdTwice(ts *testscript.TestScript, neg bool, args []string) {
+	path, err := exec.LookPath(args[0])
+	ts.Check(err)
+	var cmds [2]*exec.Cmd
+	var outs [2]bytes.Buffer
+	for i := range cmds {
+		cmds[i] = exec.Command(path, args[1:]...)
+		cmds[i].Stderr = &outs[i]
+		cmds[i].Env = append(os.Environ(), "ALLOD_DIR="+ts.Getenv("ALLOD_DIR"), "ALLOD_PASSPHRASE="+ts.Getenv("ALLOD_PASSPHRASE"))
+		ts.Check(cmds[i].Start())
+	}
+	done := 0
+	for i := range cmds {
+		err := cmds[i].Wait()
+		code := cmds[i].ProcessState.ExitCode()
+		if code == 0 {
+			done++
+		}
+		ts.Logf("process %d ended with %d: %s", i, code, outs[i].String())
+		if code != 0 && code != 6 || code == 6 && strings.Count(outs[i].String(), "\n") < 2 {
+			ts.Fatalf("process %d: %v", i, err)
+		}
+	}
+	if done == 0 {
+		ts.Fatalf("neither was done")
 	}
 }
 
