@@ -3,6 +3,7 @@ package dataverse
 import (
 	"context"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -44,7 +45,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 	if d := s.limiter.Admit(user.ClientID, server); d != nil {
 		s.org.Counters.Add("throttled", 1)
 		out := refusal(wire.Refuse(http.StatusTooManyRequests, d.Code, "%s", d.Message), false)
-		out.Header.Set("Retry-After", strconv.Itoa(d.RetryAfter))
+		out.Header.Set("Retry-After", strconv.Itoa(s.clientSeconds(d.RetryAfter)))
 		s.send(w, r, out)
 		return
 	}
@@ -94,6 +95,10 @@ func seconds(d time.Duration) string {
 	}
 	return text
 }
+
+// clientSeconds is how long the client must wait for so many emulated seconds
+// to pass, at least one.
+func (s *Server) clientSeconds(n int) int { return max(1, int(math.Ceil(float64(n)/s.opts.TimeScale))) }
 
 // sleep waits out what the request costs on a real server.
 func (s *Server) sleep(ctx context.Context, d time.Duration) {

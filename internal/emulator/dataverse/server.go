@@ -34,7 +34,7 @@ type Options struct {
 	DOPHint          int               // x-ms-dop-hint; default 48
 	PageSize         int               // largest page; default 5000
 	Now              func() time.Time  // default time.Now
-	TimeScale        float64           // how much faster than the clock tokens age; default 1
+	TimeScale        float64           // how much faster than the clock tokens age and the windows of the limits pass; default 1
 }
 
 // Server is one organisation behind one address. Its methods may be called
@@ -68,6 +68,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkWords(&o); err != nil {
+		return nil, err
+	}
 	defaults(&o)
 	s := &Server{
 		opts: o, faults: &emulator.Faults{}, limiter: protect.New(o.Limits == "real"),
@@ -81,7 +84,7 @@ func New(o Options) (*Server, error) {
 	if err := s.faults.Set(o.Faults); err != nil {
 		return nil, err
 	}
-	s.limiter.Now = o.Now
+	s.limiter.Now = s.now
 	s.org.Store.Now = s.now
 	s.schema.Store(wire.NewSchema(o.Model))
 	for _, t := range o.Model.Tables {
@@ -97,6 +100,21 @@ func New(o Options) (*Server, error) {
 	s.authority = emulator.NewAuthority(o.Auth == "strict", clients)
 	s.authority.Now, s.authority.TimeScale = s.now, o.TimeScale
 	return s, s.found()
+}
+
+// checkWords refuses words an option does not know: a misspelt one would
+// quietly switch off what it asks for.
+func checkWords(o *Options) error {
+	switch o.Limits {
+	case "", "off", "real":
+	default:
+		return allod.Errorf(allod.Invalid, "start emulator: limits %q: want real or off", o.Limits)
+	}
+	switch o.Auth {
+	case "", "loose", "strict":
+		return nil
+	}
+	return allod.Errorf(allod.Invalid, "start emulator: auth %q: want loose or strict", o.Auth)
 }
 
 func defaults(o *Options) {

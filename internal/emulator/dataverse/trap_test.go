@@ -1,7 +1,6 @@
 package dataverse_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -504,24 +503,5 @@ func TestFileBlocks(t *testing.T) {
 	tok = r["FileContinuationToken"].(string)
 	if d := c.want(200, "POST", "DownloadBlock", `{"Offset":1,"BlockLength":3,"FileContinuationToken":"`+tok+`"}`).json(); d["Data"] != "ZWxs" {
 		t.Errorf("got %v", d)
-	}
-}
-
-func TestLimits(t *testing.T) {
-	k := &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	s, err := dvemu.New(dvemu.Options{Model: model(), Limits: "real", Now: k.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := s.Handler()
-	var last *http.Response
-	for range 6001 {
-		last = direct(t, h, "WhoAmI")
-	}
-	if last.StatusCode != 429 || last.Header.Get("Retry-After") == "" {
-		t.Errorf("request 6001: got %d", last.StatusCode)
-	}
-	if s.Counters()["throttled"] != 1 {
-		t.Errorf("counters: %v", s.Counters())
 	}
 }

@@ -3,12 +3,13 @@
 package access
 
 import (
+	"net/http"
+	"slices"
+
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
-	"net/http"
-	"slices"
 )
 
 // Read depths of an application user (PrivilegeDepth; "" and None = no right).

@@ -1,15 +1,16 @@
 package change
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
-	"encoding/base64"
-	"encoding/json"
-	"net/http"
-	"strings"
 )
 
 // bodyActions are the block messages of notes and attachments

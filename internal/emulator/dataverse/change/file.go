@@ -1,15 +1,6 @@
 package change
 
 import (
-	"allod"
-	"allod/internal/emulator/dataverse/access"
-	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/platform"
-	"allod/internal/emulator/dataverse/protect"
-	"allod/internal/emulator/dataverse/request"
-	"allod/internal/emulator/dataverse/store"
-	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata/query"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -20,6 +11,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"allod"
+	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/platform"
+	"allod/internal/emulator/dataverse/protect"
+	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata/query"
 )
 
 const (

@@ -1,11 +1,12 @@
 package change
 
 import (
+	"encoding/json"
+	"strings"
+
 	"allod"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/wire"
-	"encoding/json"
-	"strings"
 )
 
 // object is what a message returns.

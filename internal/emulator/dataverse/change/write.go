@@ -1,6 +1,10 @@
 package change
 
 import (
+	"encoding/json"
+	"net/http"
+	"time"
+
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
@@ -11,9 +15,6 @@ import (
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 	"allod/internal/odata/query"
-	"encoding/json"
-	"net/http"
-	"time"
 )
 
 // Writer answers the writes of one call.

@@ -1,6 +1,12 @@
 package describe
 
 import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/protect"
@@ -8,11 +14,6 @@ import (
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 	"allod/internal/odata/query"
-	"bytes"
-	"fmt"
-	"net/http"
-	"strings"
-	"time"
 )
 
 // call is one request for metadata.

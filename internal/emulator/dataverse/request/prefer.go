@@ -1,11 +1,12 @@
 package request
 
 import (
-	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata"
 )
 
 // Prefer is a parsed Prefer header (protocols/dataverse.md §2.2).

@@ -1,13 +1,14 @@
 package rows
 
 import (
-	"allod"
-	"allod/internal/emulator/dataverse/wire"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"allod"
+	"allod/internal/emulator/dataverse/wire"
 )
 
 // cookie is where a paged read goes on (protocols/dataverse.md §4.1).

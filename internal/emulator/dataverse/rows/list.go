@@ -1,6 +1,12 @@
 package rows
 
 import (
+	"net/http"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
 	"allod"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
@@ -10,11 +16,6 @@ import (
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 	"allod/internal/odata/query"
-	"net/http"
-	"sort"
-	"strconv"
-	"strings"
-	"time"
 )
 
 // Reader answers the reads of one call.

@@ -1,6 +1,10 @@
 package rows
 
 import (
+	"net/http"
+	"sort"
+	"strings"
+
 	"allod"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
@@ -8,9 +12,6 @@ import (
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 	"allod/internal/odata/query"
-	"net/http"
-	"sort"
-	"strings"
 )
 
 // env says what names in $filter and $orderby mean for rows of the table.

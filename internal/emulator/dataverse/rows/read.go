@@ -1,6 +1,9 @@
 package rows
 
 import (
+	"net/http"
+	"time"
+
 	"allod"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
@@ -10,8 +13,6 @@ import (
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 	"allod/internal/odata/query"
-	"net/http"
-	"time"
 )
 
 // Key finds the row a segment names, for reading, whether the user may see it or

@@ -1,6 +1,11 @@
 package rows
 
 import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
 	"allod"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
@@ -8,10 +13,6 @@ import (
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
-	"net/http"
-	"strconv"
-	"strings"
-	"time"
 )
 
 const (
