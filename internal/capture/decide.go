@@ -68,16 +68,25 @@ func JudgeAbsence(a Absence) Verdict {
 		v.Gap = &allod.Gap{Table: a.Table, Kind: allod.GapRetention, Rows: a.Missing, Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"}
 		return v
 	}
-	relative := a.Before > 0 && a.Missing*1000 > a.Before*smallLossPerMil
-	if a.Missing > smallLossRows && relative && !a.Confirmed {
+	if a.Missing > smallLossRows && large(a.Missing, a.Before) && !a.Confirmed {
 		u := unproven(fmt.Sprintf("%d of %d rows are missing, which is too many to believe without a second look", a.Missing, a.Before))
 		u.Ask = true
 		return u
 	}
-	if a.Missing > alarmRows || a.Missing > smallLossRows && relative {
-		v.Alarm = fmt.Sprintf("%s: %d of %d rows were deleted since the last capture", a.Table, a.Missing, a.Before)
-	}
+	v.Alarm = lossAlarm(a.Table, a.Missing, a.Before)
 	return v
+}
+
+// large says whether a loss is more than a small share of the rows before.
+func large(lost, before int64) bool { return before > 0 && lost*1000 > before*smallLossPerMil }
+
+// lossAlarm is what people are told when a table lost rows, however that is
+// known: by absence, or because the source says so. "" = nothing.
+func lossAlarm(table string, lost, before int64) string {
+	if lost > alarmRows || lost > smallLossRows && large(lost, before) {
+		return fmt.Sprintf("%s: %d of %d rows were deleted since the last capture", table, lost, before)
+	}
+	return ""
 }
 
 // LineBreak decides whether the environment is no longer a continuation of

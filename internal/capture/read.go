@@ -416,6 +416,9 @@ func (t *tableRun) settle(ctx context.Context) error {
 		return fatal(err)
 	}
 	t.addChanges(c)
+	if reason == allod.DeleteSaid {
+		t.alarm(lossAlarm(t.table.Name, c.Deleted, c.Before))
+	}
 	if t.changes.Missing > 0 {
 		if err := t.settleMissing(ctx, ended); err != nil {
 			return err
@@ -478,11 +481,7 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 	if v.Gap != nil {
 		t.addGap(*v.Gap)
 	}
-	if v.Alarm != "" {
-		t.mu.Lock()
-		t.alarms = append(t.alarms, v.Alarm)
-		t.mu.Unlock()
-	}
+	t.alarm(v.Alarm)
 	if !v.Delete {
 		return nil
 	}
@@ -492,6 +491,16 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 	t.changes.Deleted += a.Missing
 	t.alive -= a.Missing
 	return nil
+}
+
+// alarm notes what people are to be told; "" is nothing.
+func (t *tableRun) alarm(text string) {
+	if text == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.alarms = append(t.alarms, text)
 }
 
 // confirm looks for the missing rows by id: true when none is there.
