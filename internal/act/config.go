@@ -69,6 +69,9 @@ func loadConfig(dir string) (*Config, error) {
 	path := filepath.Join(dir, ConfigFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, "vault")); err == nil {
+			return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is a vault in this folder, but no %s", dir, ConfigFile), "Put %s and %s back from a copy of this folder.", ConfigFile, PinFile)
+		}
 		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is no Allod in this folder", dir), "Run `allod init --dir %s`, or name the right folder with --dir or ALLOD_DIR.", dir)
 	}
 	if err != nil {

@@ -127,7 +127,7 @@ func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, er
 	for _, place := range o.config.Slots {
 		p, err := o.deps.OpenStore(ctx, o.path(place), create)
 		if err != nil {
-			return vault.Config{}, fmt.Errorf("open the place of slots %s: %w", place, err)
+			return vault.Config{}, allod.WithHint(fmt.Errorf("open the place of slots %s: %w", place, err), "The slots hold the keys: put this folder back from a copy. Without any of its places nothing opens the vault.")
 		}
 		cfg.Slots = append(cfg.Slots, p)
 	}

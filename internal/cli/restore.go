@@ -178,11 +178,11 @@ func (a *app) planText(p *restore.Plan, steps int, deletedOnly bool) error {
 	switch {
 	case p.Empty() && len(p.Skipped) == 0:
 		env, _, _ := strings.Cut(p.To, "@")
-		a.para("", "There is nothing to do: what was asked for is as it was in %s. If it should not be, it had happened by then: `allod snapshots %s` lists earlier moments.", p.From, env)
+		a.para("", "There is nothing to do. If something should be, it was lost before %s: `allod snapshots %s` lists earlier moments.", p.From, env)
 	case p.Empty():
 	default:
 		if deletedOnly {
-			a.para("", lookupsStay, p.From, p.To)
+			a.para("", lookupsStay, p.From)
 		}
 		a.outf("Carry it out with `allod restore --apply %s`.\n", p.ID)
 	}
@@ -190,7 +190,7 @@ func (a *app) planText(p *restore.Plan, steps int, deletedOnly bool) error {
 }
 
 // lookupsStay is what restoring only deleted rows leaves undone.
-const lookupsStay = "Rows that are still there are not touched, although their lookups to what was deleted are empty now: `allod diff %s %s --writable` counts them. `allod restore ENV@WHEN TABLE --deleted --related all:2` fills them too."
+const lookupsStay = "Rows that are still there are not touched, although their lookups to what was deleted are empty now. `allod restore %s --all --on-conflict fill-empty` would make what is gone and fill what is empty, and leave later edits alone."
 
 func (a *app) showReport(r *restore.Report) {
 	if a.json {
