@@ -14,38 +14,6 @@ import (
 	"allod/internal/emulator/dataverse/wire"
 )
 
-// adminRoute is one line of the emulator's own description of itself.
-type adminRoute struct {
-	Method string `json:"method"`
-	Path   string `json:"path"`
-	Body   string `json:"body,omitempty"`
-	What   string `json:"what"`
-}
-
-func adminRoutes() []adminRoute {
-	return []adminRoute{
-		{"GET", "/_emulator/", "", "this list"},
-		{"GET", "/_emulator/counters", "", "what was counted: requests, requests:<route>[:<table>], rows[:<table>], parts, tokens, throttled, status:<n>, bytes"},
-		{"DELETE", "/_emulator/counters", "", "set all counters to zero"},
-		{"GET", "/_emulator/faults", "", "faults in force with their hits"},
-		{"PUT", "/_emulator/faults", "[{method, path, table, nth, count, kind, status, code, message, retry_after, delay_ms}]", "replace the faults; kinds: status throttle html reset reset-after truncate badjson slow cyclic duplicate-page"},
-		{"GET", "/_emulator/assume", "", "switches for what the documentation leaves open, with defaults and values in force"},
-		{"GET", "/_emulator/users", "", "application users with client ids and secrets"},
-		{"GET", "/_emulator/state", "", "organisation id, highest row version, marks, rows by table"},
-		{"POST", "/_emulator/actions/mark", `{"name"}`, "remember this moment"},
-		{"POST", "/_emulator/actions/rewind-to", `{"name", "new_organization": false}`, "native restore to a marked moment under the same address: row versions go back"},
-		{"POST", "/_emulator/actions/retention-run", `{"table", "count" or "ids":[…]}`, "long-term retention takes rows away: purge looks like deletion in the delta; a retentionoperations row appears if the table exists"},
-		{"POST", "/_emulator/actions/set-depth", `{"client_id", "table" or "*", "depth"}`, "read depth of an application user: None Basic Local Deep Global"},
-		{"POST", "/_emulator/actions/set-administrator", `{"client_id", "on"}`, "whether the application user sees secured columns"},
-		{"POST", "/_emulator/actions/set-secured", `{"table", "column", "on"}`, "put a column under column security, or not"},
-		{"POST", "/_emulator/actions/drop-table", `{"table"}`, "remove a table with its rows"},
-		{"POST", "/_emulator/actions/create-table", `{"table"}`, "make a dropped table again, empty, with a new MetadataId"},
-		{"POST", "/_emulator/actions/add-column", `{"table", "column", "kind"}`, "add a column: String Memo Integer Boolean DateTime Decimal Money Double"},
-		{"POST", "/_emulator/actions/set-tracking", `{"table", "on"}`, "change tracking of a table"},
-		{"POST", "/_emulator/actions/reset-token-epoch", "", "expire every bearer token issued so far"},
-	}
-}
-
 func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 	path := strings.Trim(strings.TrimPrefix(r.URL.Path, "/_emulator"), "/")
 	if name, ok := strings.CutPrefix(path, "actions/"); ok && r.Method == http.MethodPost {
@@ -54,7 +22,7 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case path == "" && r.Method == http.MethodGet:
-		adminJSON(w, http.StatusOK, map[string]any{"emulator": "dataverse", "routes": adminRoutes()})
+		s.index(w, r)
 	case path == "counters" && r.Method == http.MethodGet:
 		adminJSON(w, http.StatusOK, s.org.Counters.Snapshot())
 	case path == "counters" && r.Method == http.MethodDelete:
@@ -188,7 +156,7 @@ func (s *Server) act(name string, b adminBody) error {
 			}
 			return nil
 		})
-	case "set-secured", "add-column", "create-table", "set-tracking":
+	case "set-secured", "add-column", "remove-column", "create-table", "set-tracking":
 		return s.changeModel(name, b)
 	case "drop-table":
 		if s.Model().Table(b.Table) == nil {
@@ -316,6 +284,12 @@ func (s *Server) changeModel(action string, b adminBody) error {
 		col := *changed.Columns[i]
 		col.Secured = b.On
 		changed.Columns[i] = &col
+	case "remove-column":
+		i := slices.IndexFunc(changed.Columns, func(c *entity.Column) bool { return c.LogicalName == b.Column })
+		if i < 0 {
+			return allod.Errorf(allod.NotFound, "%s: table %s has no column %q", action, b.Table, b.Column)
+		}
+		changed.Columns = slices.Delete(changed.Columns, i, i+1)
 	case "add-column":
 		col, err := newColumn(b, len(t.Columns)+1)
 		if err != nil {
