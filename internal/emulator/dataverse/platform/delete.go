@@ -160,10 +160,19 @@ func (a *Act) Associate(t *entity.Table, id allod.GUID, nav *wire.Nav, other *en
 		return wire.NoSegment(nav.Name)
 	}
 	r := row{}
-	a.set(it, r, nav.Near, allod.IDValue(id))
-	a.set(it, r, nav.Far, allod.IDValue(far))
+	a.set(it, r, nav.Near, pairEnd(it, nav.Near, t, id))
+	a.set(it, r, nav.Far, pairEnd(it, nav.Far, other, far))
 	a.put(it, a.NewID(), r)
 	return nil
+}
+
+// pairEnd is one end of a pair: in most intersect tables a plain id, in some a
+// lookup.
+func pairEnd(it *entity.Table, column string, t *entity.Table, id allod.GUID) allod.Value {
+	if c := it.Column(column); c != nil && wire.IsLookup(c) {
+		return allod.LookupValue(t.LogicalName, id)
+	}
+	return allod.IDValue(id)
 }
 
 func (a *Act) relink(t *entity.Table, id allod.GUID, column string, v allod.Value) error {

@@ -22,7 +22,8 @@ func (a *Attribute) Native() string {
 
 func (a *Attribute) inOData() bool { return a.IsValidODataAttribute == nil || *a.IsValidODataAttribute }
 
-func column(e *Entity, a *Attribute, binds map[string]map[string]string) allod.Column {
+// column describes a column; ends are those of the pairs of an intersect table.
+func column(e *Entity, a *Attribute, binds map[string]map[string]string, ends map[string]bool) allod.Column {
 	c := allod.Column{
 		Name: a.LogicalName, ID: guid(a.MetadataID), Native: a.Native(), Label: a.DisplayName.Text(),
 		Type:   valueType(e.LogicalName, a),
@@ -32,7 +33,7 @@ func column(e *Entity, a *Attribute, binds map[string]map[string]string) allod.C
 	if a.MaxLength != nil && *a.MaxLength > 0 {
 		c.MaxLength = *a.MaxLength
 	}
-	if e.IsIntersect && e.LogicalName != "activityparty" && !pairEnd(e, a.LogicalName) {
+	if e.IsIntersect && e.LogicalName != "activityparty" && !ends[a.LogicalName] {
 		// A pair is made by associating two rows, which says nothing else
 		// (protocols/dataverse.md §6.5): the rest is the platform's.
 		c.Create, c.Update, c.Unwritable = false, false, allod.NotWritablePlatform
@@ -54,17 +55,6 @@ func column(e *Entity, a *Attribute, binds map[string]map[string]string) allod.C
 		}
 	}
 	return c
-}
-
-// pairEnd reports whether the column holds one end of the pairs of an
-// intersect table.
-func pairEnd(e *Entity, column string) bool {
-	for i := range e.ManyToManyRelationships {
-		if r := &e.ManyToManyRelationships[i]; column == r.Entity1IntersectAttribute || column == r.Entity2IntersectAttribute {
-			return true
-		}
-	}
-	return false
 }
 
 // valueType maps the source's types to ours (protocols/dataverse.md §2.3,

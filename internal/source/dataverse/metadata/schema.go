@@ -12,14 +12,14 @@ import (
 func Build(identity allod.Identity, entities []Entity) (*allod.Schema, error) {
 	s := &allod.Schema{Identity: identity, Tables: make([]allod.Table, 0, len(entities))}
 	seen := map[string]bool{}
-	base := activityBinds(entities)
+	base, ends := activityBinds(entities), pairEnds(entities)
 	for i := range entities {
 		e := &entities[i]
 		if e.LogicalName == "" || seen["t/"+e.LogicalName] {
 			continue
 		}
 		seen["t/"+e.LogicalName] = true
-		s.Tables = append(s.Tables, table(e, base))
+		s.Tables = append(s.Tables, table(e, base, ends[e.LogicalName]))
 		for j := range e.ManyToOneRelationships {
 			r := &e.ManyToOneRelationships[j]
 			if key := "r/" + r.SchemaName; r.SchemaName != "" && !seen[key] {
@@ -60,8 +60,9 @@ func manyToMany(r *ManyToMany) allod.Relationship {
 	}
 }
 
-// table describes one table; inherited are the binds of activitypointer.
-func table(e *Entity, inherited map[string]map[string]string) allod.Table {
+// table describes one table; inherited are the binds of activitypointer, ends
+// the columns that hold the pairs of an intersect table.
+func table(e *Entity, inherited map[string]map[string]string, ends map[string]bool) allod.Table {
 	t := allod.Table{
 		Name: e.LogicalName, ID: guid(e.MetadataID), Set: e.EntitySetName, SchemaName: e.SchemaName,
 		Label: e.DisplayName.Text(), Key: e.PrimaryIDAttribute, Title: e.PrimaryNameAttribute, Code: e.ObjectTypeCode,
@@ -83,7 +84,7 @@ func table(e *Entity, inherited map[string]map[string]string) allod.Table {
 	}
 	for i := range e.Attributes {
 		if e.Attributes[i].LogicalName != "" {
-			t.Columns = append(t.Columns, column(e, &e.Attributes[i], binds))
+			t.Columns = append(t.Columns, column(e, &e.Attributes[i], binds, ends))
 		}
 	}
 	slices.SortFunc(t.Columns, func(a, b allod.Column) int {
@@ -143,6 +144,22 @@ func activityBinds(entities []Entity) map[string]map[string]string {
 		}
 	}
 	return binds
+}
+
+// pairEnds are the columns of each intersect table that hold its pairs. The
+// tables at the ends say them, the intersect table itself need not.
+func pairEnds(entities []Entity) map[string]map[string]bool {
+	out := map[string]map[string]bool{}
+	for i := range entities {
+		for j := range entities[i].ManyToManyRelationships {
+			r := &entities[i].ManyToManyRelationships[j]
+			if out[r.IntersectEntityName] == nil {
+				out[r.IntersectEntityName] = map[string]bool{}
+			}
+			out[r.IntersectEntityName][r.Entity1IntersectAttribute], out[r.IntersectEntityName][r.Entity2IntersectAttribute] = true, true
+		}
+	}
+	return out
 }
 
 // inherit gives an activity the navigation properties of its base type
