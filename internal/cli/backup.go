@@ -145,6 +145,12 @@ func (a *app) showGaps(gaps []allod.Gap) {
 		}
 		a.para("    ", "  %-18s %s: %s", g.Kind, name, g.Reason)
 	}
+	if slices.ContainsFunc(open, func(g allod.Gap) bool { return g.Kind == allod.GapTableFailed }) {
+		a.outf("A table that failed keeps the rows it had; the next `allod backup` tries it again.\n")
+	}
+	if slices.ContainsFunc(open, func(g allod.Gap) bool { return g.Kind == allod.GapTableUnreadable }) {
+		a.outf("What may not be read wants a role: `allod check source ENV` lists it.\n")
+	}
 	var words []string
 	for kind, n := range chosen {
 		words = append(words, fmt.Sprintf("%d %s", n, kind))

@@ -76,8 +76,11 @@ func (r *Request) repeatable() bool {
 // may be.
 func (c *Client) Do(ctx context.Context, r *Request) (*Response, error) {
 	u, err := c.resolve(r.URL)
+	if err != nil && r.Table != "" {
+		err = fmt.Errorf("read table %s: %w", r.Table, err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, allod.WithHint(err, "look what stands between here and the service, and report it if nothing does")
 	}
 	var throttles, failures int
 	fresh := false
@@ -242,6 +245,9 @@ func (c *Client) checked(r *Request, out *Response, f *failed) *failed {
 	}
 	f.err, f.kind, f.sent = err, allod.KindOf(err), true
 	f.transient = errors.Is(err, scan.ErrTruncated) || errors.Is(err, scan.ErrSyntax)
+	if f.hint = allod.HintOf(err); f.hint == "" && f.transient {
+		f.hint = "the answer was damaged on the way: check proxies between here and the service, or try again later"
+	}
 	return f
 }
 

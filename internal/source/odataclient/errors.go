@@ -109,7 +109,7 @@ func statusKind(status int) (allod.Kind, string) {
 	case status == http.StatusForbidden:
 		return allod.Denied, "give the application user a role that may do this"
 	case status == http.StatusNotFound || status == http.StatusGone:
-		return allod.NotFound, ""
+		return allod.NotFound, "there is nothing at this address: check that it is the root address of an environment"
 	case status == http.StatusConflict || status == http.StatusPreconditionFailed:
 		return allod.Conflict, ""
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500:
@@ -117,7 +117,7 @@ func statusKind(status int) (allod.Kind, string) {
 	case status >= 300 && status < 400:
 		return allod.Invalid, "the address leads elsewhere: give the root address of the environment itself"
 	}
-	return allod.Invalid, ""
+	return allod.Invalid, "the service does not take this request: report its code and request id"
 }
 
 // quoted finds text keys in paths, which are content; GUIDs of rows are not.
