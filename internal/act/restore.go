@@ -18,6 +18,8 @@ import (
 	"allod/internal/odata/query"
 	"allod/internal/relate"
 	"allod/internal/restore"
+	"allod/internal/restore/apply"
+	"allod/internal/restore/plan"
 	"allod/internal/source"
 	"allod/internal/source/live"
 )
@@ -98,8 +100,10 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	if p.sel, err = selection(p.snapshot, r.Selection); err != nil {
 		return nil, err
 	}
-	p.opts = restore.Options{Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: restore.OnConflict(r.Conflict), Security: r.Security,
-		Loopback: p.src.Capabilities().Loopback, Production: !p.src.Capabilities().Loopback, Approvers: []allod.Actor{o.deps.Actor}, Now: o.deps.Now}
+	p.opts = restore.Options{
+		Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: plan.OnConflict(r.Conflict), Security: r.Security,
+		Loopback: p.src.Capabilities().Loopback, Production: !p.src.Capabilities().Loopback, Approvers: []allod.Actor{o.deps.Actor}, Now: o.deps.Now,
+	}
 	if err := checkColumns(p.snapshot, r); err != nil {
 		return nil, err
 	}
@@ -187,50 +191,50 @@ func selection(v source.View, r RestoreSelection) (restore.Selection, error) {
 
 // PlanRestore computes what a restore would write, and writes nothing but the
 // plan itself, which holds names and numbers, no values.
-func (o *Office) PlanRestore(ctx context.Context, r RestoreRequest) (*restore.Plan, error) {
+func (o *Office) PlanRestore(ctx context.Context, r RestoreRequest) (*plan.Plan, error) {
 	p, err := o.prepare(ctx, &r)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
+	pl, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.gate.Act(ctx, p.session, "planned-restore", map[string]int64{"create": plan.Counts.Create, "update": plan.Counts.Update}); err != nil {
+	if err := o.gate.Act(ctx, p.session, "planned-restore", map[string]int64{"create": pl.Counts.Create, "update": pl.Counts.Update}); err != nil {
 		return nil, err
 	}
-	return plan, o.savePlan(ctx, r, plan)
+	return pl, o.savePlan(ctx, r, pl)
 }
 
 // savedPlan is a plan and what it was asked for.
 type savedPlan struct {
 	Request RestoreRequest `json:"request"`
-	Plan    *restore.Plan  `json:"plan"`
+	Plan    *plan.Plan     `json:"plan"`
 }
 
 var planID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 
 func (o *Office) planPath(id string) string { return filepath.Join(o.Dir, "plans", id+".json") }
 
-func (o *Office) savePlan(ctx context.Context, r RestoreRequest, plan *restore.Plan) error {
+func (o *Office) savePlan(ctx context.Context, r RestoreRequest, pl *plan.Plan) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b, err := json.Marshal(savedPlan{r, plan})
+	b, err := json.Marshal(savedPlan{r, pl})
 	if err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
 	if err := o.deps.Disk.MkdirAll(filepath.Join(o.Dir, "plans")); err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
-	if err := o.deps.Disk.Replace(o.planPath(plan.ID), b); err != nil {
+	if err := o.deps.Disk.Replace(o.planPath(pl.ID), b); err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
 	return nil
 }
 
 // LoadPlan returns a kept plan; NotFound when there is none of that id.
-func (o *Office) LoadPlan(ctx context.Context, id string) (RestoreRequest, *restore.Plan, error) {
+func (o *Office) LoadPlan(ctx context.Context, id string) (RestoreRequest, *plan.Plan, error) {
 	var saved savedPlan
 	if !planID.MatchString(id) {
 		return saved.Request, nil, allod.WithHint(allod.Errorf(allod.Invalid, "find the plan %q: not the id of a plan", id), "`allod restore … --plan` prints the id of the plan it keeps.")
@@ -251,27 +255,27 @@ func (o *Office) LoadPlan(ctx context.Context, id string) (RestoreRequest, *rest
 // Restore carries out a plan. One older than 24 hours is planned again first,
 // and refused with Conflict if that gives something else. Rows that somebody
 // touched since the plan are conflicts of the report, not writes.
-func (o *Office) Restore(ctx context.Context, r RestoreRequest, plan *restore.Plan, c RestoreControl) (*restore.Report, error) {
+func (o *Office) Restore(ctx context.Context, r RestoreRequest, pl *plan.Plan, c RestoreControl) (*apply.Report, error) {
 	p, err := o.prepare(ctx, &r)
 	if err != nil {
 		return nil, err
 	}
-	if plan.Stale(o.deps.Now()) {
+	if pl.Stale(o.deps.Now()) {
 		fresh, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
 		if err != nil {
 			return nil, err
 		}
-		if change := restore.Compare(plan, fresh); change != (restore.Change{}) {
-			err := allod.Errorf(allod.Conflict, "carry out the plan %s: it is older than 24 hours and would be another one today", plan.ID)
+		if change := plan.Compare(pl, fresh); change != (plan.Change{}) {
+			err := allod.Errorf(allod.Conflict, "carry out the plan %s: it is older than 24 hours and would be another one today", pl.ID)
 			return nil, allod.WithHint(errors.Join(err, o.savePlan(ctx, r, fresh)), "Today's is %s: look at it with `allod restore --apply %s --plan`.", fresh.ID, fresh.ID)
 		}
-		plan = fresh
+		pl = fresh
 	}
 	target, ok := p.src.(source.Target)
 	if !ok {
 		return nil, allod.Errorf(allod.Invalid, "restore into %s: it cannot be written to", r.to())
 	}
-	rep, err := restore.Apply(ctx, plan, p.snapshot, p.live, target, restore.ApplyOptions{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now})
+	rep, err := apply.Run(ctx, pl, p.snapshot, p.live, target, apply.Options{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now})
 	if rep != nil {
 		counts := map[string]int64{"created": rep.Created, "updated": rep.Updated, "failed": rep.Failed, "conflicts": int64(len(rep.Conflicts))}
 		if aerr := o.gate.Act(ctx, p.session, "restored", counts); aerr != nil && err == nil {

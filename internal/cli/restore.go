@@ -11,7 +11,8 @@ import (
 
 	"allod"
 	"allod/internal/act"
-	"allod/internal/restore"
+	"allod/internal/restore/apply"
+	"allod/internal/restore/plan"
 )
 
 // restoreFlags are the flags of `allod restore`.
@@ -103,26 +104,26 @@ func (a *app) readRestoreArgs(args []string, o *restoreFlags) error {
 
 func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error {
 	ctx := cmd.Context()
-	var plan *restore.Plan
+	var p *plan.Plan
 	var err error
 	if f.apply != "" {
-		f.req, plan, err = o.LoadPlan(ctx, f.apply)
+		f.req, p, err = o.LoadPlan(ctx, f.apply)
 	} else {
 		a.errf("Planning: comparing %s with what is there now …\n", f.req.From)
-		plan, err = o.PlanRestore(ctx, f.req)
+		p, err = o.PlanRestore(ctx, f.req)
 	}
 	if err != nil {
 		return err
 	}
-	if f.plan || !f.yes && f.apply == "" || plan.Empty() {
-		return a.showPlan(plan, f.steps, f.req.Selection.DeletedSince != "")
+	if f.plan || !f.yes && f.apply == "" || p.Empty() {
+		return a.showPlan(p, f.steps, f.req.Selection.DeletedSince != "")
 	}
-	if err := a.confirm(plan, f); err != nil {
+	if err := a.confirm(p, f); err != nil {
 		return err
 	}
-	m := a.newMeter("restore", plan.Counts.Steps)
+	m := a.newMeter("restore", p.Counts.Steps)
 	f.control.Progress = func(done, total int64) { m.set(done, total, fmt.Sprintf("%d of %d writes", done, total)) }
-	rep, err := o.Restore(ctx, f.req, plan, f.control)
+	rep, err := o.Restore(ctx, f.req, p, f.control)
 	m.done()
 	if rep != nil {
 		a.showReport(rep)
@@ -133,33 +134,33 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 	switch {
 	case len(rep.Conflicts) > 0:
 		return &silent{allod.Errorf(allod.Conflict, "restore: conflicts")}
-	case rep.Failed > 0 || len(rep.Skipped) > 0 || len(plan.Refused) > 0:
+	case rep.Failed > 0 || len(rep.Skipped) > 0 || len(p.Refused) > 0:
 		return &silent{allod.Errorf(allod.Partial, "restore: done in part")}
 	}
 	return nil
 }
 
 // confirm asks for the name of an environment that is not on this machine.
-func (a *app) confirm(plan *restore.Plan, f *restoreFlags) error {
-	env, _, _ := strings.Cut(plan.To, "@")
-	if !plan.Production || f.confirm == env {
+func (a *app) confirm(p *plan.Plan, f *restoreFlags) error {
+	env, _, _ := strings.Cut(p.To, "@")
+	if !p.Production || f.confirm == env {
 		return nil
 	}
 	if f.confirm != "" {
 		return &usageError{allod.Errorf(allod.Invalid, "restore into %s: --confirm names %q", env, f.confirm)}
 	}
 	if a.deps.Terminal {
-		a.errf("This writes into %s, %d rows. Type its name to go on: ", env, plan.Counts.Create+plan.Counts.Update)
+		a.errf("This writes into %s, %d rows. Type its name to go on: ", env, p.Counts.Create+p.Counts.Update)
 		line, err := bufio.NewReader(io.LimitReader(a.deps.In, 200)).ReadString('\n')
 		if err == nil && strings.TrimSpace(line) == env {
 			return nil
 		}
 	}
-	return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore into %s: it was not confirmed", env), "Add --confirm %s. The plan is kept: `allod restore --apply %s --confirm %s`.", env, plan.ID, env)}
+	return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore into %s: it was not confirmed", env), "Add --confirm %s. The plan is kept: `allod restore --apply %s --confirm %s`.", env, p.ID, env)}
 }
 
 // showPlan shows a plan. Partial when something that was asked for is not in it.
-func (a *app) showPlan(p *restore.Plan, steps int, deletedOnly bool) error {
+func (a *app) showPlan(p *plan.Plan, steps int, deletedOnly bool) error {
 	if a.json {
 		a.print(p)
 	} else if err := a.planText(p, steps, deletedOnly); err != nil {
@@ -171,7 +172,7 @@ func (a *app) showPlan(p *restore.Plan, steps int, deletedOnly bool) error {
 	return nil
 }
 
-func (a *app) planText(p *restore.Plan, steps int, deletedOnly bool) error {
+func (a *app) planText(p *plan.Plan, steps int, deletedOnly bool) error {
 	if err := p.WriteText(a.deps.Out, steps); err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (a *app) planText(p *restore.Plan, steps int, deletedOnly bool) error {
 // lookupsStay is what restoring only deleted rows leaves undone.
 const lookupsStay = "Rows that are still there are not touched, although their lookups to what was deleted are empty now. `allod restore %s --all --on-conflict fill-empty` would make what is gone and fill what is empty, and leave later edits alone."
 
-func (a *app) showReport(r *restore.Report) {
+func (a *app) showReport(r *apply.Report) {
 	if a.json {
 		a.print(r)
 		return

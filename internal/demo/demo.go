@@ -17,7 +17,7 @@ import (
 	"allod/internal/act"
 	"allod/internal/capture"
 	"allod/internal/history"
-	"allod/internal/restore"
+	"allod/internal/restore/plan"
 )
 
 // Company is a running emulator.
@@ -226,7 +226,7 @@ func (t *tour) putBack(ctx context.Context) error {
 	return nil
 }
 
-func planLine(p *restore.Plan) string {
+func planLine(p *plan.Plan) string {
 	c := p.Counts
 	return fmt.Sprintf("create %d rows, update %d, add %d pairs,\nwrite %d files and %d states; %d rows are equal and stay as they are.", c.Create, c.Update, c.Pairs, c.Files, c.States, c.Unchanged)
 }

@@ -12,6 +12,8 @@ import (
 	"allod"
 	"allod/internal/history"
 	"allod/internal/relate"
+	"allod/internal/restore/plan"
+	"allod/internal/restore/traps"
 	"allod/internal/source"
 )
 
@@ -25,7 +27,7 @@ const rowBatch = 250
 //
 // Memory: about 60 bytes per step, 25 per selected row and 80 per row of a
 // live table that is compared as a whole.
-func Build(ctx context.Context, snap, live source.View, sel Selection, o Options) (*Plan, error) {
+func Build(ctx context.Context, snap, live source.View, sel Selection, o Options) (*plan.Plan, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -36,7 +38,7 @@ func Build(ctx context.Context, snap, live source.View, sel Selection, o Options
 		o.Now = time.Now
 	}
 	if o.OnConflict == "" {
-		o.OnConflict = Stop
+		o.OnConflict = plan.Stop
 	}
 	b := newBuilder(snap, live, sel, o)
 	if err := b.mappings(ctx); err != nil {
@@ -65,18 +67,18 @@ type builder struct {
 	snap, live source.View
 	sel        Selection
 	o          Options
-	p          *Plan
-	w          *packer
+	p          *plan.Plan
+	w          *plan.Writer
 
 	chosen  map[string]*chosen
 	rank    map[string]int
 	lives   map[string]*liveTable
 	columns map[string]*history.Columns
-	maps    map[allod.RecordRef]allod.GUID
+	maps    plan.Counterparts
 	off     map[allod.GUID]bool // users that are disabled live
 
-	notWritten map[NotWritten]int64 // key with Rows zero
-	missing    map[NotWritten]int64 // Reason holds the target table
+	notWritten map[plan.NotWritten]int64 // key with Rows zero
+	missing    map[plan.NotWritten]int64 // Reason holds the target table
 	owners     map[allod.GUID]int64
 	dropped    map[allod.RecordRef]struct{}
 	drafts     int64
@@ -102,12 +104,16 @@ func (c *chosen) has(r *allod.Row) bool {
 func (c *chosen) len() int64 { return int64(len(c.keys) + len(c.pairs)) }
 
 func newBuilder(snap, live source.View, sel Selection, o Options) *builder {
-	p := &Plan{From: snap.Name(), To: live.Name(), Built: o.Now().UTC().Truncate(time.Second), OnConflict: o.OnConflict, Production: o.Production,
-		Approval: approval(o.Approvers), Warnings: []string{}, Refused: []Refusal{}, Skipped: []Skip{}, NotWritten: []NotWritten{}, Mappings: []Mapping{}, Dropped: []allod.RecordRef{}}
-	return &builder{snap: snap, live: live, sel: sel, o: o, p: p, w: newPacker(p),
+	p := &plan.Plan{
+		From: snap.Name(), To: live.Name(), Built: o.Now().UTC().Truncate(time.Second), OnConflict: o.OnConflict, Production: o.Production,
+		Approval: approval(o.Approvers), Warnings: []string{}, Refused: []plan.Refusal{}, Skipped: []plan.Skip{}, NotWritten: []plan.NotWritten{}, Mappings: []plan.Mapping{}, Dropped: []allod.RecordRef{},
+	}
+	return &builder{
+		snap: snap, live: live, sel: sel, o: o, p: p, w: plan.NewWriter(p),
 		chosen: map[string]*chosen{}, rank: map[string]int{}, lives: map[string]*liveTable{}, columns: map[string]*history.Columns{},
-		maps: map[allod.RecordRef]allod.GUID{}, off: map[allod.GUID]bool{},
-		notWritten: map[NotWritten]int64{}, missing: map[NotWritten]int64{}, owners: map[allod.GUID]int64{}, dropped: map[allod.RecordRef]struct{}{}}
+		maps: plan.Counterparts{}, off: map[allod.GUID]bool{},
+		notWritten: map[plan.NotWritten]int64{}, missing: map[plan.NotWritten]int64{}, owners: map[allod.GUID]int64{}, dropped: map[allod.RecordRef]struct{}{},
+	}
 }
 
 func approval(people []allod.Actor) string {
@@ -274,7 +280,7 @@ func (b *builder) refuse() {
 			continue
 		}
 		if n := ch.len(); n > 0 || !b.sel.All {
-			b.p.Refused = append(b.p.Refused, Refusal{Table: name, Reason: why, Rows: n})
+			b.p.Refused = append(b.p.Refused, plan.Refusal{Table: name, Reason: why, Rows: n})
 		}
 		delete(b.chosen, name)
 	}
@@ -293,7 +299,7 @@ func (b *builder) refusal(t *allod.Table) string {
 	case lt.Class != allod.ClassData && lt.Class != allod.ClassLink:
 		return fmt.Sprintf("class %s is never written: %s", lt.Class, lt.Reason)
 	}
-	if why := unproven(t); why != "" && !b.o.Loopback {
+	if why := traps.Unproven(t); why != "" && !b.o.Loopback {
 		return why + "; not yet proven to be safe outside an emulator"
 	}
 	return ""
@@ -310,15 +316,15 @@ func (b *builder) arrange() []string {
 			names = append(names, name)
 		}
 	}
-	names = tableOrder(b.live.Schema(), names)
+	names = plan.TableOrder(b.live.Schema(), names)
 	for _, n := range append(slices.Clone(names), links...) {
-		b.rank[n] = int(b.w.table(n))
+		b.rank[n] = int(b.w.Table(n))
 	}
 	return names
 }
 
 func (b *builder) skip(table string, id allod.GUID, reason string) {
-	b.p.Skipped = append(b.p.Skipped, Skip{Table: table, ID: id, Reason: reason})
+	b.p.Skipped = append(b.p.Skipped, plan.Skip{Table: table, ID: id, Reason: reason})
 }
 
 // drop takes a selected row out of the plan again.
@@ -328,28 +334,28 @@ func (b *builder) drop(table string, id allod.GUID, reason string) {
 	b.dropped[allod.RecordRef{Table: table, Key: id}] = struct{}{}
 }
 
-func (b *builder) emit(pass Pass, op opCode, table string, key allod.GUID, cols []string, reason string, version uint64) {
-	if pass < closeRound && closeParent(b.chosen[table].t) != "" {
-		pass += closeRound
+func (b *builder) emit(pass plan.Pass, op plan.Op, table string, key allod.GUID, cols []string, reason string, version uint64) {
+	if pass < plan.CloseRound && traps.CloseParent(b.chosen[table].t) != "" {
+		pass += plan.CloseRound
 	}
-	b.p.steps = append(b.p.steps, packed{key: key, version: version, cols: b.w.set(cols), table: b.w.table(table), reason: b.w.reason(reason), op: op, pass: pass})
+	b.w.Add(table, cols, reason, plan.Packed{Key: key, Version: version, Op: op, Pass: pass})
 }
 
 // finish sums up, sorts and seals the plan.
-func (b *builder) finish() (*Plan, error) {
+func (b *builder) finish() (*plan.Plan, error) {
 	p := b.p
 	for k, n := range b.notWritten {
 		k.Rows = n
 		p.NotWritten = append(p.NotWritten, k)
 	}
-	slices.SortFunc(p.NotWritten, func(x, y NotWritten) int {
+	slices.SortFunc(p.NotWritten, func(x, y plan.NotWritten) int {
 		return strings.Compare(x.Table+"\x00"+x.Column+"\x00"+x.Reason, y.Table+"\x00"+y.Column+"\x00"+y.Reason)
 	})
 	for r := range b.dropped {
 		p.Dropped = append(p.Dropped, r)
 	}
 	slices.SortFunc(p.Dropped, func(x, y allod.RecordRef) int { return strings.Compare(x.String(), y.String()) })
-	slices.SortFunc(p.Skipped, func(x, y Skip) int {
+	slices.SortFunc(p.Skipped, func(x, y plan.Skip) int {
 		if n := strings.Compare(x.Table, y.Table); n != 0 {
 			return n
 		}
@@ -359,35 +365,23 @@ func (b *builder) finish() (*Plan, error) {
 		return strings.Compare(x.Reason, y.Reason)
 	})
 	b.warn()
-	p.sort()
-	for i := 0; i < len(p.steps); i += p.run(i) {
-		p.Counts.Steps++
-	}
-	p.Counts.Skipped = int64(len(p.Skipped))
-	return p, p.seal()
+	return p, b.w.Finish()
 }
 
 // warn turns what was noticed into sentences, sorted.
 func (b *builder) warn() {
 	for k, n := range b.missing {
 		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("%s.%s: %s to a row of %s that is neither in %s nor in this plan; left empty",
-			k.Table, k.Column, count(n, "reference"), k.Reason, b.live.Name()))
+			k.Table, k.Column, plan.Count(n, "reference"), k.Reason, b.live.Name()))
 	}
 	for id, n := range b.owners {
-		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("owner %v is missing or disabled in %s: %s will belong to the restorer", id, b.live.Name(), count(n, "row")))
+		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("owner %v is missing or disabled in %s: %s will belong to the restorer", id, b.live.Name(), plan.Count(n, "row")))
 	}
 	if b.drafts > 0 {
-		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("email: %s waited to be sent; they stay Draft and are listed", count(b.drafts, "message")))
+		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("email: %s waited to be sent; they stay Draft and are listed", plan.Count(b.drafts, "message")))
 	}
 	if b.o.Production {
 		b.p.Warnings = append(b.p.Warnings, b.live.Name()+" is a production environment")
 	}
 	slices.Sort(b.p.Warnings)
-}
-
-func count(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

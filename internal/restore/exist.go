@@ -6,6 +6,7 @@ import (
 
 	"allod"
 	"allod/internal/history"
+	"allod/internal/restore/plan"
 )
 
 // liveTable is what is known of one table of the live environment.
@@ -103,22 +104,11 @@ func (b *builder) compare(table string) *history.Columns {
 }
 
 // mapped translates a reference into the target's terms.
-func (b *builder) mapped(v allod.Value) allod.Value { return translate(b.maps, v) }
+func (b *builder) mapped(v allod.Value) allod.Value { return b.maps.Translate(v) }
 
-func translate(maps map[allod.RecordRef]allod.GUID, v allod.Value) allod.Value {
-	table, id := v.Target()
-	if table == "" {
-		return v
-	}
-	if to, ok := maps[allod.RecordRef{Table: table, Key: id}]; ok {
-		return allod.LookupValue(table, to)
-	}
-	return v
-}
-
-// counterparts are the tables whose rows are matched by what they say when
+// matchedTables are the tables whose rows are matched by what they say when
 // their id is not there: users, business units, teams, currencies.
-func counterparts() []string {
+func matchedTables() []string {
 	return []string{"businessunit", "systemuser", "team", "transactioncurrency"}
 }
 
@@ -126,9 +116,9 @@ func counterparts() []string {
 func (b *builder) mappings(ctx context.Context) error {
 	for from, to := range b.o.Map {
 		b.maps[from] = to.Key
-		b.p.Mappings = append(b.p.Mappings, Mapping{Table: from.Table, From: from.Key, To: to.Key, How: "as told"})
+		b.p.Mappings = append(b.p.Mappings, plan.Mapping{Table: from.Table, From: from.Key, To: to.Key, How: "as told"})
 	}
-	for _, name := range counterparts() {
+	for _, name := range matchedTables() {
 		st, lt := b.snap.Schema().Table(name), b.live.Schema().Table(name)
 		if st == nil || lt == nil || st.Unreadable != "" || lt.Unreadable != "" {
 			continue
@@ -172,7 +162,7 @@ func (b *builder) counterpart(ctx context.Context, st, lt *allod.Table) error {
 		for _, m := range marks(st, &row, b.maps) {
 			if id := by[m.how+"\x00"+m.value]; !id.IsZero() {
 				b.maps[ref] = id
-				b.p.Mappings = append(b.p.Mappings, Mapping{Table: st.Name, From: row.Key, To: id, How: m.how})
+				b.p.Mappings = append(b.p.Mappings, plan.Mapping{Table: st.Name, From: row.Key, To: id, How: m.how})
 				break
 			}
 		}
@@ -183,7 +173,7 @@ func (b *builder) counterpart(ctx context.Context, st, lt *allod.Table) error {
 type mark struct{ how, value string }
 
 // marks returns by what a row may be recognised, best first.
-func marks(t *allod.Table, r *allod.Row, maps map[allod.RecordRef]allod.GUID) []mark {
+func marks(t *allod.Table, r *allod.Row, maps plan.Counterparts) []mark {
 	var out []mark
 	text := func(how, column string) {
 		v := r.Cell(t.ColumnIndex(column))
@@ -205,7 +195,7 @@ func marks(t *allod.Table, r *allod.Row, maps map[allod.RecordRef]allod.GUID) []
 		text("same name", "name")
 	case "team":
 		if r.Cell(t.ColumnIndex("isdefault")).Bool() {
-			_, bu := translate(maps, r.Cell(t.ColumnIndex("businessunitid"))).Target()
+			_, bu := maps.Translate(r.Cell(t.ColumnIndex("businessunitid"))).Target()
 			out = append(out, mark{"default team of the business unit", bu.String()})
 		}
 		text("same name", "name")

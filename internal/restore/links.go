@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"allod"
+	"allod/internal/restore/plan"
+	"allod/internal/restore/traps"
 )
 
 // pairs plans the missing pairs of many-to-many relationships. Pairs are only
@@ -21,7 +23,7 @@ func (b *builder) pairs(ctx context.Context) error {
 		}
 		rels := relationships(b.live.Schema(), name)
 		if len(rels) == 0 {
-			b.p.Refused = append(b.p.Refused, Refusal{Table: name, Reason: "no relationship leads to it", Rows: ch.len()})
+			b.p.Refused = append(b.p.Refused, plan.Refusal{Table: name, Reason: "no relationship leads to it", Rows: ch.len()})
 			continue
 		}
 		have, err := b.livePairs(ctx, ch)
@@ -94,7 +96,7 @@ func (b *builder) pairBatch(ctx context.Context, name string, rels []*allod.Rela
 		case have[p] && to == p:
 			b.p.Counts.Unchanged++
 		default:
-			b.p.steps = append(b.p.steps, packed{key: to[0], other: to[1], cols: b.w.set([]string{rel.Name}), table: b.w.table(name), reason: b.w.reason(reasonPair), op: opAssociate, pass: PassLinks})
+			b.w.Add(name, []string{rel.Name}, reasonPair, plan.Packed{Key: to[0], Other: to[1], Op: plan.OpAssociate, Pass: plan.PassLinks})
 			b.p.Counts.Pairs++
 		}
 	}
@@ -150,7 +152,7 @@ func (b *builder) parties(ctx context.Context) error {
 	}
 	at := ch.t.ColumnIndex("activityid")
 	if at < 0 {
-		b.p.Refused = append(b.p.Refused, Refusal{Table: name, Reason: "it has no activityid", Rows: ch.len()})
+		b.p.Refused = append(b.p.Refused, plan.Refusal{Table: name, Reason: "it has no activityid", Rows: ch.len()})
 		return nil
 	}
 	type party struct{ activity, key allod.GUID }
@@ -194,15 +196,15 @@ func (b *builder) parties(ctx context.Context) error {
 		case have[p.activity] == want[p.activity]:
 			b.p.Counts.Unchanged++
 			continue
-		case b.exists(home, p.activity) && (b.o.OnConflict == Live || b.o.OnConflict == FillEmpty && have[p.activity].n > 0 || b.sel.DeletedOnly):
+		case b.exists(home, p.activity) && (b.o.OnConflict == plan.Live || b.o.OnConflict == plan.FillEmpty && have[p.activity].n > 0 || b.sel.DeletedOnly):
 			b.p.Counts.Unchanged++
 			continue
 		}
-		pass := PassLinks
-		if t := b.live.Schema().Table(home); t != nil && closeParent(t) != "" {
-			pass += closeRound
+		pass := plan.PassLinks
+		if t := b.live.Schema().Table(home); t != nil && traps.CloseParent(t) != "" {
+			pass += plan.CloseRound
 		}
-		b.p.steps = append(b.p.steps, packed{key: p.activity, other: p.key, cols: b.w.set([]string{"activity_parties"}), table: b.w.table(home), reason: b.w.reason(reasonParties), op: opParties, pass: pass})
+		b.w.Add(home, []string{"activity_parties"}, reasonParties, plan.Packed{Key: p.activity, Other: p.key, Op: plan.OpParties, Pass: pass})
 		if !done[p.activity] {
 			done[p.activity] = true
 			b.p.Counts.Parties++

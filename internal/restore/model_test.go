@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/restore/traps"
 	"allod/internal/source"
 )
 
@@ -38,8 +39,10 @@ type org struct {
 }
 
 func newOrg(name string) *org {
-	o := &org{name: name, schema: testSchema(), rows: map[string]map[allod.GUID]*allod.Row{}, pairs: map[string]map[[2]allod.GUID]bool{},
-		files: map[string][]byte{}, version: 1000, now: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)}
+	o := &org{
+		name: name, schema: testSchema(), rows: map[string]map[allod.GUID]*allod.Row{}, pairs: map[string]map[[2]allod.GUID]bool{},
+		files: map[string][]byte{}, version: 1000, now: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC),
+	}
 	o.schema.Identity.Organization = gid("organization", len(name))
 	o.put("businessunit", gid("bu", 1), cells{"name": str("Root"), "parentbusinessunitid": allod.NullValue()})
 	o.put("systemuser", gid("user", 1), cells{"domainname": str("restorer@contoso"), "isdisabled": allod.BooleanValue(false)})
@@ -162,7 +165,7 @@ func (o *org) put(tbl string, id allod.GUID, c cells) {
 	}
 	if t.Class == allod.ClassData && t.Column("statecode") != nil {
 		set("statecode", num(0))
-		set("statuscode", num(activeStatus(t)))
+		set("statuscode", num(traps.ActiveStatus(t)))
 		set("createdon", allod.TextValue(allod.DateTime, "2020-01-02T03:04:05Z"))
 		set("name_computed", str("computed"))
 		set("ownerid", ref("systemuser", gid("user", 1)))
@@ -227,8 +230,10 @@ func clone(r *allod.Row) *allod.Row {
 
 // snapshot copies the org as it is.
 func (o *org) snapshot(name string) *org {
-	c := &org{name: name, schema: o.schema, version: o.version, now: o.now,
-		rows: map[string]map[allod.GUID]*allod.Row{}, pairs: map[string]map[[2]allod.GUID]bool{}}
+	c := &org{
+		name: name, schema: o.schema, version: o.version, now: o.now,
+		rows: map[string]map[allod.GUID]*allod.Row{}, pairs: map[string]map[[2]allod.GUID]bool{},
+	}
 	for t, rows := range o.rows {
 		c.rows[t] = maps.Clone(rows)
 		for id, r := range rows {
@@ -465,7 +470,7 @@ func (o *org) update(op *source.Op) error {
 			}
 			o.put("incidentresolution", id, cells{"incidentid": ref("incident", op.Key), "statecode": num(1), "statuscode": num(2)})
 		}
-	} else if closed && lockedWhenClosed(t) {
+	} else if closed && traps.LockedWhenClosed(t) {
 		return allod.Errorf(allod.Denied, "closed rows of %s take no changes", t.Name)
 	}
 	for n, v := range op.Cells {

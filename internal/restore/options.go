@@ -1,15 +1,12 @@
-// Package restore brings records back: it computes a plan, explains it, and
-// carries it out.
+// Package restore decides how records are brought back: Build compares a
+// snapshot with the live environment and computes the plan of it.
 //
-// Build is pure given its two views, a snapshot and the live environment, and
-// writes nothing; a Plan holds operations, tables, ids, column names, reasons
-// and versions, never values, so it may be kept and shown. Apply reads the
-// values again from the snapshot and writes through a source.Target. A restore
-// that broke off is resumed by planning again: what is equal is not in the new
-// plan.
-//
-// What is restored are the classes data and link; tables for which the
-// platform does things of its own are handled as traps.go says.
+// Build is pure given its two views and writes nothing. What a plan is, kept,
+// shown and read back, says package plan; package apply carries one out; what
+// the platform does by itself, and what is therefore treated apart or refused,
+// says package traps. A restore that broke off is resumed by planning again:
+// what is equal is not in the new plan. What is restored are the classes data
+// and link.
 package restore
 
 import (
@@ -18,18 +15,7 @@ import (
 
 	"allod"
 	"allod/internal/relate"
-)
-
-// OnConflict says who wins where the snapshot and the live row differ, when
-// planning and when a row turns out to have been touched since.
-type OnConflict string
-
-// The choices. The zero value means Stop.
-const (
-	Stop      OnConflict = "stop"       // plan the snapshot's values; stop at the first row touched since
-	Backup    OnConflict = "backup"     // the snapshot wins, also over a row touched since
-	Live      OnConflict = "live"       // rows that exist are left alone; only missing ones are made
-	FillEmpty OnConflict = "fill-empty" // only cells that are null live are written
+	"allod/internal/restore/plan"
 )
 
 // Selection says which rows of the snapshot to restore.
@@ -65,7 +51,7 @@ type Options struct {
 	Related      []relate.Follow
 	RelatedLimit int
 
-	OnConflict OnConflict
+	OnConflict plan.OnConflict
 	Security   bool // Invalid: does not exist yet
 	Production bool // the target is a production environment: the plan says so
 	// Loopback says that the target is an emulator on this machine. Anywhere
@@ -88,7 +74,7 @@ func (o *Options) check() error {
 		return allod.WithHint(allod.Errorf(allod.Invalid, "plan restore: restoring users, teams, roles and business units does not exist yet"),
 			"leave out --security; references to them are mapped")
 	}
-	if !slices.Contains([]OnConflict{"", Stop, Backup, Live, FillEmpty}, o.OnConflict) {
+	if !slices.Contains([]plan.OnConflict{"", plan.Stop, plan.Backup, plan.Live, plan.FillEmpty}, o.OnConflict) {
 		return allod.WithHint(allod.Errorf(allod.Invalid, "plan restore: no such choice for conflicts %q", string(o.OnConflict)),
 			"choose stop, backup, live or fill-empty")
 	}

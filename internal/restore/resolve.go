@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"allod"
+	"allod/internal/restore/plan"
+	"allod/internal/restore/traps"
 	"allod/internal/source"
 )
 
@@ -49,13 +51,13 @@ func (b *builder) fate(table string, ref allod.RecordRef) fate {
 	if _, ok := ch.keys[ref.Key]; !ok || b.o.onlyColumns() {
 		return fateMissing
 	}
-	if closeParent(ch.t) != "" && closeParent(b.chosen[table].t) == "" {
+	if traps.CloseParent(ch.t) != "" && traps.CloseParent(b.chosen[table].t) == "" {
 		return fateLast
 	}
 	switch {
 	case ref.Table == table:
 		return fateWave
-	case b.rank[ref.Table] < b.rank[table] || closeParent(b.chosen[table].t) != "":
+	case b.rank[ref.Table] < b.rank[table] || traps.CloseParent(b.chosen[table].t) != "":
 		return fateNow
 	}
 	return fateLater
@@ -94,8 +96,8 @@ func writableBind(col *allod.Column, table string) bool {
 	return col.Bind["owner"] != "" || col.Bind["principal"] != ""
 }
 
-func sortMappings(m []Mapping) {
-	slices.SortFunc(m, func(x, y Mapping) int {
+func sortMappings(m []plan.Mapping) {
+	slices.SortFunc(m, func(x, y plan.Mapping) int {
 		return cmp.Or(cmp.Compare(x.Table, y.Table), bytes.Compare(x.From[:], y.From[:]))
 	})
 }

@@ -8,18 +8,17 @@ import (
 
 	"allod"
 	"allod/internal/history"
+	"allod/internal/restore/plan"
+	"allod/internal/restore/traps"
 )
 
-// Reasons of steps.
+// Reasons of steps, besides those that package plan names.
 const (
 	reasonGone       = "missing live"
 	reasonDiffers    = "differs live"
-	reasonParentMade = "the platform makes this row with its parent"
-	reasonCloseMade  = "missing live, unless closing its parent makes one"
 	reasonLater      = "its target is made by this restore"
 	reasonLast       = "its target is made after everything else"
 	reasonUpdateOnly = "not taken when the row is created"
-	reasonReopen     = "closed live, and closed rows take no changes"
 	reasonState      = "state comes last"
 	reasonFile       = "file is missing or differs live"
 	reasonOwner      = "owner differs live"
@@ -165,7 +164,7 @@ func (b *builder) batch(ctx context.Context, tp *tablePlan, rows []allod.Row) er
 		}
 	}
 	now := map[allod.GUID]*allod.Row{}
-	if len(differ) > 0 && b.o.OnConflict != Live && !b.sel.DeletedOnly {
+	if len(differ) > 0 && b.o.OnConflict != plan.Live && !b.sel.DeletedOnly {
 		got, err := b.live.Get(ctx, name, differ)
 		if err != nil {
 			return err
@@ -249,7 +248,7 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 			case c.col.Update:
 				later = append(later, c.name)
 			default:
-				b.notWritten[NotWritten{Table: name, Column: c.name, Reason: "taken on create only, and its target is made later"}]++
+				b.notWritten[plan.NotWritten{Table: name, Column: c.name, Reason: "taken on create only, and its target is made later"}]++
 			}
 		case c.kind == kindOwner && v.Type() == allod.Lookup:
 			if b.owner(&c, v) {
@@ -265,10 +264,10 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 	stated := b.emitCreate(tp, r, first, waits)
 	key := r.Key
 	if len(later) > 0 {
-		b.emit(PassLookups, opUpdate, name, key, later, reasonLater, 0)
+		b.emit(plan.PassLookups, plan.OpUpdate, name, key, later, reasonLater, 0)
 	}
 	if len(updateOnly) > 0 {
-		b.emit(PassLookups, opUpdate, name, key, updateOnly, reasonUpdateOnly, 0)
+		b.emit(plan.PassLookups, plan.OpUpdate, name, key, updateOnly, reasonUpdateOnly, 0)
 	}
 	b.emitFiles(tp, key, files, 0)
 	b.emitLast(tp, key, last, stated, 0)
@@ -280,25 +279,25 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 // is then the last one.
 func (b *builder) emitCreate(tp *tablePlan, r *allod.Row, cols []string, waits []allod.GUID) (stated bool) {
 	state, status, known := b.stateOf(tp, r)
-	if known && state == activeState && b.wanted(tp.st.Name, "statuscode") {
+	if known && state == traps.ActiveState && b.wanted(tp.st.Name, "statuscode") {
 		if c := tp.lt.Column("statuscode"); c != nil && c.Create && tp.status >= 0 && r.Cell(tp.status).Type() == allod.Integer {
 			cols = append(cols, "statuscode")
 			slices.Sort(cols)
 			known = false
-		} else if status == activeStatus(tp.lt) {
+		} else if status == traps.ActiveStatus(tp.lt) {
 			known = false
 		}
 	}
-	op, reason := opCreate, reasonGone
+	op, reason := plan.OpCreate, reasonGone
 	switch {
-	case closeParent(tp.st) != "":
-		reason = reasonCloseMade
+	case traps.CloseParent(tp.st) != "":
+		reason = plan.ReasonCloseMade
 	case b.withParent(tp, r):
-		op, reason = opUpdate, reasonParentMade
+		op, reason = plan.OpUpdate, plan.ReasonParentMade
 	}
-	b.emit(PassRows, op, tp.st.Name, r.Key, cols, reason, 0)
+	b.emit(plan.PassRows, op, tp.st.Name, r.Key, cols, reason, 0)
 	for _, id := range waits {
-		tp.waits = append(tp.waits, wait{step: len(b.p.steps) - 1, target: id})
+		tp.waits = append(tp.waits, wait{step: b.w.Len() - 1, target: id})
 	}
 	if !known || !b.wanted(tp.st.Name, "statecode") {
 		return false
@@ -315,25 +314,25 @@ func (b *builder) emitLast(tp *tablePlan, key allod.GUID, cols []string, stated 
 		return
 	}
 	name := tp.st.Name
-	b.emit(PassLookups+closeRound, opUpdate, name, key, cols, reasonLast, version)
-	if !stated || closeTable(name) != "" || !lockedWhenClosed(tp.lt) {
+	b.emit(plan.PassLookups+plan.CloseRound, plan.OpUpdate, name, key, cols, reasonLast, version)
+	if !stated || traps.CloseTable(name) != "" || !traps.LockedWhenClosed(tp.lt) {
 		return
 	}
-	for i := len(b.p.steps) - 1; i >= 0 && b.p.steps[i].key == key; i-- {
-		if s := &b.p.steps[i]; s.pass == PassState {
-			s.pass += closeRound
+	for i := b.w.Len() - 1; i >= 0 && b.w.At(i).Key == key; i-- {
+		if s := b.w.At(i); s.Pass == plan.PassState {
+			s.Pass += plan.CloseRound
 		}
 	}
 }
 
 func (b *builder) emitState(tp *tablePlan, key allod.GUID, version uint64) {
-	b.emit(PassState, opState, tp.st.Name, key, []string{"statecode", "statuscode"}, reasonState, version)
+	b.emit(plan.PassState, plan.OpState, tp.st.Name, key, []string{"statecode", "statuscode"}, reasonState, version)
 	b.p.Counts.States++
 }
 
 func (b *builder) emitFiles(tp *tablePlan, key allod.GUID, files []string, version uint64) {
 	for _, f := range files {
-		b.emit(PassFiles, opFile, tp.st.Name, key, []string{f}, reasonFile, version)
+		b.emit(plan.PassFiles, plan.OpFile, tp.st.Name, key, []string{f}, reasonFile, version)
 		b.p.Counts.Files++
 	}
 }
@@ -347,7 +346,7 @@ func (b *builder) stateOf(tp *tablePlan, r *allod.Row) (state, status int64, kno
 	}
 	state = s.Int()
 	status = r.Cell(tp.status).Int()
-	if pendingSend(tp.st.Name, status) {
+	if traps.PendingSend(tp.st.Name, status) {
 		b.drafts++
 		b.skip(tp.st.Name, r.Key, "state only: the message waited to be sent and stays Draft")
 		return 0, 0, false
@@ -358,7 +357,7 @@ func (b *builder) stateOf(tp *tablePlan, r *allod.Row) (state, status int64, kno
 // withParent reports whether the platform makes the row when this plan makes
 // its parent.
 func (b *builder) withParent(tp *tablePlan, r *allod.Row) bool {
-	if !madeWithParent(tp.st, r.Cell(tp.st.ColumnIndex("addressnumber")).Int()) {
+	if !traps.MadeWithParent(tp.st, r.Cell(tp.st.ColumnIndex("addressnumber")).Int()) {
 		return false
 	}
 	table, id := r.Cell(tp.st.ColumnIndex("parentid")).Target()
@@ -385,7 +384,7 @@ func (b *builder) reference(tp *tablePlan, c *colPlan, v allod.Value) (fate, str
 }
 
 func (b *builder) lose(table, column, target string) {
-	b.missing[NotWritten{Table: table, Column: column, Reason: target}]++
+	b.missing[plan.NotWritten{Table: table, Column: column, Reason: target}]++
 }
 
 // owner reports whether the owner can be given back.
@@ -408,7 +407,7 @@ func (b *builder) countLost(tp *tablePlan, r *allod.Row) {
 		if v.IsAbsent() || v.IsNull() || l.name == "createdon" { // given back as overriddencreatedon
 			continue
 		}
-		b.notWritten[NotWritten{Table: tp.st.Name, Column: l.name, Reason: l.reason}]++
+		b.notWritten[plan.NotWritten{Table: tp.st.Name, Column: l.name, Reason: l.reason}]++
 	}
 }
 
@@ -428,7 +427,7 @@ func (b *builder) update(ctx context.Context, tp *tablePlan, r, now *allod.Row) 
 	var cols, later, last, owner, files []string
 	state := false
 	for _, c := range tp.cols {
-		if !slices.Contains(d.Columns, c.name) || b.o.OnConflict == FillEmpty && !now.Cell(c.l).IsNull() {
+		if !slices.Contains(d.Columns, c.name) || b.o.OnConflict == plan.FillEmpty && !now.Cell(c.l).IsNull() {
 			continue
 		}
 		v := r.Cell(c.s)
@@ -438,7 +437,7 @@ func (b *builder) update(ctx context.Context, tp *tablePlan, r, now *allod.Row) 
 		case c.kind == kindFile:
 			files = append(files, c.name)
 		case !c.col.Update:
-			b.notWritten[NotWritten{Table: name, Column: c.name, Reason: "taken on create only"}]++
+			b.notWritten[plan.NotWritten{Table: name, Column: c.name, Reason: "taken on create only"}]++
 		case c.kind == kindOwner:
 			if v.Type() == allod.Lookup && b.owner(&c, v) {
 				owner = append(owner, c.name)
@@ -476,7 +475,7 @@ func (b *builder) emitUpdate(tp *tablePlan, r, now *allod.Row, c changes) {
 	name, key, version := tp.st.Name, r.Key, now.Version
 	liveState := now.Cell(tp.lt.ColumnIndex("statecode"))
 	liveStatus := now.Cell(tp.lt.ColumnIndex("statuscode")).Int()
-	if pendingSend(name, liveStatus) && !c.none() {
+	if traps.PendingSend(name, liveStatus) && !c.none() {
 		b.skip(name, key, "the message is waiting to be sent: not touched")
 		return
 	}
@@ -489,22 +488,22 @@ func (b *builder) emitUpdate(tp *tablePlan, r, now *allod.Row, c changes) {
 	}
 	b.p.Counts.Update++
 	writes := len(c.cols)+len(c.later)+len(c.last)+len(c.owner)+len(c.files) > 0
-	if writes && liveState.Type() == allod.Integer && liveState.Int() != activeState && lockedWhenClosed(tp.lt) {
-		b.emit(PassReopen, opState, name, key, []string{"statecode", "statuscode"}, reasonReopen, version)
+	if writes && liveState.Type() == allod.Integer && liveState.Int() != traps.ActiveState && traps.LockedWhenClosed(tp.lt) {
+		b.emit(plan.PassReopen, plan.OpState, name, key, []string{"statecode", "statuscode"}, plan.ReasonReopen, version)
 		b.p.Counts.States++
 		if !c.state {
 			_, _, c.state = b.stateOf(tp, r)
 		}
 	}
 	if len(c.cols) > 0 {
-		b.emit(PassRows, opUpdate, name, key, c.cols, reasonDiffers, version)
+		b.emit(plan.PassRows, plan.OpUpdate, name, key, c.cols, reasonDiffers, version)
 	}
 	if len(c.later) > 0 {
-		b.emit(PassLookups, opUpdate, name, key, c.later, reasonLater, version)
+		b.emit(plan.PassLookups, plan.OpUpdate, name, key, c.later, reasonLater, version)
 	}
 	b.emitFiles(tp, key, c.files, version)
 	if len(c.owner) > 0 {
-		b.emit(PassOwner, opUpdate, name, key, c.owner, reasonOwner, version)
+		b.emit(plan.PassOwner, plan.OpUpdate, name, key, c.owner, reasonOwner, version)
 	}
 	if c.state {
 		b.emitState(tp, key, version)
@@ -520,17 +519,17 @@ func (b *builder) waves(tp *tablePlan) {
 	}
 	at := map[allod.GUID]int{}
 	for _, w := range tp.waits {
-		at[b.p.steps[w.step].key] = w.step
+		at[b.w.At(w.step).Key] = w.step
 	}
 	for range len(tp.waits) {
 		moved := false
 		for _, w := range tp.waits {
 			need := uint8(1)
 			if t, ok := at[w.target]; ok {
-				need = b.p.steps[t].wave + 1
+				need = b.w.At(t).Wave + 1
 			}
-			if s := &b.p.steps[w.step]; s.wave < need && need < 255 {
-				s.wave, moved = need, true
+			if s := b.w.At(w.step); s.Wave < need && need < 255 {
+				s.Wave, moved = need, true
 			}
 		}
 		if !moved {

@@ -1,4 +1,4 @@
-package restore
+package plan
 
 import (
 	"cmp"
@@ -62,9 +62,9 @@ func tableGraph(s *allod.Schema, names []string) *graph {
 	return g
 }
 
-// tableOrder returns the tables so that as few lookups as possible, and
+// TableOrder returns the tables so that as few lookups as possible, and
 // required ones last of all, refer to a table further down.
-func tableOrder(s *allod.Schema, names []string) []string {
+func TableOrder(s *allod.Schema, names []string) []string {
 	g := tableGraph(s, names)
 	var out []string
 	for _, comp := range g.components() {

@@ -1,10 +1,14 @@
-package restore
+package apply
 
 import (
+	"bytes"
 	"context"
+	"maps"
+	"slices"
 
 	"allod"
 	"allod/internal/history"
+	"allod/internal/restore/plan"
 	"allod/internal/source"
 )
 
@@ -29,26 +33,22 @@ func (v *Verification) OK() bool { return len(v.Differ) == 0 }
 // Verify reads every row of the plan afresh and compares the columns that the
 // plan was to write, bytes of files included. Pairs and parties are compared by
 // planning again.
-func Verify(ctx context.Context, p *Plan, snap, live source.View) (*Verification, error) {
+func Verify(ctx context.Context, p *plan.Plan, snap, live source.View) (*Verification, error) {
 	v := &Verification{Differ: []Different{}}
-	maps := map[allod.RecordRef]allod.GUID{}
-	for _, m := range p.Mappings {
-		maps[allod.RecordRef{Table: m.Table, Key: m.From}] = m.To
-	}
-	byTable := map[uint16]map[allod.GUID][]uint32{}
-	for i := range p.steps {
-		s := &p.steps[i]
-		if s.op == opAssociate || s.op == opParties || p.reasons[s.reason] == reasonReopen {
+	byTable := map[string]map[allod.GUID][]plan.Packed{}
+	for _, s := range p.Packed() {
+		if s.Op == plan.OpAssociate || s.Op == plan.OpParties || p.ReasonOf(s) == plan.ReasonReopen {
 			continue
 		}
-		if byTable[s.table] == nil {
-			byTable[s.table] = map[allod.GUID][]uint32{}
+		name := p.TableOf(s)
+		if byTable[name] == nil {
+			byTable[name] = map[allod.GUID][]plan.Packed{}
 		}
-		byTable[s.table][s.key] = append(byTable[s.table][s.key], s.cols)
+		byTable[name][s.Key] = append(byTable[name][s.Key], s)
 	}
-	for i, name := range p.tables {
-		if rows := byTable[uint16(i)]; rows != nil {
-			if err := v.table(ctx, p, name, rows, maps, snap, live); err != nil {
+	for _, name := range p.Tables() {
+		if rows := byTable[name]; rows != nil {
+			if err := v.table(ctx, p, name, rows, snap, live); err != nil {
 				return v, err
 			}
 		}
@@ -56,29 +56,27 @@ func Verify(ctx context.Context, p *Plan, snap, live source.View) (*Verification
 	return v, nil
 }
 
-func (v *Verification) table(ctx context.Context, p *Plan, name string, rows map[allod.GUID][]uint32, maps map[allod.RecordRef]allod.GUID, snap, live source.View) error {
-	set := make(map[allod.GUID]struct{}, len(rows))
-	for id := range rows {
-		set[id] = struct{}{}
-	}
-	ids := sortedKeys(set)
-	cols := history.NewColumns(snap.Schema().Table(name), live.Schema().Table(name), history.ColumnOptions{Writable: true,
-		Map: func(c allod.Value) allod.Value { return translate(maps, c) }})
-	for len(ids) > 0 {
-		n := min(len(ids), rowBatch)
-		refs := refsOf(name, ids[:n])
-		want, err := snap.Get(ctx, name, refs)
+// readBatch is how many rows are read at once.
+const readBatch = 250
+
+func (v *Verification) table(ctx context.Context, p *plan.Plan, name string, rows map[allod.GUID][]plan.Packed, snap, live source.View) error {
+	ids := slices.SortedFunc(maps.Keys(rows), func(x, y allod.GUID) int { return bytes.Compare(x[:], y[:]) })
+	cols := history.NewColumns(snap.Schema().Table(name), live.Schema().Table(name), history.ColumnOptions{Writable: true, Map: p.Counterparts().Translate})
+	for batch := range slices.Chunk(ids, readBatch) {
+		want, err := get(ctx, snap, name, batch)
 		if err != nil {
 			return err
 		}
-		got, err := live.Get(ctx, name, refs)
+		now, err := get(ctx, live, name, batch)
 		if err != nil {
 			return err
 		}
-		now := byKey(got)
-		for i := range want {
+		for _, id := range batch {
+			r := want[id]
+			if r == nil {
+				continue
+			}
 			v.Rows++
-			r := &want[i]
 			if now[r.Key] == nil {
 				v.Missing++
 				v.Differ = append(v.Differ, Different{Table: name, ID: r.Key, Columns: []string{}})
@@ -94,16 +92,15 @@ func (v *Verification) table(ctx context.Context, p *Plan, name string, rows map
 				v.Differ = append(v.Differ, Different{Table: name, ID: r.Key, Columns: diff})
 			}
 		}
-		ids = ids[n:]
 	}
 	return nil
 }
 
 // differing returns the planned columns of one row that are not as planned.
-func differing(ctx context.Context, cols *history.Columns, p *Plan, sets []uint32, r, now *allod.Row, snap, live source.View) ([]string, error) {
+func differing(ctx context.Context, cols *history.Columns, p *plan.Plan, steps []plan.Packed, r, now *allod.Row, snap, live source.View) ([]string, error) {
 	planned := map[string]bool{}
-	for _, s := range sets {
-		for _, c := range p.sets[s] {
+	for _, s := range steps {
+		for _, c := range p.ColumnsOf(s) {
 			planned[c] = true
 		}
 	}

@@ -1,28 +1,13 @@
-package restore
+package apply
 
 import (
 	"context"
 
 	"allod"
+	"allod/internal/restore/plan"
+	"allod/internal/restore/traps"
 	"allod/internal/source"
 )
-
-// closeTable returns the table of close activities that the platform makes
-// when a row of the table is closed, "" if none: the other way round of
-// closeParent.
-func closeTable(table string) string {
-	switch table {
-	case "incident":
-		return "incidentresolution"
-	case "opportunity":
-		return "opportunityclose"
-	case "quote":
-		return "quoteclose"
-	case "salesorder":
-		return "orderclose"
-	}
-	return ""
-}
 
 // closeRecord is the captured close activity of a row: closing the row again
 // makes it again.
@@ -34,12 +19,12 @@ type closeRecord struct {
 // closeRecords reads the captured close activities of the rows of a table,
 // the newest of each, leaving out those that exist live.
 func (a *applier) closeRecords(ctx context.Context, table string) (map[allod.GUID]closeRecord, error) {
-	name := closeTable(table)
+	name := traps.CloseTable(table)
 	st, lt := a.snap.Schema().Table(name), a.live.Schema().Table(name)
 	if st == nil || lt == nil || st.Unreadable != "" || lt.Unreadable != "" {
 		return nil, nil
 	}
-	parent, made := st.ColumnIndex(closeParent(st)), st.ColumnIndex("createdon")
+	parent, made := st.ColumnIndex(traps.CloseParent(st)), st.ColumnIndex("createdon")
 	out := map[allod.GUID]closeRecord{}
 	for row, err := range a.snap.Rows(ctx, name) {
 		if err != nil {
@@ -69,22 +54,18 @@ func (a *applier) closeRecords(ctx context.Context, table string) (map[allod.GUI
 
 // closeRows reads the captured close activities of the rows that some steps
 // close.
-func (a *applier) closeRows(ctx context.Context, table string, steps []packed) (map[allod.GUID]*allod.Row, error) {
+func (a *applier) closeRows(ctx context.Context, table string, steps []plan.Packed) (map[allod.GUID]*allod.Row, error) {
 	recs := a.closing[table]
 	var ids []allod.GUID
 	for _, s := range steps {
-		if rec, ok := recs[s.key]; ok && s.op == opState {
+		if rec, ok := recs[s.Key]; ok && s.Op == plan.OpState {
 			ids = append(ids, rec.id)
 		}
 	}
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := a.snap.Get(ctx, closeTable(table), refsOf(closeTable(table), ids))
-	if err != nil {
-		return nil, err
-	}
-	return byKey(rows), nil
+	return get(ctx, a.snap, traps.CloseTable(table), ids)
 }
 
 // closeWith puts the captured close activity into the op that closes its
@@ -92,7 +73,7 @@ func (a *applier) closeRows(ctx context.Context, table string, steps []packed) (
 // these values. References are given to it afterwards.
 func (b *opBuilder) closeWith(op *source.Op) {
 	row := b.closes[b.a.closing[op.Table.Name][op.Key].id]
-	if row == nil || op.Cells["statecode"].Int() == activeState {
+	if row == nil || op.Cells["statecode"].Int() == traps.ActiveState {
 		return
 	}
 	st, lt := b.a.snap.Schema().Table(row.Table), b.a.live.Schema().Table(row.Table)
@@ -111,24 +92,24 @@ func (b *opBuilder) closeWith(op *source.Op) {
 // platformMade reads what the platform has made, or is about to make, before
 // the group of steps that has to know it.
 func (a *applier) platformMade(ctx context.Context, at int) error {
-	s := &a.p.steps[at]
-	table := a.p.tables[s.table]
+	s := a.p.Packed()[at]
+	table := a.p.TableOf(s)
 	lt := a.live.Schema().Table(table)
 	if lt == nil {
 		return nil
 	}
-	if s.pass == PassState && closeTable(table) != "" && a.closing[table] == nil {
+	if s.Pass == plan.PassState && traps.CloseTable(table) != "" && a.closing[table] == nil {
 		recs, err := a.closeRecords(ctx, table)
 		if err != nil {
 			return err
 		}
 		a.closing[table] = recs
 	}
-	if s.pass%closeRound != PassRows || a.made[table] != nil {
+	if s.Pass%plan.CloseRound != plan.PassRows || a.made[table] != nil {
 		return nil
 	}
-	parent := closeParent(lt)
-	if parent == "" && !madeWithParent(lt, 1) {
+	parent := traps.CloseParent(lt)
+	if parent == "" && !traps.MadeWithParent(lt, 1) {
 		return nil
 	}
 	made := platformRows{}
@@ -161,7 +142,7 @@ func (a *applier) platformMade(ctx context.Context, at int) error {
 func (a *applier) captured(ctx context.Context, table string, refs []allod.RecordRef) (map[allod.GUID]bool, error) {
 	out := map[allod.GUID]bool{}
 	for len(refs) > 0 {
-		n := min(len(refs), rowBatch)
+		n := min(len(refs), readBatch)
 		rows, err := a.snap.Get(ctx, table, refs[:n])
 		if err != nil {
 			return nil, err
@@ -177,7 +158,7 @@ func (a *applier) captured(ctx context.Context, table string, refs []allod.Recor
 // closedAlready reports whether closing the row's parent has made a close
 // activity that the snapshot does not have.
 func (a *applier) closedAlready(lt *allod.Table, r *allod.Row, st *allod.Table) bool {
-	_, parent := r.Cell(st.ColumnIndex(closeParent(lt))).Target()
+	_, parent := r.Cell(st.ColumnIndex(traps.CloseParent(lt))).Target()
 	_, ok := a.made[lt.Name][platformKey{parent, 0}]
 	return ok && !parent.IsZero()
 }

@@ -1,4 +1,4 @@
-package restore
+package plan
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 	if len(p.Refused) > 0 {
 		t.line("\nRefused tables")
 		for _, r := range p.Refused {
-			t.para("    ", "  %s (%s): %s", r.Table, count(r.Rows, "row"), r.Reason)
+			t.para("    ", "  %s (%s): %s", r.Table, Count(r.Rows, "row"), r.Reason)
 		}
 	}
 	if len(p.Warnings) > 0 {
@@ -130,6 +130,14 @@ func (p *Plan) textNotWritten(t *text, max int) {
 		}
 		t.para("    ", "  %s: %s%s", r, strings.Join(list, ", "), more)
 	}
+}
+
+// Count says how many there are of something: "1 row", "2 rows".
+func Count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func clip(s string, n int) string {

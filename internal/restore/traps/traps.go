@@ -1,13 +1,14 @@
-package restore
+// Package traps knows what the platform does by itself, per table
+// (design/restore.md): rows it makes, rows it closes or locks, messages it
+// sends. Kept in one place so that each trap can be found, tested and lifted
+// by itself. Its functions are pure.
+package traps
 
 import "allod"
 
-// What the platform does by itself, per table (design/restore.md). Kept in one
-// place so that each trap can be found, tested and lifted by itself.
-
-// unproven returns why a table is refused outside this machine: its trap has
+// Unproven returns why a table is refused outside this machine: its trap has
 // no proof yet that it is handled against the real platform. "" = restored.
-func unproven(t *allod.Table) string {
+func Unproven(t *allod.Table) string {
 	switch t.Name {
 	case "email":
 		return "server-side synchronisation may send restored e-mails"
@@ -22,7 +23,7 @@ func unproven(t *allod.Table) string {
 	case "customeraddress":
 		return "addresses come into being with their account, contact or lead"
 	}
-	if closeParent(t) != "" {
+	if CloseParent(t) != "" {
 		return "closing the record it belongs to makes this row"
 	}
 	if isProcess(t) {
@@ -37,11 +38,11 @@ func isProcess(t *allod.Table) bool {
 	return t.Key == "businessprocessflowinstanceid" || t.Column("businessprocessflowinstanceid") != nil
 }
 
-// closeParent returns the lookup from a close activity to what it closed, ""
+// CloseParent returns the lookup from a close activity to what it closed, ""
 // for other tables. Such a row is never restored on its own: closing its parent
 // again makes it, with the captured id and subject; only where that made none
 // it is created, and only after the state of its parent.
-func closeParent(t *allod.Table) string {
+func CloseParent(t *allod.Table) string {
 	switch t.Name {
 	case "incidentresolution":
 		return "incidentid"
@@ -55,16 +56,33 @@ func closeParent(t *allod.Table) string {
 	return ""
 }
 
-// pendingSend reports whether an e-mail of the status waits for being sent:
+// CloseTable returns the table of close activities that the platform makes
+// when a row of the table is closed, "" if none: the other way round of
+// CloseParent.
+func CloseTable(table string) string {
+	switch table {
+	case "incident":
+		return "incidentresolution"
+	case "opportunity":
+		return "opportunityclose"
+	case "quote":
+		return "quoteclose"
+	case "salesorder":
+		return "orderclose"
+	}
+	return ""
+}
+
+// PendingSend reports whether an e-mail of the status waits for being sent:
 // Pending Send or Sending. It never gets that status back, anywhere.
-func pendingSend(table string, status int64) bool {
+func PendingSend(table string, status int64) bool {
 	return table == "email" && (status == 6 || status == 7)
 }
 
-// lockedWhenClosed reports whether rows of the table refuse changes once they
+// LockedWhenClosed reports whether rows of the table refuse changes once they
 // left their first state (protocols/dataverse.md §6.6), so that they are
 // reopened first.
-func lockedWhenClosed(t *allod.Table) bool {
+func LockedWhenClosed(t *allod.Table) bool {
 	switch t.Name {
 	case "incident", "opportunity", "quote", "salesorder", "invoice", "contract", "lead":
 		return true
@@ -72,25 +90,25 @@ func lockedWhenClosed(t *allod.Table) bool {
 	return t.Activity
 }
 
-// madeWithParent reports whether the platform makes a row of the table, with
+// MadeWithParent reports whether the platform makes a row of the table, with
 // that number, when its parent is created.
-func madeWithParent(t *allod.Table, number int64) bool {
+func MadeWithParent(t *allod.Table, number int64) bool {
 	return t.Name == "customeraddress" && number >= 1 && number <= 3
 }
 
-// activeState is the first state of every table; a row is created in it.
-const activeState = 0
+// ActiveState is the first state of every table; a row is created in it.
+const ActiveState = 0
 
-// activeStatus returns the status reason a new row gets: the lowest one of the
+// ActiveStatus returns the status reason a new row gets: the lowest one of the
 // first state.
-func activeStatus(t *allod.Table) int64 {
+func ActiveStatus(t *allod.Table) int64 {
 	c := t.Column("statuscode")
 	if c == nil {
 		return 1
 	}
 	best, ok := int64(1), false
 	for _, o := range c.Options {
-		if o.State == activeState && (!ok || o.Value < best) {
+		if o.State == ActiveState && (!ok || o.Value < best) {
 			best, ok = o.Value, true
 		}
 	}

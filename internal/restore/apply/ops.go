@@ -1,51 +1,54 @@
-package restore
+package apply
 
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"allod"
 	"allod/internal/history"
+	"allod/internal/restore/plan"
+	"allod/internal/restore/traps"
 	"allod/internal/source"
 )
 
 // write is one op on its way, with the steps it came from.
 type write struct {
 	op     source.Op
-	step   packed
-	packed []packed // all steps of the op; parties have several
+	step   plan.Packed
+	packed []plan.Packed // all steps of the op; parties have several
 }
 
 // build makes the ops of some steps of one table and pass: it reads the rows
 // of the snapshot and the versions it needs.
-func (a *applier) build(ctx context.Context, steps []packed) ([]write, error) {
+func (a *applier) build(ctx context.Context, steps []plan.Packed) ([]write, error) {
 	steps = a.standing(steps)
 	if len(steps) == 0 {
 		return nil, nil
 	}
-	switch steps[0].op {
-	case opAssociate:
+	switch steps[0].Op {
+	case plan.OpAssociate:
 		return a.buildPairs(steps)
-	case opParties:
+	case plan.OpParties:
 		return a.buildParties(ctx, steps)
+	case plan.OpCreate, plan.OpUpdate, plan.OpFile, plan.OpState:
 	}
-	table := a.p.tables[steps[0].table]
+	table := a.p.TableOf(steps[0])
 	st, lt := a.snap.Schema().Table(table), a.live.Schema().Table(table)
 	if st == nil || lt == nil {
 		return nil, allod.Errorf(allod.Conflict, "restore %s: table %s is gone since the plan was made", a.o.ID, table)
 	}
 	ids := make([]allod.GUID, 0, len(steps))
 	for i := range steps {
-		if i == 0 || steps[i].key != steps[i-1].key {
-			ids = append(ids, steps[i].key)
+		if i == 0 || steps[i].Key != steps[i-1].Key {
+			ids = append(ids, steps[i].Key)
 		}
 	}
-	rows, err := a.snap.Get(ctx, table, refsOf(table, ids))
+	from, err := get(ctx, a.snap, table, ids)
 	if err != nil {
 		return nil, err
 	}
-	from := byKey(rows)
 	versions, err := a.needed(ctx, table, steps)
 	if err != nil {
 		return nil, err
@@ -60,20 +63,20 @@ func (a *applier) build(ctx context.Context, steps []packed) ([]write, error) {
 	}
 	var out []write
 	for i, s := range steps {
-		if i > 0 && steps[i-1].key == s.key {
-			versions[s.key] = 0 // the op before it asked, and changes the version
+		if i > 0 && steps[i-1].Key == s.Key {
+			versions[s.Key] = 0 // the op before it asked, and changes the version
 		}
-		row := from[s.key]
+		row := from[s.Key]
 		if row == nil {
-			return nil, allod.Errorf(allod.Corrupt, "restore %s: %s(%v) is not in %s any more", a.o.ID, table, s.key, a.snap.Name())
+			return nil, allod.Errorf(allod.Corrupt, "restore %s: %s(%v) is not in %s any more", a.o.ID, table, s.Key, a.snap.Name())
 		}
-		b := opBuilder{a: a, st: st, lt: lt, row: row, s: s, version: versions[s.key], existing: existing, closes: closes}
+		b := opBuilder{a: a, st: st, lt: lt, row: row, s: s, version: versions[s.Key], existing: existing, closes: closes}
 		w, ok, err := b.make(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			out = append(out, write{op: w, step: s, packed: []packed{s}})
+			out = append(out, write{op: w, step: s, packed: []plan.Packed{s}})
 		} else {
 			a.nothing(s)
 		}
@@ -81,14 +84,31 @@ func (a *applier) build(ctx context.Context, steps []packed) ([]write, error) {
 	return out, nil
 }
 
+// get reads rows by their ids and indexes them; what is not there is left out.
+func get(ctx context.Context, v source.View, table string, ids []allod.GUID) (map[allod.GUID]*allod.Row, error) {
+	refs := make([]allod.RecordRef, len(ids))
+	for i, id := range ids {
+		refs[i] = allod.RecordRef{Table: table, Key: id}
+	}
+	rows, err := v.Get(ctx, table, refs)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[allod.GUID]*allod.Row, len(rows))
+	for i := range rows {
+		out[rows[i].Key] = &rows[i]
+	}
+	return out, nil
+}
+
 // standing leaves out steps of rows that an earlier step has lost.
-func (a *applier) standing(steps []packed) []packed {
+func (a *applier) standing(steps []plan.Packed) []plan.Packed {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var out []packed
+	var out []plan.Packed
 	for _, s := range steps {
-		if st := a.multi[rowID{s.table, s.key}]; s.op != opAssociate && st != nil && st.skip != "" {
-			a.r.Skipped = append(a.r.Skipped, Skip{Table: a.p.tables[s.table], ID: s.key, Reason: string(opKinds[s.op]) + " not done: " + st.skip})
+		if st := a.multi[rowID{s.Table, s.Key}]; s.Op != plan.OpAssociate && st != nil && st.skip != "" {
+			a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: a.p.TableOf(s), ID: s.Key, Reason: string(s.Op.Kind()) + " not done: " + st.skip})
 			continue
 		}
 		out = append(out, s)
@@ -97,10 +117,10 @@ func (a *applier) standing(steps []packed) []packed {
 }
 
 // nothing notes a step that turned out to have nothing to write.
-func (a *applier) nothing(s packed) {
+func (a *applier) nothing(s plan.Packed) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.multi[rowID{s.table, s.key}] == nil {
+	if a.multi[rowID{s.Table, s.Key}] == nil {
 		a.r.Unchanged++
 	}
 }
@@ -108,32 +128,32 @@ func (a *applier) nothing(s packed) {
 // needed returns the version for each step's op: that of the plan, that of
 // this restore's own last write, or the one read now for a row that this
 // restore has written without being told.
-func (a *applier) needed(ctx context.Context, table string, steps []packed) (map[allod.GUID]uint64, error) {
+func (a *applier) needed(ctx context.Context, table string, steps []plan.Packed) (map[allod.GUID]uint64, error) {
 	out := map[allod.GUID]uint64{}
 	var ask []allod.GUID
 	a.mu.Lock()
 	for _, s := range steps {
-		st := a.multi[rowID{s.table, s.key}]
+		st := a.multi[rowID{s.Table, s.Key}]
 		switch {
-		case s.op == opCreate:
+		case s.Op == plan.OpCreate:
 		case st == nil || !st.touched:
-			out[s.key] = s.version
+			out[s.Key] = s.Version
 		case st.version != 0:
-			out[s.key] = st.version
+			out[s.Key] = st.version
 		default:
-			ask = append(ask, s.key)
+			ask = append(ask, s.Key)
 		}
 	}
 	a.mu.Unlock()
 	if len(ask) == 0 {
 		return out, nil
 	}
-	rows, err := a.live.Get(ctx, table, refsOf(table, ask))
+	rows, err := get(ctx, a.live, table, ask)
 	if err != nil {
 		return nil, err
 	}
-	for i := range rows {
-		out[rows[i].Key] = rows[i].Version
+	for id, r := range rows {
+		out[id] = r.Version
 	}
 	return out, nil
 }
@@ -143,7 +163,7 @@ type opBuilder struct {
 	a       *applier
 	st, lt  *allod.Table
 	row     *allod.Row
-	s       packed
+	s       plan.Packed
 	version uint64
 
 	existing map[allod.GUID]*allod.Row // live rows that the platform may have made
@@ -152,26 +172,27 @@ type opBuilder struct {
 
 // make returns the op; ok is false when there is nothing to write.
 func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error) {
-	op = source.Op{Kind: opKinds[b.s.op], Table: b.lt, Key: b.s.key, Version: b.version}
-	reason := b.a.p.reasons[b.s.reason]
-	switch b.s.op {
-	case opCreate:
-		if reason == reasonCloseMade {
+	op = source.Op{Kind: b.s.Op.Kind(), Table: b.lt, Key: b.s.Key, Version: b.version}
+	reason := b.a.p.ReasonOf(b.s)
+	switch b.s.Op {
+	case plan.OpCreate:
+		if reason == plan.ReasonCloseMade {
 			return b.withParent(op)
 		}
 		return b.creation(op), true, nil
-	case opUpdate:
-		if reason == reasonParentMade {
+	case plan.OpUpdate:
+		if reason == plan.ReasonParentMade {
 			return b.withParent(op)
 		}
 		op.Cells = b.cells(false)
 		return op, len(op.Cells) > 0, nil
-	case opState:
+	case plan.OpState:
 		return b.state(op, reason), true, nil
-	case opFile:
+	case plan.OpFile:
 		return b.file(ctx, op)
+	case plan.OpAssociate, plan.OpParties:
 	}
-	return op, false, allod.Errorf(allod.Internal, "restore %s: step %s on a row", b.a.o.ID, opKinds[b.s.op])
+	return op, false, allod.Errorf(allod.Internal, "restore %s: step %s on a row", b.a.o.ID, b.s.Op.Kind())
 }
 
 func (b *opBuilder) creation(op source.Op) source.Op {
@@ -190,7 +211,7 @@ func (b *opBuilder) creation(op source.Op) source.Op {
 // that will not exist are left out everywhere.
 func (b *opBuilder) cells(create bool) map[string]allod.Value {
 	out := map[string]allod.Value{}
-	for _, name := range b.a.p.sets[b.s.cols] {
+	for _, name := range b.a.p.ColumnsOf(b.s) {
 		v := b.row.Cell(b.st.ColumnIndex(name))
 		if v.IsAbsent() || create && v.IsNull() && !defaulted(b.lt.Column(name)) {
 			continue
@@ -227,7 +248,7 @@ func (a *applier) reference(col *allod.Column, v allod.Value) allod.Value {
 	if _, gone := a.dropped[allod.RecordRef{Table: table, Key: id}]; gone {
 		return allod.Value{}
 	}
-	v = translate(a.maps, v)
+	v = a.maps.Translate(v)
 	if t, id := v.Target(); t == "" && col != nil && len(col.Bind) == 1 {
 		for only := range col.Bind {
 			return allod.LookupValue(only, id)
@@ -237,8 +258,8 @@ func (a *applier) reference(col *allod.Column, v allod.Value) allod.Value {
 }
 
 func (b *opBuilder) state(op source.Op, reason string) source.Op {
-	if reason == reasonReopen {
-		op.Cells = map[string]allod.Value{"statecode": allod.IntegerValue(activeState), "statuscode": allod.IntegerValue(activeStatus(b.lt))}
+	if reason == plan.ReasonReopen {
+		op.Cells = map[string]allod.Value{"statecode": allod.IntegerValue(traps.ActiveState), "statuscode": allod.IntegerValue(traps.ActiveStatus(b.lt))}
 		return op
 	}
 	op.Cells = map[string]allod.Value{}
@@ -252,12 +273,12 @@ func (b *opBuilder) state(op source.Op, reason string) source.Op {
 }
 
 func (b *opBuilder) file(ctx context.Context, op source.Op) (source.Op, bool, error) {
-	op.Column = b.a.p.sets[b.s.cols][0]
+	op.Column = b.a.p.ColumnsOf(b.s)[0]
 	v := b.row.Cell(b.st.ColumnIndex(op.Column))
-	switch v.Type() {
-	case allod.Absent:
+	if v.IsAbsent() {
 		return op, false, nil
-	case allod.Null:
+	}
+	if v.IsNull() {
 		return op, true, nil
 	}
 	f, err := v.FileRef()
@@ -272,8 +293,8 @@ func (b *opBuilder) file(ctx context.Context, op source.Op) (source.Op, bool, er
 // withParent turns a step on a row that the platform makes with its parent
 // into what it takes now: nothing, a change of that row, or a new one.
 func (b *opBuilder) withParent(op source.Op) (source.Op, bool, error) {
-	now := b.existing[b.s.key]
-	if now == nil && closeParent(b.lt) != "" {
+	now := b.existing[b.s.Key]
+	if now == nil && traps.CloseParent(b.lt) != "" {
 		if b.a.closedAlready(b.lt, b.row, b.st) {
 			b.a.leave(b.s, "closing its parent made a row of its own")
 			return op, false, nil
@@ -288,7 +309,7 @@ func (b *opBuilder) withParent(op source.Op) (source.Op, bool, error) {
 		return b.creation(op), true, nil
 	}
 	op.Kind, op.Key, op.Version = source.OpUpdate, now.Key, now.Version
-	cols := history.NewColumns(b.st, b.lt, history.ColumnOptions{Writable: true, Include: b.a.p.sets[b.s.cols], Map: func(v allod.Value) allod.Value { return b.a.reference(nil, v) }})
+	cols := history.NewColumns(b.st, b.lt, history.ColumnOptions{Writable: true, Include: b.a.p.ColumnsOf(b.s), Map: func(v allod.Value) allod.Value { return b.a.reference(nil, v) }})
 	cells := b.cells(false)
 	op.Cells = map[string]allod.Value{}
 	for _, n := range cols.Diff(b.row, now).Columns {
@@ -301,15 +322,15 @@ func (b *opBuilder) withParent(op source.Op) (source.Op, bool, error) {
 
 // existing reads the live rows that stand, or may stand, where the platform
 // makes rows by itself; nothing for other steps.
-func (a *applier) existing(ctx context.Context, st *allod.Table, steps []packed, from map[allod.GUID]*allod.Row) (map[allod.GUID]*allod.Row, error) {
+func (a *applier) existing(ctx context.Context, st *allod.Table, steps []plan.Packed, from map[allod.GUID]*allod.Row) (map[allod.GUID]*allod.Row, error) {
 	var ids []allod.GUID
 	for _, s := range steps {
-		if r := a.p.reasons[s.reason]; r != reasonParentMade && r != reasonCloseMade {
+		if r := a.p.ReasonOf(s); r != plan.ReasonParentMade && r != plan.ReasonCloseMade {
 			continue
 		}
-		ids = append(ids, s.key)
-		if row := from[s.key]; row != nil && closeParent(st) == "" {
-			if id, ok := a.made[st.Name][madeKey(st, row)]; ok && id != s.key {
+		ids = append(ids, s.Key)
+		if row := from[s.Key]; row != nil && traps.CloseParent(st) == "" {
+			if id, ok := a.made[st.Name][madeKey(st, row)]; ok && id != s.Key {
 				ids = append(ids, id)
 			}
 		}
@@ -317,11 +338,7 @@ func (a *applier) existing(ctx context.Context, st *allod.Table, steps []packed,
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := a.live.Get(ctx, st.Name, refsOf(st.Name, ids))
-	if err != nil {
-		return nil, err
-	}
-	return byKey(rows), nil
+	return get(ctx, a.live, st.Name, ids)
 }
 
 // stands notes that a row of the target stands for one of the snapshot.
@@ -333,39 +350,36 @@ func (a *applier) stands(ref allod.RecordRef, id allod.GUID) {
 }
 
 // leave takes a row out of the restore with a reason.
-func (a *applier) leave(s packed, why string) {
+func (a *applier) leave(s plan.Packed, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	table := a.p.tables[s.table]
-	a.r.Skipped = append(a.r.Skipped, Skip{Table: table, ID: s.key, Reason: why})
-	a.dropped[allod.RecordRef{Table: table, Key: s.key}] = struct{}{}
-	if st := a.multi[rowID{s.table, s.key}]; st != nil {
+	table := a.p.TableOf(s)
+	a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: table, ID: s.Key, Reason: why})
+	a.dropped[allod.RecordRef{Table: table, Key: s.Key}] = struct{}{}
+	if st := a.multi[rowID{s.Table, s.Key}]; st != nil {
 		st.skip = why
 	}
 }
 
 // buildPairs makes the ops that add pairs.
-func (a *applier) buildPairs(steps []packed) ([]write, error) {
+func (a *applier) buildPairs(steps []plan.Packed) ([]write, error) {
 	var out []write
+	rels := a.live.Schema().Relationships
 	for _, s := range steps {
-		name := a.p.sets[s.cols][0]
-		var rel *allod.Relationship
-		for _, r := range relationships(a.live.Schema(), a.p.tables[s.table]) {
-			if r.Name == name {
-				rel = r
-			}
-		}
-		if rel == nil {
+		name := a.p.ColumnsOf(s)[0]
+		at := slices.IndexFunc(rels, func(r allod.Relationship) bool { return r.Name == name && r.Intersect == a.p.TableOf(s) })
+		if at < 0 {
 			return nil, allod.Errorf(allod.Conflict, "restore %s: relationship %s is gone since the plan was made", a.o.ID, name)
 		}
-		if a.gone(rel.Table1, s.key) || a.gone(rel.Table2, s.other) {
+		rel := &rels[at]
+		if a.gone(rel.Table1, s.Key) || a.gone(rel.Table2, s.Other) {
 			a.mu.Lock()
-			a.r.Skipped = append(a.r.Skipped, Skip{Table: a.p.tables[s.table], ID: s.key, Reason: "an end of the pair could not be made"})
+			a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: a.p.TableOf(s), ID: s.Key, Reason: "an end of the pair could not be made"})
 			a.mu.Unlock()
 			continue
 		}
-		op := source.Op{Kind: source.OpAssociate, Table: a.live.Schema().Table(rel.Table1), Key: s.key, Relationship: rel, Other: s.other}
-		out = append(out, write{op: op, step: s, packed: []packed{s}})
+		op := source.Op{Kind: source.OpAssociate, Table: a.live.Schema().Table(rel.Table1), Key: s.Key, Relationship: rel, Other: s.Other}
+		out = append(out, write{op: op, step: s, packed: []plan.Packed{s}})
 	}
 	return out, nil
 }
@@ -378,7 +392,7 @@ func (a *applier) gone(table string, id allod.GUID) bool {
 }
 
 // buildParties makes one op per activity from the snapshot's party rows.
-func (a *applier) buildParties(ctx context.Context, steps []packed) ([]write, error) {
+func (a *applier) buildParties(ctx context.Context, steps []plan.Packed) ([]write, error) {
 	const name = "activityparty"
 	pt, lpt := a.snap.Schema().Table(name), a.live.Schema().Table(name)
 	if pt == nil || lpt == nil {
@@ -386,23 +400,22 @@ func (a *applier) buildParties(ctx context.Context, steps []packed) ([]write, er
 	}
 	ids := make([]allod.GUID, len(steps))
 	for i := range steps {
-		ids[i] = steps[i].other
+		ids[i] = steps[i].Other
 	}
-	rows, err := a.snap.Get(ctx, name, refsOf(name, ids))
+	from, err := get(ctx, a.snap, name, ids)
 	if err != nil {
 		return nil, err
 	}
-	from := byKey(rows)
 	var out []write
 	for i := 0; i < len(steps); {
 		n := 1
-		for i+n < len(steps) && steps[i+n].key == steps[i].key {
+		for i+n < len(steps) && steps[i+n].Key == steps[i].Key {
 			n++
 		}
 		s := steps[i]
-		op := source.Op{Kind: source.OpReplaceParty, Table: a.live.Schema().Table(a.p.tables[s.table]), Key: s.key, PartyTable: pt}
+		op := source.Op{Kind: source.OpReplaceParty, Table: a.live.Schema().Table(a.p.TableOf(s)), Key: s.Key, PartyTable: pt}
 		for _, one := range steps[i : i+n] {
-			if row := from[one.other]; row != nil {
+			if row := from[one.Other]; row != nil {
 				if r, ok := a.party(pt, lpt, row); ok {
 					op.Parties = append(op.Parties, r)
 				}
@@ -434,7 +447,7 @@ func (a *applier) party(pt, lpt *allod.Table, r *allod.Row) (allod.Row, bool) {
 	}
 	if !who {
 		a.mu.Lock()
-		a.r.Skipped = append(a.r.Skipped, Skip{Table: pt.Name, ID: r.Key, Reason: "the participant will not exist and has no address"})
+		a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: pt.Name, ID: r.Key, Reason: "the participant will not exist and has no address"})
 		a.mu.Unlock()
 	}
 	return out, who

@@ -1,4 +1,11 @@
-package restore
+// Package apply carries a plan out: it reads the values again from the
+// snapshot, writes them through a source.Target pass by pass, and reports what
+// came of every step. Verify reads afresh what was written and compares.
+//
+// Every write to a row that exists carries the version it was planned against,
+// or that of this restore's own last write, so that nothing is overwritten
+// unseen. What the platform refuses is data in the Report, not an error.
+package apply
 
 import (
 	"context"
@@ -8,13 +15,14 @@ import (
 
 	"allod"
 	"allod/internal/history"
+	"allod/internal/restore/plan"
 	"allod/internal/source"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// ApplyOptions say how a plan is carried out. The zero value works.
-type ApplyOptions struct {
+// Options say how a plan is carried out. The zero value works.
+type Options struct {
 	ID       string  // of this restore, written to the source's logs; "" = the plan's id
 	Batch    int     // ops handed to the target at once; 0 = 100
 	Parallel int     // batches at once; 0 = 4
@@ -29,7 +37,7 @@ type ApplyOptions struct {
 	Progress func(done, total int64)
 	// OnResult, when not nil, is called for every step carried out, one call at
 	// a time; an error from it stops the restore.
-	OnResult func(Step, source.Result) error
+	OnResult func(plan.Step, source.Result) error
 	// Now is the clock, nil = time.Now; Sleep waits, nil = a timer that ctx
 	// interrupts.
 	Now   func() time.Time
@@ -38,23 +46,23 @@ type ApplyOptions struct {
 
 // Report is the outcome of a restore. Its JSON is stable: fields may be added.
 type Report struct {
-	ID        string    `json:"id"`
-	Plan      string    `json:"plan"`
-	Approval  string    `json:"approval"`
-	Created   int64     `json:"created"` // rows and pairs
-	Updated   int64     `json:"updated"` // rows
-	Unchanged int64     `json:"unchanged"`
-	Failed    int64     `json:"failed"`
-	Conflicts []Skip    `json:"conflicts"`
-	Skipped   []Skip    `json:"skipped"` // those of the plan and those found while writing
-	Failures  []Failure `json:"failures"`
-	Notes     []string  `json:"notes"`  // what the target did otherwise than asked
-	Paused    string    `json:"paused"` // why it stopped before its end, "" if it did not
-	Steps     int64     `json:"steps"`  // carried out
-	Started   time.Time `json:"started"`
-	Finished  time.Time `json:"finished"`
-	Warnings  []string  `json:"warnings"`
-	Refused   []Refusal `json:"refused"`
+	ID        string         `json:"id"`
+	Plan      string         `json:"plan"`
+	Approval  string         `json:"approval"`
+	Created   int64          `json:"created"` // rows and pairs
+	Updated   int64          `json:"updated"` // rows
+	Unchanged int64          `json:"unchanged"`
+	Failed    int64          `json:"failed"`
+	Conflicts []plan.Skip    `json:"conflicts"`
+	Skipped   []plan.Skip    `json:"skipped"` // those of the plan and those found while writing
+	Failures  []Failure      `json:"failures"`
+	Notes     []string       `json:"notes"`  // what the target did otherwise than asked
+	Paused    string         `json:"paused"` // why it stopped before its end, "" if it did not
+	Steps     int64          `json:"steps"`  // carried out
+	Started   time.Time      `json:"started"`
+	Finished  time.Time      `json:"finished"`
+	Warnings  []string       `json:"warnings"`
+	Refused   []plan.Refusal `json:"refused"`
 }
 
 // Failure is a step that the target refused.
@@ -89,7 +97,7 @@ func pausedText(why string) string {
 // errPaused ends a restore whose report says why.
 var errPaused = errors.New("paused")
 
-// Apply carries out the plan. Values come from snap, which must be the view
+// Run carries out the plan. Values come from snap, which must be the view
 // that the plan was built from; versions of rows that this restore itself has
 // written are read from live where the target does not return them. Groups of
 // independent steps run in parallel; the groups run in order.
@@ -98,7 +106,7 @@ var errPaused = errors.New("paused")
 // interrupted ctx, of the views, or of a target that could not begin. Failed
 // rows and conflicts are in the report and no error: see Report.Err. To go on
 // after a stop, build a new plan: what has been written is equal and not in it.
-func Apply(ctx context.Context, p *Plan, snap, live source.View, target source.Target, o ApplyOptions) (*Report, error) {
+func Run(ctx context.Context, p *plan.Plan, snap, live source.View, target source.Target, o Options) (*Report, error) {
 	a := newApplier(p, snap, live, target, o)
 	defer func() { a.r.Finished = a.o.Now().UTC() }()
 	if p.From != snap.Name() || p.To != live.Name() {
@@ -107,7 +115,7 @@ func Apply(ctx context.Context, p *Plan, snap, live source.View, target source.T
 	if p.Stale(a.o.Now()) && !o.Reread {
 		return a.r, allod.WithHint(allod.Errorf(allod.Conflict, "apply plan %s: it is older than 24 hours", p.ID), "plan again and compare")
 	}
-	for i := 0; i < len(p.steps); {
+	for i := 0; i < len(p.Packed()); {
 		n := a.group(i)
 		if err := a.runGroup(ctx, i, i+n); err != nil {
 			if errors.Is(err, errPaused) {
@@ -125,12 +133,12 @@ func Apply(ctx context.Context, p *Plan, snap, live source.View, target source.T
 
 // applier is one restore being carried out.
 type applier struct {
-	p          *Plan
+	p          *plan.Plan
 	snap, live source.View
 	target     source.Target
-	o          ApplyOptions
+	o          Options
 	cols       map[string]*history.Columns
-	maps       map[allod.RecordRef]allod.GUID
+	maps       plan.Counterparts
 	multi      map[rowID]*rowState // rows with several steps
 	lim        limiter
 
@@ -158,7 +166,7 @@ type rowState struct {
 	touched bool // this restore has written it
 }
 
-func newApplier(p *Plan, snap, live source.View, target source.Target, o ApplyOptions) *applier {
+func newApplier(p *plan.Plan, snap, live source.View, target source.Target, o Options) *applier {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -174,25 +182,25 @@ func newApplier(p *Plan, snap, live source.View, target source.Target, o ApplyOp
 	if o.Parallel <= 0 {
 		o.Parallel = 4
 	}
-	a := &applier{p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: map[allod.RecordRef]allod.GUID{},
+	a := &applier{
+		p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: p.Counterparts(),
 		multi: map[rowID]*rowState{}, dropped: map[allod.RecordRef]struct{}{}, made: map[string]platformRows{}, closing: map[string]map[allod.GUID]closeRecord{},
-		r: &Report{ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: []Skip{}, Skipped: append([]Skip{}, p.Skipped...),
-			Failures: []Failure{}, Notes: []string{}, Warnings: p.Warnings, Refused: p.Refused, Started: o.Now().UTC()}}
-	a.lim = limiter{rate: o.Rate, now: o.Now, sleep: o.Sleep}
-	for _, m := range p.Mappings {
-		a.maps[allod.RecordRef{Table: m.Table, Key: m.From}] = m.To
+		r: &Report{
+			ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: []plan.Skip{}, Skipped: append([]plan.Skip{}, p.Skipped...),
+			Failures: []Failure{}, Notes: []string{}, Warnings: p.Warnings, Refused: p.Refused, Started: o.Now().UTC(),
+		},
 	}
+	a.lim = limiter{rate: o.Rate, now: o.Now, sleep: o.Sleep}
 	for _, d := range p.Dropped {
 		a.dropped[d] = struct{}{}
 	}
 	seen := map[rowID]struct{}{}
-	for i := range p.steps {
-		s := &p.steps[i]
-		if s.op == opAssociate {
+	for _, s := range p.Packed() {
+		if s.Op == plan.OpAssociate {
 			a.total++
 			continue
 		}
-		id := rowID{s.table, s.key}
+		id := rowID{s.Table, s.Key}
 		if _, again := seen[id]; again && a.multi[id] == nil {
 			a.multi[id] = &rowState{}
 		}
@@ -205,11 +213,12 @@ func newApplier(p *Plan, snap, live source.View, target source.Target, o ApplyOp
 // group returns how many steps from i on are independent of each other: those
 // of one pass, table and wave, each row once.
 func (a *applier) group(i int) int {
-	s := &a.p.steps[i]
+	steps := a.p.Packed()[i:]
+	s := steps[0]
 	n := 1
-	for i+n < len(a.p.steps) {
-		t := &a.p.steps[i+n]
-		if t.pass != s.pass || t.table != s.table || t.wave != s.wave || t.op != s.op && (t.op == opAssociate || s.op == opAssociate || t.op == opParties || s.op == opParties) {
+	for n < len(steps) {
+		t := steps[n]
+		if t.Pass != s.Pass || t.Table != s.Table || t.Wave != s.Wave || t.Op != s.Op && (t.Op == plan.OpAssociate || s.Op == plan.OpAssociate || t.Op == plan.OpParties || s.Op == plan.OpParties) {
 			break
 		}
 		n++
@@ -225,20 +234,20 @@ func (a *applier) runGroup(ctx context.Context, from, to int) error {
 	}
 	var g errgroup.Group // without a context of its own: what is under way ends in order, also when another batch stops the restore
 	g.SetLimit(a.o.Parallel)
-	for from < to {
-		n := min(a.o.Batch, to-from)
-		for from+n < to && a.p.steps[from+n].key == a.p.steps[from+n-1].key {
+	for rest := a.p.Packed()[from:to]; len(rest) > 0; {
+		n := min(a.o.Batch, len(rest))
+		for n < len(rest) && rest[n].Key == rest[n-1].Key {
 			n++
 		}
-		steps := a.p.steps[from : from+n]
+		steps := rest[:n]
 		g.Go(func() error { return a.batch(ctx, steps) })
-		from += n
+		rest = rest[n:]
 	}
 	return g.Wait()
 }
 
 // batch reads the values of some steps, writes them and notes what came of it.
-func (a *applier) batch(ctx context.Context, steps []packed) error {
+func (a *applier) batch(ctx context.Context, steps []plan.Packed) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -311,8 +320,8 @@ func (a *applier) mayRetry(w *write, err error) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	st := a.multi[rowID{w.step.table, w.step.key}]
-	return a.p.OnConflict == Backup || st != nil && st.created
+	st := a.multi[rowID{w.step.Table, w.step.Key}]
+	return a.p.OnConflict == plan.Backup || st != nil && st.created
 }
 
 // refresh gives writes the version that their row has now.
@@ -335,13 +344,13 @@ func (a *applier) versions(ctx context.Context, w []write) (map[allod.GUID]uint6
 	for i := range w {
 		ids = append(ids, w[i].op.Key)
 	}
-	rows, err := a.live.Get(ctx, w[0].op.Table.Name, refsOf(w[0].op.Table.Name, ids))
+	rows, err := get(ctx, a.live, w[0].op.Table.Name, ids)
 	if err != nil {
 		return nil, err
 	}
 	out := map[allod.GUID]uint64{}
-	for i := range rows {
-		out[rows[i].Key] = rows[i].Version
+	for id, r := range rows {
+		out[id] = r.Version
 	}
 	return out, nil
 }
@@ -364,31 +373,31 @@ func (a *applier) pause(why string) {
 func (a *applier) note(w *write, res source.Result) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	st := a.multi[rowID{w.step.table, w.step.key}]
-	table := a.p.tables[w.step.table]
+	st := a.multi[rowID{w.step.Table, w.step.Key}]
+	table := a.p.TableOf(w.step)
 	switch kind := allod.KindOf(res.Err); {
 	case res.Err == nil:
 		a.succeeded(w, st, res)
 	case kind == allod.Conflict:
-		a.r.Conflicts = append(a.r.Conflicts, Skip{Table: table, ID: w.step.key, Reason: conflictReason(w.op.Kind)})
+		a.r.Conflicts = append(a.r.Conflicts, plan.Skip{Table: table, ID: w.step.Key, Reason: conflictReason(w.op.Kind)})
 		a.lost(w, st, false, "it was touched since the plan was made")
-		if a.p.OnConflict == Stop && a.r.Paused == "" {
+		if a.p.OnConflict == plan.Stop && a.r.Paused == "" {
 			a.r.Paused = "a row was touched since the plan was made"
 		}
 	default:
 		a.r.Failed++
 		a.errors++
-		a.r.Failures = append(a.r.Failures, Failure{Table: table, ID: w.step.key, Op: w.op.Kind, Kind: kind.String(), Reason: res.Err.Error()})
+		a.r.Failures = append(a.r.Failures, Failure{Table: table, ID: w.step.Key, Op: w.op.Kind, Kind: kind.String(), Reason: res.Err.Error()})
 		a.lost(w, st, true, "an earlier step of it failed")
 		if a.o.PauseAtErrors > 0 && a.errors >= a.o.PauseAtErrors && a.r.Paused == "" {
 			a.r.Paused = "too many errors"
 		}
 	}
 	if res.Note != "" {
-		a.r.Notes = append(a.r.Notes, table+"("+w.step.key.String()+"): "+res.Note)
+		a.r.Notes = append(a.r.Notes, table+"("+w.step.Key.String()+"): "+res.Note)
 	}
 	if a.o.OnResult != nil {
-		return a.o.OnResult(a.p.step(w.packed), res)
+		return a.o.OnResult(a.p.StepOf(w.packed), res)
 	}
 	return nil
 }
@@ -407,7 +416,7 @@ func (a *applier) lost(w *write, st *rowState, failed bool, why string) {
 		st.skip = why
 	}
 	if w.op.Kind == source.OpCreate && failed {
-		a.dropped[allod.RecordRef{Table: w.op.Table.Name, Key: w.step.key}] = struct{}{}
+		a.dropped[allod.RecordRef{Table: w.op.Table.Name, Key: w.step.Key}] = struct{}{}
 	}
 }
 

@@ -1,4 +1,12 @@
-package restore
+// Package plan is what a restore will do, written down: steps with their
+// operation, table, id, column names, reason and version, in the order of
+// execution, and beside them everything that is left out, with why. It never
+// holds a value of a row, so it may be kept and shown.
+//
+// A plan is built with a Writer, read with Steps or Packed, printed with
+// WriteText and kept as JSON. Once finished it does not change and is safe for
+// concurrent reading.
+package plan
 
 import (
 	"bytes"
@@ -20,7 +28,7 @@ import (
 type Pass uint8
 
 // The passes, in order. Close activities go through them once more, after
-// everything else, with closeRound added.
+// everything else, with CloseRound added.
 const (
 	PassReopen  Pass = 0 // closed rows are opened, where their table wants it
 	PassRows    Pass = 1 // rows are created and updated
@@ -30,8 +38,9 @@ const (
 	PassOwner   Pass = 5 // owners of existing rows
 	PassState   Pass = 6 // states, children before parents
 
-	closeRound Pass = 8
-	passes          = 16
+	CloseRound Pass = 8
+
+	passes Pass = 16 // how many there are room for
 )
 
 // Step is one write of a plan. It names columns, never values.
@@ -49,30 +58,44 @@ type Step struct {
 	Parties      []allod.GUID `json:"parties,omitempty"`      // replace-parties: ids of the snapshot's party rows
 }
 
-// packed is a step in memory: 56 bytes.
-type packed struct {
-	key     allod.GUID
-	other   allod.GUID // associate: second id; replace-parties: the party row
-	version uint64
-	cols    uint32 // into Plan.sets
-	table   uint16 // into Plan.tables
-	reason  uint16 // into Plan.reasons
-	op      opCode
-	wave    uint8 // rows of one table that need each other to exist
-	pass    Pass
+// Packed is a step in memory: 56 bytes. Columns, Table and Reason are numbers
+// of the plan: see ColumnsOf, TableOf and ReasonOf.
+type Packed struct {
+	Key     allod.GUID
+	Other   allod.GUID // associate: second id; replace-parties: the party row
+	Version uint64
+	Columns uint32
+	Table   uint16
+	Reason  uint16
+	Op      Op
+	Wave    uint8 // rows of one table that need each other to exist
+	Pass    Pass
 }
 
-type opCode uint8
+// Op is the kind of a packed step.
+type Op uint8
 
 var opKinds = [...]source.OpKind{source.OpCreate, source.OpUpdate, source.OpAssociate, source.OpReplaceParty, source.OpFile, source.OpState}
 
+// The kinds of steps.
 const (
-	opCreate opCode = iota
-	opUpdate
-	opAssociate
-	opParties
-	opFile
-	opState
+	OpCreate Op = iota
+	OpUpdate
+	OpAssociate
+	OpParties
+	OpFile
+	OpState
+)
+
+// Kind returns what a target calls it.
+func (o Op) Kind() source.OpKind { return opKinds[o] }
+
+// Reasons by which the one who carries out a plan tells apart steps of one
+// kind. The other reasons are for people alone.
+const (
+	ReasonReopen     = "closed live, and closed rows take no changes"
+	ReasonParentMade = "the platform makes this row with its parent"
+	ReasonCloseMade  = "missing live, unless closing its parent makes one"
 )
 
 // Skip names a row, or a part of one, that is not restored, and why.
@@ -106,6 +129,32 @@ type Mapping struct {
 	How   string     `json:"how"`
 }
 
+// Counterparts are mappings in use: a record of the snapshot, and the id of the
+// one that stands for it in the target, in the same table.
+type Counterparts map[allod.RecordRef]allod.GUID
+
+// Counterparts returns the mappings of the plan; the map is the caller's.
+func (p *Plan) Counterparts() Counterparts {
+	out := Counterparts{}
+	for _, m := range p.Mappings {
+		out[allod.RecordRef{Table: m.Table, Key: m.From}] = m.To
+	}
+	return out
+}
+
+// Translate puts a reference into the target's terms; other values, and
+// references to what has no counterpart, stay as they are.
+func (c Counterparts) Translate(v allod.Value) allod.Value {
+	table, id := v.Target()
+	if table == "" {
+		return v
+	}
+	if to, ok := c[allod.RecordRef{Table: table, Key: id}]; ok {
+		return allod.LookupValue(table, to)
+	}
+	return v
+}
+
 // Counts sums up a plan.
 type Counts struct {
 	Rows      int64 `json:"rows"` // rows looked at
@@ -119,6 +168,18 @@ type Counts struct {
 	Steps     int64 `json:"steps"`
 	Skipped   int64 `json:"skipped"`
 }
+
+// OnConflict says who wins where the snapshot and the live row differ, when
+// planning and when a row turns out to have been touched since.
+type OnConflict string
+
+// The choices. The zero value means Stop.
+const (
+	Stop      OnConflict = "stop"       // plan the snapshot's values; stop at the first row touched since
+	Backup    OnConflict = "backup"     // the snapshot wins, also over a row touched since
+	Live      OnConflict = "live"       // rows that exist are left alone; only missing ones are made
+	FillEmpty OnConflict = "fill-empty" // only cells that are null live are written
+)
 
 // Plan is what a restore will do. Its JSON is stable: fields may be added.
 type Plan struct {
@@ -135,15 +196,15 @@ type Plan struct {
 	Skipped    []Skip       `json:"skipped"`
 	NotWritten []NotWritten `json:"not_written"`
 	Mappings   []Mapping    `json:"mappings"`
-	// Dropped are rows that others refer to and that will not exist: Apply
-	// leaves such references empty.
+	// Dropped are rows that others refer to and that will not exist:
+	// references to them are left empty.
 	Dropped []allod.RecordRef `json:"dropped"`
 	Counts  Counts            `json:"counts"`
 
 	tables  []string
 	sets    [][]string
 	reasons []string
-	steps   []packed
+	steps   []Packed
 }
 
 // maxAge is how old a plan may be when it is carried out.
@@ -161,7 +222,7 @@ func (p *Plan) Steps() iter.Seq[Step] {
 	return func(yield func(Step) bool) {
 		for i := 0; i < len(p.steps); {
 			n := p.run(i)
-			if !yield(p.step(p.steps[i : i+n])) {
+			if !yield(p.StepOf(p.steps[i : i+n])) {
 				return
 			}
 			i += n
@@ -173,26 +234,46 @@ func (p *Plan) Steps() iter.Seq[Step] {
 // activity belong together.
 func (p *Plan) run(i int) int {
 	n := 1
-	if p.steps[i].op == opParties {
-		for i+n < len(p.steps) && p.steps[i+n].op == opParties && p.steps[i+n].key == p.steps[i].key && p.steps[i+n].pass == p.steps[i].pass {
+	if p.steps[i].Op == OpParties {
+		for i+n < len(p.steps) && p.steps[i+n].Op == OpParties && p.steps[i+n].Key == p.steps[i].Key && p.steps[i+n].Pass == p.steps[i].Pass {
 			n++
 		}
 	}
 	return n
 }
 
-func (p *Plan) step(ps []packed) Step {
+// Packed returns the steps as they are kept, in the order of execution. They
+// belong to the plan and are not to be changed.
+func (p *Plan) Packed() []Packed { return p.steps }
+
+// Tables returns the names of the tables in the order of writing; they belong
+// to the plan.
+func (p *Plan) Tables() []string { return p.tables }
+
+// TableOf names the table of a step.
+func (p *Plan) TableOf(s Packed) string { return p.tables[s.Table] }
+
+// ColumnsOf names the columns of a step, sorted; of an associate its
+// relationship.
+func (p *Plan) ColumnsOf(s Packed) []string { return p.sets[s.Columns] }
+
+// ReasonOf says why a step is in the plan.
+func (p *Plan) ReasonOf(s Packed) string { return p.reasons[s.Reason] }
+
+// StepOf unpacks one step: one packed, or those that are one together.
+func (p *Plan) StepOf(ps []Packed) Step {
 	s := ps[0]
-	out := Step{Op: opKinds[s.op], Table: p.tables[s.table], ID: s.key, Columns: p.sets[s.cols], Reason: p.reasons[s.reason], Pass: s.pass, Version: s.version}
-	switch s.op {
-	case opAssociate:
-		out.Relationship, out.Columns, out.Other = p.sets[s.cols][0], []string{}, &s.other
-	case opParties:
+	out := Step{Op: opKinds[s.Op], Table: p.tables[s.Table], ID: s.Key, Columns: p.sets[s.Columns], Reason: p.reasons[s.Reason], Pass: s.Pass, Version: s.Version}
+	switch s.Op {
+	case OpAssociate:
+		out.Relationship, out.Columns, out.Other = p.sets[s.Columns][0], []string{}, &s.Other
+	case OpParties:
 		for i := range ps {
-			if !ps[i].other.IsZero() {
-				out.Parties = append(out.Parties, ps[i].other)
+			if !ps[i].Other.IsZero() {
+				out.Parties = append(out.Parties, ps[i].Other)
 			}
 		}
+	case OpCreate, OpUpdate, OpFile, OpState:
 	}
 	return out
 }
@@ -200,12 +281,12 @@ func (p *Plan) step(ps []packed) Step {
 // sort puts the steps into the order of execution: pass, table, wave, row.
 // Tables are numbered targets first; states go the other way round.
 func (p *Plan) sort() {
-	slices.SortFunc(p.steps, func(x, y packed) int {
-		tables := cmp.Compare(x.table, y.table)
-		if x.pass%closeRound == PassState {
+	slices.SortFunc(p.steps, func(x, y Packed) int {
+		tables := cmp.Compare(x.Table, y.Table)
+		if x.Pass%CloseRound == PassState {
 			tables = -tables
 		}
-		return cmp.Or(cmp.Compare(x.pass, y.pass), tables, cmp.Compare(x.wave, y.wave), bytes.Compare(x.key[:], y.key[:]), slices.Compare(p.sets[x.cols], p.sets[y.cols]), bytes.Compare(x.other[:], y.other[:]))
+		return cmp.Or(cmp.Compare(x.Pass, y.Pass), tables, cmp.Compare(x.Wave, y.Wave), bytes.Compare(x.Key[:], y.Key[:]), slices.Compare(p.sets[x.Columns], p.sets[y.Columns]), bytes.Compare(x.Other[:], y.Other[:]))
 	})
 }
 
@@ -225,12 +306,12 @@ func (p *Plan) seal() error {
 	var b []byte
 	for i := range p.steps {
 		s := &p.steps[i]
-		b = append(append(b[:0], s.key[:]...), s.other[:]...)
-		b = binary.BigEndian.AppendUint64(b, s.version)
-		b = append(b, sets[s.cols][:]...)
-		b = binary.BigEndian.AppendUint16(b, s.table)
-		b = append(b, byte(s.op), s.wave, byte(s.pass))
-		b = append(b, p.reasons[s.reason]...)
+		b = append(append(b[:0], s.Key[:]...), s.Other[:]...)
+		b = binary.BigEndian.AppendUint64(b, s.Version)
+		b = append(b, sets[s.Columns][:]...)
+		b = binary.BigEndian.AppendUint16(b, s.Table)
+		b = append(b, byte(s.Op), s.Wave, byte(s.Pass))
+		b = append(b, p.reasons[s.Reason]...)
 		h.Write(b)
 	}
 	p.ID = hex.EncodeToString(h.Sum(nil))[:16]
@@ -264,12 +345,12 @@ func (p *Plan) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return allod.Errorf(allod.Corrupt, "read plan: %w", err)
 	}
-	w := newPacker(p)
+	w := NewWriter(p)
 	if len(in.Order) > 1<<16-1 {
 		return allod.Errorf(allod.Corrupt, "read plan: it names %d tables", len(in.Order))
 	}
 	for _, t := range in.Order {
-		w.table(t)
+		w.Table(t)
 	}
 	for _, s := range in.Steps {
 		code := slices.Index(opKinds[:], s.Op)
@@ -279,42 +360,69 @@ func (p *Plan) UnmarshalJSON(data []byte) error {
 		if !slices.Contains(in.Order, s.Table) {
 			return allod.Errorf(allod.Corrupt, "read plan: a step names table %q, which the plan does not list", s.Table)
 		}
-		st := packed{key: s.ID, version: s.Version, table: w.table(s.Table), reason: w.reason(s.Reason), op: opCode(code), pass: s.Pass}
+		st := Packed{Key: s.ID, Version: s.Version, Table: w.Table(s.Table), Reason: w.reason(s.Reason), Op: Op(code), Pass: s.Pass}
 		switch {
-		case st.op == opAssociate && s.Other != nil:
-			st.other, st.cols = *s.Other, w.set([]string{s.Relationship})
-		case st.op == opParties:
-			st.cols = w.set(s.Columns)
+		case st.Op == OpAssociate && s.Other != nil:
+			st.Other, st.Columns = *s.Other, w.set([]string{s.Relationship})
+		case st.Op == OpParties:
+			st.Columns = w.set(s.Columns)
 			for _, id := range s.Parties {
-				st.other = id
+				st.Other = id
 				p.steps = append(p.steps, st)
 			}
 			if len(s.Parties) > 0 {
 				continue
 			}
-			st.other = allod.GUID{}
+			st.Other = allod.GUID{}
 		default:
-			st.cols = w.set(s.Columns)
+			st.Columns = w.set(s.Columns)
 		}
 		p.steps = append(p.steps, st)
 	}
 	return nil
 }
 
-// packer interns what steps share.
-type packer struct {
+// Writer puts steps into a plan and interns what they share. It is not safe
+// for concurrent use.
+type Writer struct {
 	p       *Plan
 	tables  map[string]uint16
 	sets    map[string]uint32
 	reasons map[string]uint16
 }
 
-func newPacker(p *Plan) *packer {
+// NewWriter returns one for p, whose steps, if it has any, are forgotten.
+func NewWriter(p *Plan) *Writer {
 	p.tables, p.sets, p.reasons, p.steps = nil, nil, nil, nil
-	return &packer{p: p, tables: map[string]uint16{}, sets: map[string]uint32{}, reasons: map[string]uint16{}}
+	return &Writer{p: p, tables: map[string]uint16{}, sets: map[string]uint32{}, reasons: map[string]uint16{}}
 }
 
-func (w *packer) table(name string) uint16 {
+// Add puts a step at the end; Table, Columns and Reason of s are set here.
+func (w *Writer) Add(table string, columns []string, reason string, s Packed) {
+	s.Columns, s.Table, s.Reason = w.set(columns), w.Table(table), w.reason(reason)
+	w.p.steps = append(w.p.steps, s)
+}
+
+// Len is the number of steps so far.
+func (w *Writer) Len() int { return len(w.p.steps) }
+
+// At returns the step with that number, to be changed until the next Add.
+func (w *Writer) At(i int) *Packed { return &w.p.steps[i] }
+
+// Finish brings the steps into the order of execution, counts them and gives
+// the plan its id. It comes last.
+func (w *Writer) Finish() error {
+	p := w.p
+	p.sort()
+	for i := 0; i < len(p.steps); i += p.run(i) {
+		p.Counts.Steps++
+	}
+	p.Counts.Skipped = int64(len(p.Skipped))
+	return p.seal()
+}
+
+// Table numbers a table; the numbers are the order of writing.
+func (w *Writer) Table(name string) uint16 {
 	i, ok := w.tables[name]
 	if !ok {
 		i = uint16(len(w.p.tables))
@@ -324,7 +432,7 @@ func (w *packer) table(name string) uint16 {
 	return i
 }
 
-func (w *packer) reason(s string) uint16 {
+func (w *Writer) reason(s string) uint16 {
 	i, ok := w.reasons[s]
 	if !ok {
 		i = uint16(len(w.p.reasons))
@@ -334,7 +442,7 @@ func (w *packer) reason(s string) uint16 {
 	return i
 }
 
-func (w *packer) set(cols []string) uint32 {
+func (w *Writer) set(cols []string) uint32 {
 	var key []byte
 	for _, c := range cols {
 		key = append(append(key, c...), 0)
