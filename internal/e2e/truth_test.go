@@ -88,6 +88,7 @@ func TestNoFalseDeletionWhenTheRoleIsReduced(t *testing.T) {
 		// Rights come back: so does the truth.
 		s.co.action("set-depth", map[string]any{"client_id": s.co.user.ClientID, "table": "account", "depth": "Global"})
 		s.co.action("set-depth", map[string]any{"client_id": s.co.user.ClientID, "table": "contact", "depth": "Global"})
+		s.co.action("set-administrator", map[string]any{"client_id": s.co.user.ClientID, "on": true})
 		s.desk.backup("demo", capture.Options{})
 		s.desk.wantSame(latest("demo"), live("demo"), history.Options{})
 	}

@@ -144,8 +144,14 @@ func (s *Server) act(name string, b adminBody) error {
 	case "retention-run":
 		return s.retain(b)
 	case "set-depth", "set-administrator":
-		if err := s.setUser(name, b); err != nil || name != "set-administrator" {
+		if err := s.setUser(name, b); err != nil {
 			return err
+		}
+		if name == "set-depth" {
+			if b.Depth == access.DepthGlobal {
+				return nil
+			}
+			b.On = false // an administrator reads everything; this user no longer does
 		}
 		return s.org.Store.Update(func(tx *store.Tx) error { // not under s.mu: writers take it inside
 			for _, u := range s.Users() {
@@ -254,6 +260,7 @@ func (s *Server) setUser(action string, b adminBody) error {
 			}
 		}
 		u.Depth = next
+		u.Administrator = u.Administrator && b.Depth == access.DepthGlobal
 		return nil
 	}
 	return allod.Errorf(allod.NotFound, "find application user %q: no such user", b.ClientID)
