@@ -9,6 +9,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/vault"
 	"allod/internal/vault/keyring"
+	"allod/internal/vault/verify"
 )
 
 // VaultStatus describes the vault.
@@ -16,14 +17,14 @@ func (o *Office) VaultStatus(ctx context.Context) (vault.Status, error) { return
 
 // Verify checks what is stored. Bad findings are in the report; the error is
 // Corrupt when there are any, so that a script notices.
-func (o *Office) Verify(ctx context.Context, opts vault.VerifyOptions) (vault.Report, error) {
+func (o *Office) Verify(ctx context.Context, opts verify.Options) (verify.Report, error) {
 	if !opts.Public {
 		s, err := o.session(ctx, gate.ActionVerify, gate.AllEnvironments, allod.PurposeOperate)
 		if err != nil {
-			return vault.Report{}, err
+			return verify.Report{}, err
 		}
 		if err := o.gate.Act(ctx, s, "verified", nil); err != nil {
-			return vault.Report{}, err
+			return verify.Report{}, err
 		}
 	}
 	rep, err := o.vault.Verify(ctx, opts)

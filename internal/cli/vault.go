@@ -11,6 +11,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/vault"
+	"allod/internal/vault/verify"
 )
 
 func (a *app) vaultCommand() *cobra.Command {
@@ -62,7 +63,7 @@ func (a *app) showSlots(slots []vault.SlotStatus) {
 }
 
 func (a *app) vaultVerifyCommand() *cobra.Command {
-	var opts vault.VerifyOptions
+	var opts verify.Options
 	var full bool
 	var sample string
 	cmd := &cobra.Command{
@@ -94,7 +95,7 @@ object that is not what was stored.`,
 	return cmd
 }
 
-func (a *app) verifyPublic(cmd *cobra.Command, opts vault.VerifyOptions) error {
+func (a *app) verifyPublic(cmd *cobra.Command, opts verify.Options) error {
 	dir, err := a.folder()
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (a *app) verifyPublic(cmd *cobra.Command, opts vault.VerifyOptions) error {
 	return a.verify(cmd, o, opts)
 }
 
-func (a *app) verify(cmd *cobra.Command, o *act.Office, opts vault.VerifyOptions) error {
+func (a *app) verify(cmd *cobra.Command, o *act.Office, opts verify.Options) error {
 	m := a.newMeter("verify", -1)
 	opts.Progress = func(done, total int64) { m.set(done, total, bytesText(done)+" of "+bytesText(total)) }
 	rep, err := o.Verify(cmd.Context(), opts)
@@ -116,7 +117,7 @@ func (a *app) verify(cmd *cobra.Command, o *act.Office, opts vault.VerifyOptions
 	}
 	if a.json {
 		if rep.Bad == nil {
-			rep.Bad = []vault.Bad{}
+			rep.Bad = []verify.Bad{}
 		}
 		a.print(rep)
 		if err != nil {

@@ -24,7 +24,7 @@ import (
 	"allod/internal/history"
 	"allod/internal/source"
 	"allod/internal/source/dataverse"
-	"allod/internal/vault"
+	"allod/internal/vault/verify"
 )
 
 // TestMain runs a backup that kills itself when the test asked for one.
@@ -250,7 +250,7 @@ func (k *killRun) check(where string) {
 		k.t.Errorf("the backup after a kill at %s is not complete", where)
 	}
 	k.desk.wantSame(latest("demo"), live("demo"), history.Options{})
-	rep, err := k.desk.Verify(k.t.Context(), vault.VerifyOptions{Sample: 1})
+	rep, err := k.desk.Verify(k.t.Context(), verify.Options{Sample: 1})
 	if err != nil || len(rep.Bad) > 0 {
 		k.t.Errorf("verify after a kill at %s: %v %v", where, err, rep.Bad)
 	}

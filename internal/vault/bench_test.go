@@ -277,7 +277,7 @@ func BenchmarkPointRead(b *testing.B) {
 			var row allod.Row
 			for i := 0; b.Loop(); i++ {
 				if cold {
-					v.packs.clear()
+					v.content.ForgetPacks()
 				}
 				wideRow(t, i*7919%rows, 0, &row)
 				got, err := s.Get(b.Context(), "contact", []allod.RecordRef{{Key: row.Key}})

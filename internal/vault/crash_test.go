@@ -11,6 +11,8 @@ import (
 	"allod/internal/blob/fault"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/object"
+	"allod/internal/vault/verify"
 )
 
 // copyStore returns a store with the same objects.
@@ -18,7 +20,7 @@ func copyStore(t testing.TB, from blob.Store) *mem.Store {
 	t.Helper()
 	to := mem.New(mem.Options{})
 	for _, name := range objectNames(t, from) {
-		if err := putBytes(context.Background(), to, name, objectBytes(t, from, name)); err != nil {
+		if err := object.Put(context.Background(), to, name, objectBytes(t, from, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +64,7 @@ func TestEveryCallFails(t *testing.T) {
 				default:
 					t.Fatalf("mode %d, call %d: something between: %v", mode, k, got)
 				}
-				rep, err := after.Verify(t.Context(), VerifyOptions{Sample: 1})
+				rep, err := after.Verify(t.Context(), verify.Options{Sample: 1})
 				if err != nil || len(rep.Bad) != 0 {
 					t.Fatalf("mode %d, call %d: verify: %+v, %v", mode, k, rep, err)
 				}
@@ -134,7 +136,7 @@ func TestTwoProcesses(t *testing.T) {
 	if err != nil || len(rows) != 1 || rows[0].Cell(0).Text() != "by c" {
 		t.Errorf("rows of fabrikam: got %v, %v", rows, err)
 	}
-	rep, err := w.Verify(t.Context(), VerifyOptions{Sample: 1})
+	rep, err := w.Verify(t.Context(), verify.Options{Sample: 1})
 	if err != nil || len(rep.Bad) != 0 {
 		t.Errorf("verify: got %+v, %v", rep, err)
 	}
@@ -193,7 +195,7 @@ func TestNewerFormatIsLeftAlone(t *testing.T) {
 		if name == "vault" {
 			b = []byte(`{"magic":"allod vault","format":2,"something":"else"}` + "\nnew\nform")
 		}
-		if err := putBytes(t.Context(), newer, name, b); err != nil {
+		if err := object.Put(t.Context(), newer, name, b); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/verify"
 )
 
 // flipStore gives out one object with one bit changed.
@@ -125,7 +126,7 @@ func damaged(t *testing.T) *stored {
 	if err := store.Delete(t.Context(), "keytree/00000001/00000000000000000001/root"); err != nil {
 		t.Fatal(err)
 	}
-	last, err := v.entry(uint64(snap.ID))
+	last, err := v.log.Entry(uint64(snap.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,17 +188,17 @@ func (x *victim) try(ctx context.Context, name string, at int, all bool) string 
 	to.name, to.at, to.bit = name, int64(at), 1<<(at%8)
 	defer func() { to.name = "" }()
 	kind, _, _ := strings.Cut(name, "/")
-	options := VerifyOptions{Public: true}
+	options := verify.Options{Public: true}
 	switch {
 	case all:
-		options = VerifyOptions{Sample: 1}
+		options = verify.Options{Sample: 1}
 	case kind == "keytree": // without keys nobody can check it
-		options = VerifyOptions{}
+		options = verify.Options{}
 	}
 	if bad := x.verify(ctx, name, options); bad != "" {
 		return bad
 	}
-	x.open.forget()
+	x.open.content.Forget()
 	if bad := x.read(ctx, x.open, func(id allod.SnapshotID) bool { return all || x.involves(name, id) }); bad != "" {
 		return bad
 	}
@@ -221,12 +222,12 @@ func (x *victim) try(ctx context.Context, name string, at int, all bool) string 
 	return ""
 }
 
-func (x *victim) verify(ctx context.Context, name string, o VerifyOptions) string {
+func (x *victim) verify(ctx context.Context, name string, o verify.Options) string {
 	rep, err := x.open.Verify(ctx, o)
 	if err != nil {
 		return fmt.Sprintf("verify: %v", err)
 	}
-	if !slices.ContainsFunc(rep.Bad, func(b Bad) bool { return b.Object == name }) {
+	if !slices.ContainsFunc(rep.Bad, func(b verify.Bad) bool { return b.Object == name }) {
 		return fmt.Sprintf("verify does not name it: %+v", rep.Bad)
 	}
 	return ""
@@ -237,7 +238,7 @@ func (x *victim) involves(name string, id allod.SnapshotID) bool {
 	if n, ok := vlog.ParseEntryName(name); ok {
 		return n == uint64(id)
 	}
-	for _, e := range x.log.snapshot() {
+	for _, e := range x.log.Entries() {
 		if e.N <= uint64(id) && slices.ContainsFunc(e.Objects, func(o vlog.Object) bool { return o.Name() == name }) {
 			return true
 		}
@@ -447,10 +448,16 @@ func TestFlippedBits(t *testing.T) {
 	t.Logf("%d bytes (%v), %d flips in %v", total, sizes, len(jobs), time.Since(began).Round(time.Second))
 }
 
+// swapStore can be exchanged under an open vault.
+type swapStore struct{ blob.Store }
+
 // TestMissingObjects takes each object away: verify names it as missing.
 func TestMissingObjects(t *testing.T) {
 	v := damaged(t)
-	whole := v.reopen(v.store)
+	swap := &swapStore{v.store}
+	w := *v.testVault
+	w.side = swap
+	whole := w.reopen(swap)
 	last := fmt.Sprintf("ledger/entry/%020d", len(v.entries)-1)
 	for _, name := range objectNames(t, v.store) {
 		// Nothing is lost with a checkpoint; nothing in the store remembers an
@@ -462,12 +469,12 @@ func TestMissingObjects(t *testing.T) {
 		if err := store.Delete(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
-		whole.cfg.Store = store
-		rep, err := whole.Verify(t.Context(), VerifyOptions{Sample: 1})
+		swap.Store = store
+		rep, err := whole.Verify(t.Context(), verify.Options{Sample: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(rep.Bad, func(b Bad) bool { return b.Object == name && b.Kind == "missing" }) {
+		if !slices.ContainsFunc(rep.Bad, func(b verify.Bad) bool { return b.Object == name && b.Kind == "missing" }) {
 			t.Errorf("%s is gone: verify says %+v", name, rep.Bad)
 		}
 	}
@@ -518,11 +525,11 @@ func TestLongFlippedBits(t *testing.T) {
 		x := v.reopen(flip)
 		return func(j int) string {
 			flip.name, flip.at, flip.bit = jobs[j].name, jobs[j].at, jobs[j].bit
-			rep, err := x.Verify(t.Context(), VerifyOptions{Public: true})
+			rep, err := x.Verify(t.Context(), verify.Options{Public: true})
 			if err != nil || len(rep.Bad) != 1 || rep.Bad[0].Object != flip.name {
 				return fmt.Sprintf("%s byte %d: verify says %+v, %v", flip.name, flip.at, rep.Bad, err)
 			}
-			x.forget()
+			x.content.Forget()
 			s, err := x.At(t.Context(), session, "contoso", 0)
 			if err != nil {
 				return ""

@@ -21,6 +21,9 @@ import (
 	"allod/internal/blob"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/object"
+	"allod/internal/vault/stage"
+	"allod/internal/vault/verify"
 )
 
 var update = flag.Bool("update", false, "write the golden vault anew: only before its format is released")
@@ -105,7 +108,7 @@ func makeGolden(t *testing.T, v *testVault) {
 		}
 		for n := 1; n <= 4; n++ {
 			row := account(n, fmt.Sprintf("account %d in capture %d", n, capture))
-			size := map[int]int{1: 1000, 2: smallFile + 10}[n]
+			size := map[int]int{1: 1000, 2: stage.SmallFile + 10}[n]
 			if size > 0 && capture == 0 {
 				f, err := accounts.PutFile(ctx, row.Ref(), allod.FileRef{Name: "doc.bin", MIME: "application/octet-stream", SourceID: "1"}, bytes.NewReader(bytes.Repeat([]byte{byte(n)}, size)))
 				must(err)
@@ -193,10 +196,10 @@ func TestGolden(t *testing.T) {
 			return err
 		}
 		if name, ok := strings.CutPrefix(rel, "store/"); ok {
-			return putBytes(context.Background(), store, name, b)
+			return object.Put(context.Background(), store, name, b)
 		}
 		if name, ok := strings.CutPrefix(rel, "places/"); ok {
-			return putBytes(context.Background(), slots, name, b)
+			return object.Put(context.Background(), slots, name, b)
 		}
 		return nil
 	})
@@ -214,7 +217,7 @@ func TestGolden(t *testing.T) {
 	if diff := cmp.Diff(want, readGolden(t, v)); diff != "" {
 		t.Error("rows (-want +got):\n" + diff)
 	}
-	rep, err := v.Verify(t.Context(), VerifyOptions{Sample: 1})
+	rep, err := v.Verify(t.Context(), verify.Options{Sample: 1})
 	if err != nil || len(rep.Bad) > 0 || rep.Files != 2 || rep.Erased == 0 {
 		t.Errorf("verify: got %+v, %v", rep, err)
 	}

@@ -18,6 +18,8 @@ import (
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/object"
+	"allod/internal/vault/verify"
 )
 
 // model is what the vault should hold: the rows of every snapshot, and who was
@@ -42,9 +44,9 @@ func (m *model) at(id allod.SnapshotID) map[int]string {
 func (v *testVault) puncture(n int) error {
 	ctx := context.Background()
 	x := keytree.NewIndexer(v.secrets.Index)
-	leaf := x.Leaf(x.Tag(appendIdentity(nil, 1, 1, key(n), [2]allod.GUID{})))
-	before := v.tree()
-	tree, err := before.Puncture([]keytree.Target{{Leaf: leaf, Generation: -1}}, keytree.Erased, v.log.chain.N+1)
+	leaf := x.Leaf(x.Tag(keytree.AppendIdentity(nil, 1, 1, key(n), [2]allod.GUID{})))
+	before := v.content.Tree()
+	tree, err := before.Puncture([]keytree.Target{{Leaf: leaf, Generation: -1}}, keytree.Erased, v.log.Chain().N+1)
 	if err != nil {
 		return err
 	}
@@ -56,7 +58,7 @@ func (v *testVault) puncture(n int) error {
 		return err
 	}
 	for _, o := range objects {
-		if err := putBytes(ctx, v.store, o.Name, o.Data); err != nil {
+		if err := object.Put(ctx, v.store, o.Name, o.Data); err != nil {
 			return err
 		}
 	}
@@ -71,13 +73,13 @@ func (v *testVault) puncture(n int) error {
 	if err != nil {
 		return err
 	}
-	e := &vlog.Entry{Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: v.log.chain.N + 1, Prev: v.log.chain.Last, Kind: vlog.KindErase, Time: v.clock.now(), Root: 1, Epoch: tree.Epoch(),
+	e := &vlog.Entry{Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: v.log.Chain().N + 1, Prev: v.log.Chain().Last, Kind: vlog.KindErase, Time: v.clock.now(), Root: 1, Epoch: tree.Epoch(),
 		AbsentBefore: before.AbsentDigest(), AbsentAfter: tree.AbsentDigest()}
 	b, _, err := e.Encode(signer)
 	if err != nil {
 		return err
 	}
-	if err := putBytes(ctx, v.store, vlog.EntryName(e.N), b); err != nil {
+	if err := object.Put(ctx, v.store, vlog.EntryName(e.N), b); err != nil {
 		return err
 	}
 	w, err := v.tryOpen(v.store)
@@ -166,7 +168,7 @@ func TestModel(t *testing.T) {
 				getAll(rt, v, id, m.at(id))
 			},
 			"verify": func(rt *rapid.T) {
-				rep, err := v.Verify(t.Context(), VerifyOptions{Sample: 1})
+				rep, err := v.Verify(t.Context(), verify.Options{Sample: 1})
 				if err != nil || len(rep.Bad) > 0 {
 					rt.Fatalf("verify: got %+v, %v", rep, err)
 				}
@@ -217,7 +219,7 @@ func TestErasedIsTold(t *testing.T) {
 	if err != nil || len(h) != 2 || slices.ContainsFunc(h, func(x Version) bool { return x.Withheld != "erased" || x.Row != nil }) {
 		t.Errorf("history: got %+v, %v", h, err)
 	}
-	rep, err := v.Verify(t.Context(), VerifyOptions{Sample: 1})
+	rep, err := v.Verify(t.Context(), verify.Options{Sample: 1})
 	if err != nil || len(rep.Bad) > 0 || rep.Erased != 2 {
 		t.Errorf("verify: got %+v, %v, want two erased", rep, err)
 	}

@@ -16,15 +16,15 @@ import (
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/ledger"
+	"allod/internal/vault/content"
+	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/object"
 	"allod/internal/vault/pack"
-)
-
-const (
-	blockCache = 16 << 20 // plain blocks kept for point reads, bytes
-	packMemory = 64 << 20 // indexes and filters of open packs, bytes
+	"allod/internal/vault/stage"
+	"allod/internal/vault/verify"
 )
 
 func (c Config) complete() (Config, error) {
@@ -90,7 +90,7 @@ func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []ke
 		return nil, Pin{}, err
 	}
 	for _, o := range objects {
-		if err := putBytes(ctx, cfg.Store, o.Name, o.Data); err != nil {
+		if err := object.Put(ctx, cfg.Store, o.Name, o.Data); err != nil {
 			return nil, Pin{}, err
 		}
 	}
@@ -101,7 +101,7 @@ func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []ke
 	if err != nil {
 		return nil, Pin{}, err
 	}
-	if err := putBytes(ctx, cfg.Store, vlog.VaultName, b); err != nil {
+	if err := object.Put(ctx, cfg.Store, vlog.VaultName, b); err != nil {
 		return nil, Pin{}, err
 	}
 	cfg.Pin = pin
@@ -132,11 +132,10 @@ func Open(ctx context.Context, cfg Config, w keyring.Wrapper) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	pin := keyring.Pin{Vault: v.cfg.Pin.Vault, Signers: v.cfg.Pin.Keys(vlog.UseSlot)}
-	epoch := v.epoch()
+	epoch := v.log.Epoch()
 	var refused error
 	for _, place := range v.cfg.Slots {
-		secrets, _, err := keyring.OpenSlot(ctx, place, pin, epoch, w)
+		secrets, _, err := keyring.OpenSlot(ctx, place, v.keyringPin(), epoch, w)
 		if err == nil {
 			return v, v.unlock(ctx, secrets)
 		}
@@ -150,18 +149,6 @@ func Open(ctx context.Context, cfg Config, w keyring.Wrapper) (*Vault, error) {
 	return nil, refused
 }
 
-// epoch returns the epoch that the log says is in force for its last root; 0
-// when the log is empty.
-func (v *Vault) epoch() uint64 {
-	var root, epoch uint64
-	for r, e := range v.log.chain.Epochs {
-		if r >= root {
-			root, epoch = r, e
-		}
-	}
-	return epoch
-}
-
 // OpenPublic opens the vault without keys: verify, snapshots without names. It
 // reads and checks the whole log. Corrupt if anything in it is not what its
 // writer signed; Invalid if it is of a newer format.
@@ -170,7 +157,7 @@ func OpenPublic(ctx context.Context, cfg Config) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := getBytes(ctx, cfg.Store, vlog.VaultName, 1<<20)
+	b, err := object.Get(ctx, cfg.Store, vlog.VaultName, 1<<20)
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open the vault: there is none in this store"), "Make one with `allod init`, or name the right folder.")
 	}
@@ -182,51 +169,21 @@ func OpenPublic(ctx context.Context, cfg Config) (*Vault, error) {
 		return nil, err
 	}
 	cfg.Pin = pin
-	v := &Vault{cfg: cfg, life: context.WithoutCancel(ctx), fileObject: smallFile}
-	v.packs = newPackCache(v, packMemory, pack.NewCache(blockCache))
-	v.env.schemas, v.env.names = map[schemaKey]*schemaInfo{}, map[uint32]string{}
+	v := &Vault{cfg: cfg, log: journal.New(cfg.Store, pin), fileObject: stage.SmallFile}
 	if v.recipients, err = pack.ParseRecipients(pin.Recipients); err != nil {
 		return nil, err
 	}
-	if err := v.refresh(ctx); err != nil {
+	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	return v, v.continues(cfg.Seen)
-}
-
-// continues is Corrupt unless the log has the entry that h names.
-func (v *Vault) continues(h Head) error {
-	all := v.log.snapshot()
-	var err error
-	switch {
-	case h.N == 0:
-		return nil
-	case h.N > uint64(len(all)):
-		err = allod.Errorf(allod.Corrupt, "read %s: it is missing: the log ends with entry %d and has been longer; its end was cut off", vlog.EntryName(h.N), len(all))
-	case all[h.N-1].digest != h.Digest:
-		err = allod.Errorf(allod.Corrupt, "read %s: it is not the entry that was seen there before; the log was put back and went another way", vlog.EntryName(h.N))
-	default:
-		return nil
-	}
-	return allod.WithHint(err, "Keep this store as it is, and look at its versions, its copies and who could write to it.")
+	return v, v.log.Continues(cfg.Seen.N, cfg.Seen.Digest)
 }
 
 // Head returns the end of the log as this process knows it: what to remember
 // outside the store, and to give to a later Open as Config.Seen.
 func (v *Vault) Head() Head {
-	all := v.log.snapshot()
-	if len(all) == 0 {
-		return Head{}
-	}
-	return Head{N: all[len(all)-1].N, Digest: all[len(all)-1].digest}
-}
-
-// forget drops what was read of packs and schemas.
-func (v *Vault) forget() {
-	v.packs.clear()
-	v.env.mu.Lock()
-	defer v.env.mu.Unlock()
-	clear(v.env.schemas)
+	c := v.log.Chain()
+	return Head{N: c.N, Digest: c.Last}
 }
 
 func openWith(ctx context.Context, cfg Config, secrets keyring.Secrets) (*Vault, error) {
@@ -240,49 +197,30 @@ func openWith(ctx context.Context, cfg Config, secrets keyring.Secrets) (*Vault,
 // unlock takes the secrets and loads the key trees.
 func (v *Vault) unlock(ctx context.Context, s keyring.Secrets) error {
 	var err error
-	if v.identity, err = pack.ParseIdentity(s.Identity); err != nil {
-		return err
-	}
 	if v.signer, err = s.Signer(keyring.SignCapture); err != nil {
 		return err
 	}
-	v.trees = map[uint64]*keytree.State{}
-	for _, k := range append([]keyring.RootKey{s.RootKey}, s.Older...) {
-		tree, err := keytree.Load(s.Vault, k.Root, k.Epoch, k.State, func(name string) ([]byte, error) {
-			b, err := getBytes(ctx, v.cfg.Store, name, 256<<20)
-			if errors.Is(err, blob.ErrNotFound) {
-				err = allod.Errorf(allod.Corrupt, "open %s: it is missing", name)
-			}
-			return b, err
-		})
-		if err != nil {
-			return err
-		}
-		v.trees[k.Root] = tree
+	if v.content, err = content.Open(ctx, v.cfg.Store, v.log, s); err != nil {
+		return err
 	}
-	v.secrets, v.keyed = s, true
+	v.secrets = s
 	return nil
 }
 
 // Close forgets the keys. The vault must not be used afterwards.
 func (v *Vault) Close() error {
-	v.keyed = false
 	v.secrets.Wipe()
-	v.trees, v.identity, v.signer = nil, nil, nil
-	v.packs.clear()
+	v.content, v.signer = nil, nil
 	return nil
 }
 
 // needKeys is Denied for a vault opened without keys.
 func (v *Vault) needKeys(what string) error {
-	if v.keyed {
+	if v.content != nil {
 		return nil
 	}
 	return allod.Errorf(allod.Denied, "%s: the vault was opened without keys", what)
 }
-
-// tree returns the current key tree.
-func (v *Vault) tree() *keytree.State { return v.trees[v.secrets.Root] }
 
 // ID returns the vault id.
 func (v *Vault) ID() allod.GUID { return v.cfg.Pin.Vault }
@@ -295,8 +233,8 @@ func (v *Vault) Pin() Pin { return v.cfg.Pin }
 // does not open. The key is nil when the vault was opened without keys.
 func (v *Vault) LedgerConfig() (ledger.Config, error) {
 	c := ledger.Config{Store: v.cfg.Store, Vault: v.ID(), Trusted: v.cfg.Pin.Keys(vlog.UseLedger), Pseudonyms: v.secrets.Pseudonyms, Now: v.cfg.Now,
-		Remembered: ledgerSeen(v.log.snapshot())}
-	if !v.keyed {
+		Remembered: verify.LedgerSeen(v.log.Entries())}
+	if v.content == nil {
 		return c, nil
 	}
 	var err error
@@ -306,11 +244,11 @@ func (v *Vault) LedgerConfig() (ledger.Config, error) {
 
 // Status describes the vault.
 func (v *Vault) Status(ctx context.Context) (Status, error) {
-	if err := v.refresh(ctx); err != nil {
+	if err := v.log.Refresh(ctx); err != nil {
 		return Status{}, err
 	}
-	s := Status{Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), Format: vlog.Format, Entries: v.log.chain.N}
-	for _, e := range v.log.snapshot() {
+	s := Status{Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), Format: vlog.Format, Entries: v.log.Chain().N}
+	for _, e := range v.log.Entries() {
 		for _, o := range e.Objects {
 			s.Bytes += o.Size
 			if o.Role == vlog.RoleFile {
@@ -320,11 +258,12 @@ func (v *Vault) Status(ctx context.Context) (Status, error) {
 			}
 		}
 	}
-	for _, tree := range v.trees {
-		s.Roots = append(s.Roots, RootStatus{Root: uint32(tree.Root()), Epoch: tree.Epoch(), Punctures: tree.Punctures()})
+	if v.content != nil {
+		for _, tree := range v.content.Trees() {
+			s.Roots = append(s.Roots, RootStatus{Root: uint32(tree.Root()), Epoch: tree.Epoch(), Punctures: tree.Punctures()})
+		}
 	}
-	slices.SortFunc(s.Roots, func(a, b RootStatus) int { return cmp.Compare(a.Root, b.Root) })
-	if v.keyed && v.secrets.Role == keyring.RoleAll {
+	if v.secrets.Role == keyring.RoleAll {
 		s.RoleSeparation = "none: this process holds all roles (embedded mode)"
 	}
 	return s, v.slotStatus(ctx, &s)

@@ -12,7 +12,10 @@ import (
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
+	"allod/internal/vault/meta"
 )
+
+const officeName = "office" // environment number 0
 
 // RunOptions of Begin.
 type RunOptions struct {
@@ -66,8 +69,8 @@ type Run struct {
 	id      string
 	mu      sync.Mutex
 	capture uint64 // of the last entry committed in the environment
-	schema  *schemaInfo
-	last    *storedManifest // of the last entry; nil before the first
+	schema  *meta.Schema
+	last    *meta.Manifest // of the last entry; nil before the first
 	lastRun string
 	writers []*TableWriter // open or finished, not committed
 	ended   bool
@@ -111,7 +114,7 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 	if opts.Environment == "" || len(opts.Environment) > 200 {
 		return nil, allod.Errorf(allod.Invalid, "capture: an environment needs a name of at most 200 bytes")
 	}
-	if err := v.refresh(ctx); err != nil {
+	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	if err := v.epochInForce(); err != nil {
@@ -130,10 +133,8 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 
 // epochInForce compares the tree loaded with what the log says.
 func (v *Vault) epochInForce() error {
-	v.log.mu.Lock()
-	defer v.log.mu.Unlock()
-	if e := v.log.chain.Epochs[v.secrets.Root]; e > v.tree().Epoch() {
-		return allod.WithHint(allod.Errorf(allod.Conflict, "the key tree has moved to epoch %d while this process holds %d", e, v.tree().Epoch()), "Run the command again.")
+	if e, have := v.log.Chain().Epochs[v.secrets.Root], v.content.Tree().Epoch(); e > have {
+		return allod.WithHint(allod.Errorf(allod.Conflict, "the key tree has moved to epoch %d while this process holds %d", e, have), "Run the command again.")
 	}
 	return nil
 }
@@ -153,10 +154,10 @@ func (r *Run) load(ctx context.Context) error {
 		return nil
 	}
 	r.env, r.capture, r.lastRun = e.Environment, e.Capture, e.Run
-	if r.last, _, err = r.v.manifest(ctx, e); err != nil {
+	if r.last, err = r.v.content.Manifest(ctx, e); err != nil {
 		return err
 	}
-	r.schema, err = r.v.schema(r.env, r.last.Schema, r.last.SchemaEntry)
+	r.schema, err = r.v.content.Schema(r.env, r.last.Schema, r.last.SchemaEntry)
 	return err
 }
 
@@ -169,31 +170,30 @@ func (r *Run) ID() string { return r.id }
 func (r *Run) SetSchema(s *allod.Schema) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	digest, err := schemaDigest(s)
-	if err != nil {
-		return err
-	}
-	if r.schema != nil && r.schema.digest == digest {
-		return nil
+	if r.schema != nil {
+		if same, err := r.schema.Is(s); same || err != nil {
+			return err
+		}
 	}
 	if len(r.writers) > 0 {
 		return allod.Errorf(allod.Invalid, "change the schema of %s: a table is being written", r.name)
 	}
 	before := r.schema
-	if before != nil && before.entry == 0 { // set before, never committed
+	var err error
+	if before != nil && before.Entry == 0 { // set before, never committed
 		if before, err = r.committedSchema(); err != nil {
 			return err
 		}
 	}
-	r.schema, err = before.successor(s)
+	r.schema, err = before.Successor(s)
 	return err
 }
 
-func (r *Run) committedSchema() (*schemaInfo, error) {
+func (r *Run) committedSchema() (*meta.Schema, error) {
 	if r.last == nil {
 		return nil, nil
 	}
-	return r.v.schema(r.env, r.last.Schema, r.last.SchemaEntry)
+	return r.v.content.Schema(r.env, r.last.Schema, r.last.SchemaEntry)
 }
 
 // Table opens a writer for one table of the schema.
@@ -206,11 +206,11 @@ func (r *Run) Table(ctx context.Context, t *allod.Table, mode Mode) (*TableWrite
 	if mode != ModeFull && mode != ModeDelta {
 		return nil, allod.Errorf(allod.Invalid, "write table %s: unknown mode %d", t.Name, mode)
 	}
-	if r.schema == nil || r.schema.byName[t.Name] == 0 {
+	if r.schema == nil || r.schema.NumberOf(t.Name) == 0 {
 		return nil, allod.Errorf(allod.Invalid, "write table %s: it is not in the schema that was set", t.Name)
 	}
-	number := r.schema.byName[t.Name]
-	if own := r.schema.tables[number]; len(own.Columns) != len(t.Columns) || !slices.EqualFunc(own.Columns, t.Columns, func(a, b allod.Column) bool { return a.Name == b.Name && a.Type == b.Type }) {
+	number := r.schema.NumberOf(t.Name)
+	if own := r.schema.TableOf(number); len(own.Columns) != len(t.Columns) || !slices.EqualFunc(own.Columns, t.Columns, func(a, b allod.Column) bool { return a.Name == b.Name && a.Type == b.Type }) {
 		return nil, allod.Errorf(allod.Invalid, "write table %s: its columns are not those of the schema that was set", t.Name)
 	}
 	w, err := newTableWriter(r, number, mode)
@@ -241,14 +241,14 @@ func (v *Vault) CaptureState(ctx context.Context, env string) ([]byte, *allod.Sn
 	if err := v.needKeys("read the state of capture"); err != nil {
 		return nil, nil, err
 	}
-	if err := v.refresh(ctx); err != nil {
+	if err := v.log.Refresh(ctx); err != nil {
 		return nil, nil, err
 	}
 	envs, _, err := v.environments(ctx)
 	if err != nil || envs[env] == nil {
 		return nil, nil, err
 	}
-	part, err := v.part(ctx, envs[env])
+	part, err := v.content.Part(ctx, envs[env])
 	if err != nil {
 		return nil, nil, err
 	}

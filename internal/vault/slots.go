@@ -12,6 +12,7 @@ import (
 	"allod/internal/blob"
 	"allod/internal/vault/keyring"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/object"
 )
 
 // provedWithin is how recently two reader slots must have been opened for real
@@ -41,7 +42,7 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 		}
 		for _, slot := range slots {
 			st := SlotStatus{Name: slot.Name, Place: name, Epoch: slot.Epoch}
-			b, err := getBytes(ctx, place, proofName(slot.Name), 1<<16)
+			b, err := object.Get(ctx, place, proofName(slot.Name), 1<<16)
 			if err != nil && !errors.Is(err, blob.ErrNotFound) {
 				return err
 			}
@@ -69,7 +70,7 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 func (v *Vault) Prove(ctx context.Context, slot string, w keyring.Wrapper) error {
 	found := false
 	for _, place := range v.cfg.Slots {
-		p, err := keyring.Prove(ctx, place, v.keyringPin(), v.epoch(), slot, w, v.cfg.Now)
+		p, err := keyring.Prove(ctx, place, v.keyringPin(), v.log.Epoch(), slot, w, v.cfg.Now)
 		if allod.KindOf(err) == allod.NotFound {
 			continue
 		}

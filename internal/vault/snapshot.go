@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -11,8 +12,13 @@ import (
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/source"
+	"allod/internal/vault/content"
+	"allod/internal/vault/journal"
+	"allod/internal/vault/meta"
+	"allod/internal/vault/object"
 	"allod/internal/vault/pack"
 	"allod/internal/vault/seal"
+	"allod/internal/vault/shelf"
 )
 
 var _ source.View = (*Snapshot)(nil)
@@ -23,11 +29,11 @@ type Snapshot struct {
 	v        *Vault
 	session  gate.Session
 	env      string
-	entry    *logged
+	entry    *journal.Entry
 	meta     allod.Snapshot
-	schema   *schemaInfo
-	manifest *storedManifest
-	past     *past
+	schema   *meta.Schema
+	manifest *meta.Manifest
+	past     *shelf.Past
 }
 
 // Tombstone is a record that is deleted as of a snapshot.
@@ -51,11 +57,11 @@ type Version struct {
 // Snapshots lists the snapshots of an environment, oldest first; "" = of all.
 // Without keys environments are named "#<number>".
 func (v *Vault) Snapshots(ctx context.Context, env string) ([]allod.Snapshot, error) {
-	if err := v.refresh(ctx); err != nil {
+	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	var out []allod.Snapshot
-	for _, e := range v.log.snapshot() {
+	for _, e := range v.log.Entries() {
 		if e.Capture == 0 {
 			continue
 		}
@@ -70,18 +76,44 @@ func (v *Vault) Snapshots(ctx context.Context, env string) ([]allod.Snapshot, er
 	return out, nil
 }
 
-func snapshotOf(name string, e *logged) allod.Snapshot {
+func snapshotOf(name string, e *journal.Entry) allod.Snapshot {
 	s := allod.Snapshot{ID: allod.SnapshotID(e.N), Environment: name, Capture: e.Capture, Run: e.Run, Line: e.Line, From: e.From, To: e.To,
-		Rows: e.Counts.Rows, Created: e.Counts.Created, Updated: e.Counts.Updated, Deleted: e.Counts.Deleted, Complete: e.Complete, StoredBytes: e.size}
+		Rows: e.Counts.Rows, Created: e.Counts.Created, Updated: e.Counts.Updated, Deleted: e.Counts.Deleted, Complete: e.Complete, StoredBytes: e.Size}
 	for _, o := range e.Objects {
 		s.StoredBytes += o.Size
 	}
 	return s
 }
 
+// envName returns the name of the environment of an entry, "#n" without keys.
+func (v *Vault) envName(ctx context.Context, e *journal.Entry) (string, error) {
+	if v.content == nil {
+		return fmt.Sprintf("#%d", e.Environment), nil
+	}
+	return v.content.EnvironmentName(ctx, e)
+}
+
+// environments returns name → newest capture entry, and the highest number in use.
+func (v *Vault) environments(ctx context.Context) (map[string]*journal.Entry, uint32, error) {
+	out := map[string]*journal.Entry{}
+	highest := uint32(0)
+	for _, e := range v.log.Entries() {
+		highest = max(highest, e.Environment)
+		if e.Capture == 0 {
+			continue
+		}
+		name, err := v.envName(ctx, e)
+		if err != nil {
+			return nil, 0, err
+		}
+		out[name] = e
+	}
+	return out, highest, nil
+}
+
 // Environments lists the names of environments that have snapshots, sorted.
 func (v *Vault) Environments(ctx context.Context) ([]string, error) {
-	if err := v.refresh(ctx); err != nil {
+	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	envs, _, err := v.environments(ctx)
@@ -108,7 +140,7 @@ func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.Sna
 	if err := v.mayRead(s); err != nil {
 		return nil, err
 	}
-	if err := v.refresh(ctx); err != nil {
+	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	envs, _, err := v.environments(ctx)
@@ -120,7 +152,7 @@ func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.Sna
 		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open a snapshot of %s: there is none", env), "See `allod snapshots` for what there is.")
 	}
 	if id != 0 {
-		n, err := v.entry(uint64(id))
+		n, err := v.log.Entry(uint64(id))
 		if err != nil {
 			return nil, err
 		}
@@ -129,11 +161,11 @@ func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.Sna
 		}
 		e = n
 	}
-	snap := &Snapshot{v: v, session: s, env: env, entry: e, meta: snapshotOf(env, e), past: v.past(e.Environment, e.Capture)}
-	if snap.manifest, _, err = v.manifest(ctx, e); err != nil {
+	snap := &Snapshot{v: v, session: s, env: env, entry: e, meta: snapshotOf(env, e), past: v.content.Past(e.Environment, e.Capture)}
+	if snap.manifest, err = v.content.Manifest(ctx, e); err != nil {
 		return nil, err
 	}
-	if snap.schema, err = v.schema(e.Environment, snap.manifest.Schema, snap.manifest.SchemaEntry); err != nil {
+	if snap.schema, err = v.content.Schema(e.Environment, snap.manifest.Schema, snap.manifest.SchemaEntry); err != nil {
 		return nil, err
 	}
 	return snap, snap.mayOpen()
@@ -145,8 +177,8 @@ func (s *Snapshot) mayOpen() error {
 	if err == nil || s.schema == nil {
 		return err
 	}
-	for name := range s.schema.byName {
-		if s.session.AllowsContent(s.env, name) == nil {
+	for i := range s.schema.Schema.Tables {
+		if s.session.AllowsContent(s.env, s.schema.Schema.Tables[i].Name) == nil {
 			return nil
 		}
 	}
@@ -186,7 +218,7 @@ func (s *Snapshot) TableState(table string) (allod.TableManifest, bool) {
 	if err != nil {
 		return allod.TableManifest{}, false
 	}
-	t := s.manifest.table(number)
+	t := s.manifest.Table(number)
 	if t == nil {
 		return allod.TableManifest{}, false
 	}
@@ -195,7 +227,7 @@ func (s *Snapshot) TableState(table string) (allod.TableManifest, bool) {
 
 func (s *Snapshot) number(table string) (uint32, error) {
 	if s.schema != nil {
-		if n := s.schema.byName[table]; n != 0 {
+		if n := s.schema.NumberOf(table); n != 0 {
 			return n, nil
 		}
 	}
@@ -210,23 +242,31 @@ func (s *Snapshot) table(table string) (uint32, error) {
 	return s.number(table)
 }
 
+// opener opens rows of the snapshot's environment.
+func (s *Snapshot) opener() (*content.Opener, error) {
+	if err := s.v.needKeys("open rows"); err != nil {
+		return nil, err
+	}
+	return s.v.content.Opener(s.entry.Environment, s.schema)
+}
+
 func (s *Snapshot) fail(table string, err error) error {
-	return named("read table "+table+" of "+s.Name(), err)
+	return object.Named("read table "+table+" of "+s.Name(), err)
 }
 
 // scan calls f with the newest version of each record of a table, deletes
 // included, until it returns false.
-func (s *Snapshot) scan(ctx context.Context, table string, f func(o *opener, e *pack.Entry) bool) error {
+func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Opener, e *pack.Entry) bool) error {
 	number, err := s.table(table)
 	if err != nil {
 		return err
 	}
-	o, err := s.v.opener(s.entry.Environment, s.schema)
+	o, err := s.opener()
 	if err != nil {
 		return err
 	}
-	defer o.close()
-	c, err := s.past.newest(number)
+	defer o.Close()
+	c, err := s.past.Newest(number)
 	if err != nil {
 		return s.fail(table, err)
 	}
@@ -251,13 +291,13 @@ func (s *Snapshot) Rows(ctx context.Context, table string) iter.Seq2[allod.Row, 
 	return func(yield func(allod.Row, error) bool) {
 		stopped := false
 		var bad error
-		err := s.scan(ctx, table, func(o *opener, e *pack.Entry) bool {
+		err := s.scan(ctx, table, func(o *content.Opener, e *pack.Entry) bool {
 			if e.Meta[0] == seal.OpDelete {
 				return true
 			}
-			row, err := o.row(e)
+			row, err := o.Row(e)
 			if err != nil {
-				if withheld(err) != "" {
+				if content.Withheld(err) != "" {
 					return true
 				}
 				bad = s.fail(table, err)
@@ -280,19 +320,19 @@ func (s *Snapshot) Deleted(ctx context.Context, table string) iter.Seq2[Tombston
 	return func(yield func(Tombstone, error) bool) {
 		stopped := false
 		var bad error
-		err := s.scan(ctx, table, func(o *opener, e *pack.Entry) bool {
+		err := s.scan(ctx, table, func(o *content.Opener, e *pack.Entry) bool {
 			if e.Meta[0] != seal.OpDelete {
 				return true
 			}
-			r, _, err := o.open(e)
+			r, _, err := o.Open(e)
 			if err != nil {
-				if withheld(err) != "" {
+				if content.Withheld(err) != "" {
 					return true
 				}
 				bad = s.fail(table, err)
 				return false
 			}
-			stopped = !yield(Tombstone{Ref: refOf(table, &r), Reason: r.Reason, Capture: e.Key.Capture()}, nil)
+			stopped = !yield(Tombstone{Ref: content.RefOf(table, &r), Reason: r.Reason, Capture: e.Key.Capture()}, nil)
 			return !stopped
 		})
 		if bad != nil {
@@ -310,26 +350,26 @@ func (s *Snapshot) Get(ctx context.Context, table string, refs []allod.RecordRef
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.v.opener(s.entry.Environment, s.schema)
+	o, err := s.opener()
 	if err != nil {
 		return nil, err
 	}
-	defer o.close()
+	defer o.Close()
 	var out []allod.Row
 	for _, ref := range refs {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		tag := o.index.Tag(appendIdentity(nil, o.env, number, ref.Key, ref.Pair))
-		e, err := s.past.find(number, tag)
+		tag := o.Tag(number, ref.Key, ref.Pair)
+		e, err := s.past.Find(number, tag)
 		if err != nil {
 			return nil, s.fail(table, err)
 		}
 		if e == nil || e.Meta[0] == seal.OpDelete {
 			continue
 		}
-		row, err := o.row(e)
-		if withheld(err) != "" {
+		row, err := o.Row(e)
+		if content.Withheld(err) != "" {
 			continue
 		}
 		if err != nil {
@@ -352,20 +392,20 @@ func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref all
 	if err != nil {
 		return nil, err
 	}
-	o, err := v.opener(snap.entry.Environment, snap.schema)
+	o, err := snap.opener()
 	if err != nil {
 		return nil, err
 	}
-	defer o.close()
+	defer o.Close()
 	ids := map[uint64]allod.SnapshotID{}
-	for _, e := range v.log.snapshot() {
+	for _, e := range v.log.Entries() {
 		if e.Environment == snap.entry.Environment && e.Capture != 0 {
 			ids[e.Capture] = allod.SnapshotID(e.N)
 		}
 	}
 	var entries []*pack.Entry
-	tag := o.index.Tag(appendIdentity(nil, o.env, number, ref.Key, ref.Pair))
-	err = snap.past.versions(number, tag, func(_ *logged, e *pack.Entry) bool {
+	tag := o.Tag(number, ref.Key, ref.Pair)
+	err = snap.past.Versions(number, tag, func(e *pack.Entry) bool {
 		entries = append(entries, &pack.Entry{Key: e.Key, Meta: e.Meta, Sealed: slices.Clone(e.Sealed)})
 		return true
 	})
@@ -378,19 +418,19 @@ func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref all
 		if i > 0 && entries[i-1].Key.Capture() == e.Key.Capture() {
 			continue
 		}
-		version, err := o.version(e, snap.schema.tables[number])
+		one, err := version(o, e, snap.schema.TableOf(number))
 		if err != nil {
 			return nil, snap.fail(ref.Table, err)
 		}
-		version.Capture, version.Snapshot = e.Key.Capture(), ids[e.Key.Capture()]
-		out = append(out, version)
+		one.Capture, one.Snapshot = e.Key.Capture(), ids[e.Key.Capture()]
+		out = append(out, one)
 	}
 	return out, nil
 }
 
-func (o *opener) version(e *pack.Entry, t *allod.Table) (Version, error) {
-	r, meta, err := o.open(e)
-	if why := withheld(err); why != "" {
+func version(o *content.Opener, e *pack.Entry, t *allod.Table) (Version, error) {
+	r, meta, err := o.Open(e)
+	if why := content.Withheld(err); why != "" {
 		return Version{Withheld: why, Table: t}, nil
 	}
 	if err != nil {
@@ -399,6 +439,6 @@ func (o *opener) version(e *pack.Entry, t *allod.Table) (Version, error) {
 	if meta.Op == seal.OpDelete {
 		return Version{Deleted: true, Reason: r.Reason, Table: t}, nil
 	}
-	row, err := o.decode(&r, meta, e.Key.Table())
+	row, err := o.Decode(&r, meta, e.Key.Table())
 	return Version{Row: row, Table: t}, err
 }

@@ -5,15 +5,15 @@
 package vault
 
 import (
-	"context"
 	"crypto/ed25519"
 	"time"
 
 	"filippo.io/age"
 
 	"allod/internal/blob"
+	"allod/internal/vault/content"
+	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
-	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 )
 
@@ -56,20 +56,14 @@ type NamedWrapper struct {
 // Vault is an open vault. Methods may be called from several goroutines.
 type Vault struct {
 	cfg Config
-	log logState
+	log *journal.Log
 
 	secrets    keyring.Secrets // zero without keys
-	keyed      bool
-	trees      map[uint64]*keytree.State // by root; the newest root is for new rows
-	identity   age.Identity
+	content    *content.Reader // nil without keys
 	recipients []age.Recipient
 	signer     ed25519.PrivateKey // of use capture
 
-	life  context.Context // values of the opening call, without its end: packs stay open across calls
-	packs *packCache
-	env   envCache
-
-	fileObject int // files of more plain bytes become objects; smallFile but in tests
+	fileObject int // files of more plain bytes become objects; stage.SmallFile but in tests
 }
 
 // Status describes a vault for people: no content.
@@ -101,30 +95,4 @@ type RootStatus struct {
 	Root      uint32 `json:"root"`
 	Epoch     uint64 `json:"epoch"`
 	Punctures int    `json:"punctures"` // entries of the absent list
-}
-
-// VerifyOptions of Verify.
-type VerifyOptions struct {
-	Public   bool                    // names, digests, chain and signatures only; needs no key
-	Sample   float64                 // share of the rows to decrypt: 1 = all, 0 = none
-	Progress func(done, total int64) // called now and then from the caller's goroutine; may be nil
-}
-
-// Report says what Verify found. It is not an error that Bad is not empty.
-type Report struct {
-	Objects int64 `json:"objects"` // looked at
-	Rows    int64 `json:"rows"`    // decrypted and decoded
-	Files   int64 `json:"files"`   // decrypted to the end
-	Erased  int64 `json:"erased"`  // rows whose key is gone by an erasure on record
-	Orphans int64 `json:"orphans"` // objects no log entry names; not bad
-	Bad     []Bad `json:"bad"`
-
-	OrphanNames []string `json:"orphan_names,omitempty"` // the first 1,000, ascending
-}
-
-// Bad is one finding: an object that is not what was stored.
-type Bad struct {
-	Object string `json:"object"`
-	What   string `json:"what"`
-	Kind   string `json:"kind"` // "corrupt", "missing", "forged", …
 }

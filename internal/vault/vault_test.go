@@ -11,6 +11,8 @@ import (
 	"allod"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/stage"
+	"allod/internal/vault/verify"
 )
 
 func TestCaptureAndRead(t *testing.T) {
@@ -43,7 +45,7 @@ func TestCaptureAndRead(t *testing.T) {
 		w.wantRows(third.ID, map[int]string{1: "changed", 3: "back"})
 		w.wantRows(fourth.ID, map[int]string{1: "changed", 3: "back"})
 	}
-	e, err := v.entry(uint64(fourth.ID))
+	e, err := v.log.Entry(uint64(fourth.ID))
 	if err != nil || len(e.Objects) != 0 {
 		t.Errorf("a capture without changes: got %d objects, %v, want none", len(e.Objects), err)
 	}
@@ -51,7 +53,7 @@ func TestCaptureAndRead(t *testing.T) {
 	if err != nil || string(state) != "state" || last.ID != fourth.ID {
 		t.Errorf("capture state: got %q of %+v, %v", state, last, err)
 	}
-	rep, err := v.Verify(t.Context(), VerifyOptions{Sample: 1})
+	rep, err := v.Verify(t.Context(), verify.Options{Sample: 1})
 	if err != nil || len(rep.Bad) != 0 || rep.Rows != 100+3+100 || rep.Orphans != 0 {
 		t.Errorf("verify: got %+v, %v", rep, err)
 	}
@@ -125,7 +127,7 @@ func TestSessionsAreAsked(t *testing.T) {
 func TestFiles(t *testing.T) {
 	v := newVault(t, mem.New(mem.Options{}))
 	ctx := t.Context()
-	contents := map[int][]byte{1: nil, 2: []byte("small"), 3: make([]byte, smallFile), 4: make([]byte, smallFile+1), 5: make([]byte, 1<<20)}
+	contents := map[int][]byte{1: nil, 2: []byte("small"), 3: make([]byte, stage.SmallFile), 4: make([]byte, stage.SmallFile+1), 5: make([]byte, 1<<20)}
 	for _, b := range contents {
 		_, _ = rand.Read(b) // never fails
 	}
@@ -189,7 +191,7 @@ func TestFiles(t *testing.T) {
 			t.Errorf("file %d: got %d bytes, %v", row.Key[15], len(got), err)
 		}
 	}
-	rep, err := v.Verify(ctx, VerifyOptions{Sample: 1})
+	rep, err := v.Verify(ctx, verify.Options{Sample: 1})
 	if err != nil || len(rep.Bad) != 0 || rep.Files != 5 || rows != 5 || rep.Orphans != 0 {
 		t.Errorf("verify: got %+v, %v, %d rows", rep, err, rows)
 	}

@@ -3,17 +3,20 @@ package vault
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"iter"
 	"slices"
-	"time"
 
 	"allod"
+	"allod/internal/vault/content"
 	"allod/internal/vault/keytree"
+	"allod/internal/vault/meta"
+	"allod/internal/vault/object"
 	"allod/internal/vault/pack"
 	"allod/internal/vault/rowcodec"
 	"allod/internal/vault/seal"
+	"allod/internal/vault/shelf"
 	"allod/internal/vault/spill"
+	"allod/internal/vault/stage"
 )
 
 // sortMemory is what one TableWriter keeps in memory before it spills, bytes.
@@ -24,35 +27,37 @@ type TableWriter struct {
 	r      *Run
 	number uint32
 	table  *allod.Table // of the run's schema
-	schema *schemaInfo
+	schema *meta.Schema
 	mode   Mode
-	o      *opener
-	past   *past
-	before *storedManifest // of the past; nil for none
+	o      *content.Opener
+	past   *shelf.Past
+	before *meta.Manifest  // of the past; nil for none
 	same   map[uint32]bool // schema number → its cells compare as bytes
 
-	sorter   *spill.Sorter
-	seq      uint64
-	content  []byte
-	pending  []byte
-	identity []byte
+	sorter  *spill.Sorter
+	seq     uint64
+	content []byte
+	pending []byte
 
 	changed  *spill.Queue // after Finish: what is to be stored, by tag
 	missing  *spill.Queue
 	reason   allod.DeleteReason // of the missing ones; 0 = they stay
 	changes  Changes
-	files    *fileSpool
+	files    *stage.Files
 	finished bool
 }
 
 func newTableWriter(r *Run, number uint32, mode Mode) (*TableWriter, error) {
-	o, err := r.v.opener(r.env, r.schema)
+	if err := r.v.needKeys("open rows"); err != nil {
+		return nil, err
+	}
+	o, err := r.v.content.Opener(r.env, r.schema)
 	if err != nil {
 		return nil, err
 	}
-	w := &TableWriter{r: r, number: number, table: r.schema.tables[number], schema: r.schema, mode: mode, o: o, past: r.v.past(r.env, r.capture), same: map[uint32]bool{}}
+	w := &TableWriter{r: r, number: number, table: r.schema.TableOf(number), schema: r.schema, mode: mode, o: o, past: r.v.content.Past(r.env, r.capture), same: map[uint32]bool{}}
 	w.sorter = spill.NewSorter(r.v.cfg.TempDir, sortMemory)
-	w.files = &fileSpool{dir: r.v.cfg.TempDir}
+	w.files = stage.NewFiles(r.v.place(), r.v.fileObject)
 	return w, nil
 }
 
@@ -62,9 +67,9 @@ func (w *TableWriter) free() {
 	_ = w.sorter.Close()  // see above
 	_ = w.changed.Close() // see above
 	_ = w.missing.Close() // see above
-	w.files.close()
+	w.files.Close()
 	if w.o != nil {
-		w.o.close()
+		w.o.Close()
 		w.o = nil
 	}
 }
@@ -73,18 +78,10 @@ func (w *TableWriter) add(op uint8, row *seal.Row) error {
 	if w.finished {
 		return allod.Errorf(allod.Invalid, "write table %s: the writer is finished", w.table.Name)
 	}
-	w.identity = appendIdentity(w.identity[:0], w.r.env, w.number, row.Key, row.Pair)
-	tag := w.o.index.Tag(w.identity)
-	w.pending = appendPending(w.pending[:0], op, row)
+	tag := w.o.Tag(w.number, row.Key, row.Pair)
+	w.pending = stage.AppendRow(w.pending[:0], op, row)
 	w.seq++
-	return named("write table "+w.table.Name, w.sorter.Add(sortKey(tag, ^w.seq), w.pending))
-}
-
-func sortKey(tag keytree.Tag, n uint64) spill.Key {
-	var k spill.Key
-	copy(k[:], tag[:])
-	binary.BigEndian.PutUint64(k[16:], n)
-	return k
+	return object.Named("write table "+w.table.Name, w.sorter.Add(stage.SortKey(tag, ^w.seq), w.pending))
 }
 
 // Put adds a row; a record put twice keeps the later row. It copies what it
@@ -97,8 +94,8 @@ func (w *TableWriter) Put(row *allod.Row) error {
 		return allod.Errorf(allod.Invalid, "write table %s: a row has %d cells, the table %d columns", w.table.Name, len(row.Cells), len(w.table.Columns))
 	}
 	var err error
-	if w.content, err = rowcodec.Append(w.content[:0], row.Cells, w.schema.names); err != nil {
-		return named("write table "+w.table.Name, err)
+	if w.content, err = rowcodec.Append(w.content[:0], row.Cells, w.schema.Names); err != nil {
+		return object.Named("write table "+w.table.Name, err)
 	}
 	if len(w.content) > seal.MaxContent {
 		return allod.Errorf(allod.Invalid, "write table %s: a row has %d bytes, more than %d", w.table.Name, len(w.content), seal.MaxContent)
@@ -112,58 +109,23 @@ func (w *TableWriter) Delete(ref allod.RecordRef, reason allod.DeleteReason) err
 	return w.add(seal.OpDelete, &seal.Row{Key: ref.Key, Pair: ref.Pair, Reason: reason})
 }
 
-// appendPending and readPending are the form of a row between Put and Commit.
-// It lies encrypted on disk and is read by the process that wrote it.
-func appendPending(b []byte, op uint8, r *seal.Row) []byte {
-	b = append(b, op, byte(r.Reason))
-	b = append(b, r.Key[:]...)
-	b = append(append(b, r.Pair[0][:]...), r.Pair[1][:]...)
-	b = binary.BigEndian.AppendUint64(b, r.Version)
-	known := byte(0)
-	if !r.Modified.IsZero() {
-		known = 1
-	}
-	b = append(b, known)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.Modified.Unix()))
-	b = binary.BigEndian.AppendUint32(b, uint32(r.Modified.Nanosecond()))
-	return append(b, r.Content...)
-}
-
-const pendingHead = 2 + 16 + 32 + 8 + 1 + 8 + 4
-
-func readPending(b []byte) (op uint8, r seal.Row, err error) {
-	if len(b) < pendingHead {
-		return 0, r, allod.Errorf(allod.Corrupt, "read a temporary file: a record is too short")
-	}
-	op, r.Reason = b[0], allod.DeleteReason(b[1])
-	copy(r.Key[:], b[2:])
-	copy(r.Pair[0][:], b[18:])
-	copy(r.Pair[1][:], b[34:])
-	r.Version = binary.BigEndian.Uint64(b[50:])
-	if b[58] == 1 {
-		r.Modified = time.Unix(int64(binary.BigEndian.Uint64(b[59:])), int64(binary.BigEndian.Uint32(b[67:]))).UTC()
-	}
-	r.Content = b[pendingHead:]
-	return op, r, nil
-}
-
 // Known returns the newest stored version of the record as of the beginning of
 // this writer; false when there is none alive.
 func (w *TableWriter) Known(ctx context.Context, ref allod.RecordRef) (KnownRow, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return KnownRow{}, false, err
 	}
-	tag := w.o.index.Tag(appendIdentity(nil, w.r.env, w.number, ref.Key, ref.Pair))
-	e, err := w.past.find(w.number, tag)
+	tag := w.o.Tag(w.number, ref.Key, ref.Pair)
+	e, err := w.past.Find(w.number, tag)
 	if err != nil || e == nil || e.Meta[0] == seal.OpDelete {
-		return KnownRow{}, false, named("read table "+w.table.Name, err)
+		return KnownRow{}, false, object.Named("read table "+w.table.Name, err)
 	}
-	row, err := w.o.row(e)
-	if withheld(err) != "" {
+	row, err := w.o.Row(e)
+	if content.Withheld(err) != "" {
 		return KnownRow{}, false, nil
 	}
 	if err != nil {
-		return KnownRow{}, false, named("read table "+w.table.Name, err)
+		return KnownRow{}, false, object.Named("read table "+w.table.Name, err)
 	}
 	return KnownRow{Version: row.Version, Modified: row.Modified, row: row, table: w.table}, true, nil
 }
@@ -177,14 +139,14 @@ func (w *TableWriter) Finish(ctx context.Context) (Changes, error) {
 	}
 	err := w.finish(ctx)
 	if err != nil {
-		return Changes{}, named("compare table "+w.table.Name, err)
+		return Changes{}, object.Named("compare table "+w.table.Name, err)
 	}
 	return w.changes, nil
 }
 
 func (w *TableWriter) finish(ctx context.Context) error {
 	w.r.mu.Lock() // commits of other tables may have come between
-	w.past, w.before = w.r.v.past(w.r.env, w.r.capture), w.r.last
+	w.past, w.before = w.r.v.content.Past(w.r.env, w.r.capture), w.r.last
 	w.r.mu.Unlock()
 	in, err := w.sorter.Sorted()
 	if err != nil {
@@ -222,7 +184,7 @@ type latest struct {
 
 func (l *latest) Next() bool {
 	for l.in.Next() {
-		tag := keytree.Tag(l.in.Key()[:16])
+		tag := stage.TagOf(l.in.Key())
 		if l.any && tag == l.last {
 			continue
 		}
@@ -235,7 +197,7 @@ func (l *latest) Next() bool {
 // compareDelta looks each record up.
 func (w *TableWriter) compareDelta(ctx context.Context, in *latest) error {
 	if w.before != nil {
-		if t := w.before.table(w.number); t != nil {
+		if t := w.before.Table(w.number); t != nil {
 			w.changes.Before = t.Rows
 		}
 	}
@@ -243,7 +205,7 @@ func (w *TableWriter) compareDelta(ctx context.Context, in *latest) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		old, err := w.past.find(w.number, in.last)
+		old, err := w.past.Find(w.number, in.last)
 		if err != nil {
 			return err
 		}
@@ -256,7 +218,7 @@ func (w *TableWriter) compareDelta(ctx context.Context, in *latest) error {
 
 // compareFull walks the new records and the newest old ones side by side.
 func (w *TableWriter) compareFull(ctx context.Context, in *latest) error {
-	past, err := w.past.newest(w.number)
+	past, err := w.past.Newest(w.number)
 	if err != nil {
 		return err
 	}
@@ -313,11 +275,11 @@ func (w *TableWriter) alive(old *pack.Entry) (bool, error) {
 	if old.Meta[0] == seal.OpDelete {
 		return false, nil
 	}
-	if w.r.v.tree().Punctures() == 0 {
+	if w.r.v.content.Tree().Punctures() == 0 {
 		return true, nil
 	}
-	_, _, err := w.o.open(old)
-	if withheld(err) != "" {
+	_, _, err := w.o.Open(old)
+	if content.Withheld(err) != "" {
 		return false, nil
 	}
 	return err == nil, err
@@ -325,24 +287,24 @@ func (w *TableWriter) alive(old *pack.Entry) (bool, error) {
 
 // lost notes a record that was alive and was not put.
 func (w *TableWriter) lost(old *pack.Entry) error {
-	row, _, err := w.o.open(old)
+	row, _, err := w.o.Open(old)
 	if err != nil {
 		return err
 	}
 	w.changes.Missing++
 	row.Content = nil
-	return w.missing.Add(sortKey(old.Key.Tag(), 0), appendPending(nil, seal.OpDelete, &row))
+	return w.missing.Add(stage.SortKey(old.Key.Tag(), 0), stage.AppendRow(nil, seal.OpDelete, &row))
 }
 
 // decide compares one record with its newest old version, nil for none.
 func (w *TableWriter) decide(tag keytree.Tag, pending []byte, old *pack.Entry) error {
-	op, row, err := readPending(pending)
+	op, row, err := stage.ReadRow(pending)
 	if err != nil {
 		return err
 	}
-	tree := w.r.v.tree()
+	tree := w.r.v.content.Tree()
 	if tree.Punctures() > 0 {
-		if _, _, err := tree.Current(w.o.index.Leaf(tag)); withheld(err) != "" {
+		if _, _, err := tree.Current(w.o.Leaf(tag)); content.Withheld(err) != "" {
 			w.changes.Erased++
 			return nil
 		} else if err != nil {
@@ -369,31 +331,31 @@ func (w *TableWriter) decide(tag keytree.Tag, pending []byte, old *pack.Entry) e
 		}
 		w.changes.Updated++
 	}
-	return w.changed.Add(sortKey(tag, 0), pending)
+	return w.changed.Add(stage.SortKey(tag, 0), pending)
 }
 
 // unchanged compares content: bytes where both rows have the same layout, else
 // cell by cell under the new schema.
 func (w *TableWriter) unchanged(row *seal.Row, old *pack.Entry) (bool, error) {
-	before, meta, err := w.o.open(old)
-	if withheld(err) != "" {
+	before, at, err := w.o.Open(old)
+	if content.Withheld(err) != "" {
 		return false, nil // a superseded generation: what comes now is stored
 	}
 	if err != nil {
 		return false, err
 	}
-	comparable, err := w.comparable(meta.Schema)
+	comparable, err := w.comparable(at)
 	if err != nil {
 		return false, err
 	}
 	if comparable {
 		return bytes.Equal(before.Content, row.Content), nil
 	}
-	then, err := w.o.decode(&before, meta, w.number)
+	then, err := w.o.Decode(&before, at, w.number)
 	if err != nil {
 		return false, err
 	}
-	now, err := rowcodec.Decode(row.Content, w.schema.names)
+	now, err := rowcodec.Decode(row.Content, w.schema.Names)
 	if err != nil {
 		return false, err
 	}
@@ -409,20 +371,21 @@ func (w *TableWriter) unchanged(row *seal.Row, old *pack.Entry) (bool, error) {
 	return true, nil
 }
 
-func (w *TableWriter) comparable(schema uint32) (bool, error) {
-	same, known := w.same[schema]
+// comparable reports whether a row version has the layout of new rows.
+func (w *TableWriter) comparable(at seal.Meta) (bool, error) {
+	same, known := w.same[at.Schema]
 	if known {
 		return same, nil
 	}
-	from, err := w.r.v.schemaFor(w.r.env, schema, w.schema)
+	from, err := w.o.SchemaOf(at)
 	if err != nil {
 		return false, err
 	}
 	same = from == w.schema
-	if t := from.tables[w.number]; !same && t != nil {
-		same = from.names.Equal(w.schema.names) && slices.EqualFunc(t.Columns, w.table.Columns, func(a, b allod.Column) bool { return a.Name == b.Name && a.ID == b.ID })
+	if t := from.TableOf(w.number); !same && t != nil {
+		same = from.Names.Equal(w.schema.Names) && slices.EqualFunc(t.Columns, w.table.Columns, func(a, b allod.Column) bool { return a.Name == b.Name && a.ID == b.ID })
 	}
-	w.same[schema] = same
+	w.same[at.Schema] = same
 	return same, nil
 }
 
@@ -440,11 +403,11 @@ func (w *TableWriter) Missing(ctx context.Context) iter.Seq2[allod.RecordRef, er
 			return
 		}
 		for q.Next() {
-			_, row, err := readPending(q.Value())
+			_, row, err := stage.ReadRow(q.Value())
 			if err == nil {
 				err = ctx.Err()
 			}
-			if !yield(refOf(w.table.Name, &row), err) || err != nil {
+			if !yield(content.RefOf(w.table.Name, &row), err) || err != nil {
 				return
 			}
 		}

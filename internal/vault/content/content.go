@@ -1,0 +1,240 @@
+// Package content opens what a vault holds with the vault's keys: environments'
+// names, manifests, schemas, rows and files. It asks nobody whether the caller
+// may see it: that is package vault's part, the only door for everybody else.
+package content
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"filippo.io/age"
+
+	"allod"
+	"allod/internal/blob"
+	"allod/internal/vault/journal"
+	"allod/internal/vault/keyring"
+	"allod/internal/vault/keytree"
+	vlog "allod/internal/vault/log"
+	"allod/internal/vault/meta"
+	"allod/internal/vault/object"
+	"allod/internal/vault/pack"
+	"allod/internal/vault/shelf"
+)
+
+const (
+	blockCache = 16 << 20  // plain blocks kept for point reads, bytes
+	packMemory = 64 << 20  // indexes and filters of open packs, bytes
+	maxPage    = 256 << 20 // of an object of the key tree, bytes
+)
+
+// Reader opens what is stored. Methods may be called from several goroutines.
+type Reader struct {
+	store    blob.Store
+	log      *journal.Log
+	vault    allod.GUID
+	index    [32]byte
+	identity age.Identity
+	parts    *meta.Cipher
+	root     uint64                    // of new rows
+	trees    map[uint64]*keytree.State // by root
+	packs    *shelf.Shelf
+
+	mu      sync.Mutex
+	schemas map[schemaKey]*meta.Schema
+	names   map[uint32]string
+}
+
+type schemaKey struct{ env, number uint32 }
+
+// Open takes the keys and loads the key trees. The context's values stay in
+// use for reads from packs until Close; its end does not.
+func Open(ctx context.Context, store blob.Store, log *journal.Log, s keyring.Secrets) (*Reader, error) {
+	identity, err := pack.ParseIdentity(s.Identity)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{store: store, log: log, vault: s.Vault, index: s.Index, identity: identity, root: s.Root, trees: map[uint64]*keytree.State{},
+		packs:   shelf.New(context.WithoutCancel(ctx), store, identity, packMemory, pack.NewCache(blockCache)),
+		schemas: map[schemaKey]*meta.Schema{}, names: map[uint32]string{}}
+	if r.parts, err = meta.NewCipher(s.Vault, s.Index); err != nil {
+		return nil, err
+	}
+	for _, k := range Roots(s) {
+		tree, err := LoadTree(ctx, store, s.Vault, k, nil)
+		if err != nil {
+			return nil, err
+		}
+		r.trees[k.Root] = tree
+	}
+	return r, nil
+}
+
+// Roots returns the keys of all roots, the current one first.
+func Roots(s keyring.Secrets) []keyring.RootKey {
+	return append([]keyring.RootKey{s.RootKey}, s.Older...)
+}
+
+// LoadTree loads a root of the key tree from the store. Corrupt if an object of
+// it is missing or not what was stored. asked, if there is one, is told the
+// name of each object before it is read.
+func LoadTree(ctx context.Context, store blob.Store, vault allod.GUID, k keyring.RootKey, asked func(name string)) (*keytree.State, error) {
+	return keytree.Load(vault, k.Root, k.Epoch, k.State, func(name string) ([]byte, error) {
+		if asked != nil {
+			asked(name)
+		}
+		b, err := object.Get(ctx, store, name, maxPage)
+		if errors.Is(err, blob.ErrNotFound) {
+			err = allod.Errorf(allod.Corrupt, "open %s: it is missing", name)
+		}
+		return b, err
+	})
+}
+
+// Forget drops what was read of packs and schemas: what is in memory proves
+// nothing about the store.
+func (r *Reader) Forget() {
+	r.ForgetPacks()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.schemas)
+}
+
+// ForgetPacks drops what was read of packs.
+func (r *Reader) ForgetPacks() { r.packs.Clear() }
+
+// Tree returns the key tree of new rows.
+func (r *Reader) Tree() *keytree.State { return r.trees[r.root] }
+
+// Trees returns the key trees, by root.
+func (r *Reader) Trees() []*keytree.State {
+	var out []*keytree.State
+	for _, t := range r.trees {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b *keytree.State) int { return cmp.Compare(a.Root(), b.Root()) })
+	return out
+}
+
+// Past returns what the environment held as of capture k, as the log is known
+// now.
+func (r *Reader) Past(env uint32, k uint64) *shelf.Past {
+	return r.packs.Past(r.log.Entries(), env, k)
+}
+
+// Pack opens a pack that an entry of the environment names.
+func (r *Reader) Pack(o vlog.Object, env uint32) (*shelf.Pack, error) { return r.packs.Open(o, env) }
+
+// Seal puts p into the entry, whose numbers must be set.
+func (r *Reader) Seal(e *vlog.Entry, p *meta.Part) error { return r.parts.Seal(e, p) }
+
+// Part opens the sealed part of an entry.
+func (r *Reader) Part(ctx context.Context, e *journal.Entry) (*meta.Part, error) {
+	full, err := r.log.Full(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return r.parts.Open(full)
+}
+
+// Manifest returns the manifest of a capture's entry.
+func (r *Reader) Manifest(ctx context.Context, e *journal.Entry) (*meta.Manifest, error) {
+	part, err := r.Part(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if part.Manifest != nil {
+		return part.Manifest, nil
+	}
+	p, err := r.packs.Last(e)
+	if err != nil {
+		return nil, err
+	}
+	b, err := p.Manifest()
+	if err != nil {
+		return nil, object.Named(p.Name, err)
+	}
+	return meta.DecodeManifest(b, p.Name)
+}
+
+// Schema returns the schema with the number that log entry n holds; nil for
+// number 0.
+func (r *Reader) Schema(env, number uint32, n uint64) (*meta.Schema, error) {
+	if number == 0 {
+		return nil, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.schemas[schemaKey{env, number}]; s != nil {
+		return s, nil
+	}
+	e, err := r.log.Entry(n)
+	if err != nil {
+		return nil, allod.Errorf(allod.Corrupt, "find schema %d: %w", number, err)
+	}
+	p, err := r.packs.Last(e)
+	if err != nil {
+		return nil, err
+	}
+	if e.Environment != env {
+		return nil, allod.Errorf(allod.Corrupt, "%s: it is of another environment than schema %d", p.Name, number)
+	}
+	b, err := p.Schema()
+	if err != nil {
+		return nil, object.Named(p.Name, err)
+	}
+	s, err := meta.DecodeSchema(b, number, n, p.Name)
+	if err != nil {
+		return nil, err
+	}
+	r.schemas[schemaKey{env, number}] = s
+	return s, nil
+}
+
+// earlier returns the schema that a row names, seen from a later schema.
+func (r *Reader) earlier(env, number uint32, from *meta.Schema) (*meta.Schema, error) {
+	if from != nil && number == from.Number {
+		return from, nil
+	}
+	if from != nil {
+		for _, e := range from.Earlier {
+			if e.Number == number {
+				return r.Schema(env, number, e.Entry)
+			}
+		}
+	}
+	return nil, allod.Errorf(allod.Corrupt, "decode a row: it names schema %d, which is not known", number)
+}
+
+// Committed keeps what this process has just stored as log entry n: the name of
+// the environment and, unless it is nil, its new schema, which learns where it
+// lies.
+func (r *Reader) Committed(env uint32, name string, fresh *meta.Schema, n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names[env] = name
+	if fresh != nil {
+		fresh.Entry = n
+		r.schemas[schemaKey{env, fresh.Number}] = fresh
+	}
+}
+
+// EnvironmentName returns the name of the environment of a capture's entry.
+func (r *Reader) EnvironmentName(ctx context.Context, e *journal.Entry) (string, error) {
+	r.mu.Lock()
+	name, ok := r.names[e.Environment]
+	r.mu.Unlock()
+	if ok {
+		return name, nil
+	}
+	part, err := r.Part(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names[e.Environment] = part.Environment
+	return part.Environment, nil
+}

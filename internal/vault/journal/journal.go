@@ -1,0 +1,201 @@
+// Package journal holds the log of a vault as one process has read and checked
+// it: each entry once, in order, without its sealed part. What follows the log
+// is decided in package log; here it is read from a store, and never believed
+// to be shorter than it was.
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"maps"
+	"strconv"
+	"sync"
+
+	"allod"
+	"allod/internal/blob"
+	vlog "allod/internal/vault/log"
+	"allod/internal/vault/object"
+)
+
+// Entry is a log entry as it is kept in memory: Sealed is nil. It does not
+// change.
+type Entry struct {
+	vlog.Entry
+	Digest vlog.Digest // of the object
+	Size   int64       // of the object, bytes
+}
+
+// NewEntry keeps what was read of an entry's object.
+func NewEntry(e *vlog.Entry, d vlog.Digest, size int64) *Entry {
+	k := &Entry{Entry: *e, Digest: d, Size: size}
+	k.Sealed = nil
+	return k
+}
+
+// Packs returns the packs of the entry, in key order.
+func (e *Entry) Packs() []vlog.Object {
+	var out []vlog.Object
+	for _, o := range e.Objects {
+		if o.Role == vlog.RolePack {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Log is the log as far as this process has read and checked it. Methods may
+// be called from several goroutines.
+type Log struct {
+	store blob.Store
+	pin   vlog.Pin
+
+	mu      sync.Mutex
+	chain   vlog.Chain
+	entries []*Entry
+}
+
+// New returns the log of the store's vault before anything of it was read.
+func New(store blob.Store, pin vlog.Pin) *Log { return &Log{store: store, pin: pin} }
+
+// Entries returns the entries known now, from number 1. Do not change them.
+func (l *Log) Entries() []*Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[:len(l.entries):len(l.entries)]
+}
+
+// Entry returns entry n; NotFound if the log, as known now, has none.
+func (l *Log) Entry(n uint64) (*Entry, error) {
+	all := l.Entries()
+	if n == 0 || n > uint64(len(all)) {
+		return nil, allod.Errorf(allod.NotFound, "find snapshot %s: the log has no such entry", strconv.FormatUint(n, 10))
+	}
+	return all[n-1], nil
+}
+
+// Chain returns the state behind the last entry known, a copy.
+func (l *Log) Chain() vlog.Chain {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.chain
+	c.Epochs, c.Capture = maps.Clone(c.Epochs), maps.Clone(c.Capture)
+	return c
+}
+
+// Epoch returns the epoch that the log says is in force for its last root; 0
+// when the log is empty.
+func (l *Log) Epoch() uint64 {
+	var root, epoch uint64
+	for r, e := range l.Chain().Epochs {
+		if r >= root {
+			root, epoch = r, e
+		}
+	}
+	return epoch
+}
+
+// Refresh reads the entries that came since, checks them and keeps them.
+// Corrupt if one is not what its writer signed, or missing before a later one.
+func (l *Log) Refresh(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		n := l.chain.N + 1
+		b, err := object.Get(ctx, l.store, vlog.EntryName(n), vlog.MaxEntry)
+		if errors.Is(err, blob.ErrNotFound) {
+			return l.end(ctx, n)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := l.add(b, n); err != nil {
+			return err
+		}
+	}
+}
+
+// end makes sure that n is missing because the log ends, not because an entry
+// was taken away.
+func (l *Log) end(ctx context.Context, n uint64) error {
+	if len(l.entries) > 0 && l.entries[len(l.entries)-1].N != n-1 {
+		return allod.Errorf(allod.Internal, "read the log: entry %d is out of place", n)
+	}
+	for i := uint64(1); i <= 2; i++ {
+		if _, err := l.store.Stat(ctx, vlog.EntryName(n+i)); err == nil {
+			return allod.Errorf(allod.Corrupt, "read %s: it is missing, although a later entry is there", vlog.EntryName(n))
+		} else if !errors.Is(err, blob.ErrNotFound) {
+			return allod.Errorf(allod.KindOf(err), "read %s: %w", vlog.EntryName(n+i), err)
+		}
+	}
+	return nil
+}
+
+// add checks entry n and appends it.
+func (l *Log) add(b []byte, n uint64) (*Entry, error) {
+	e, digest, err := vlog.Decode(b, n, l.pin)
+	if err == nil {
+		err = l.chain.Add(e, digest)
+	}
+	if err != nil {
+		return nil, object.Named(vlog.EntryName(n), err)
+	}
+	k := NewEntry(e, digest, int64(len(b)))
+	l.entries = append(l.entries, k)
+	return k, nil
+}
+
+// AddOwn appends entry n, which this process has just written, unless another
+// goroutine has read it already.
+func (l *Log) AddOwn(b []byte, n uint64) (*Entry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n <= uint64(len(l.entries)) {
+		return l.entries[n-1], nil
+	}
+	return l.add(b, n)
+}
+
+// WouldFollow checks an entry against the log before it is put: an entry that
+// no reader accepts would make the vault unreadable. One whose number is taken
+// meanwhile passes: putting it will say so.
+func (l *Log) WouldFollow(e *vlog.Entry, digest vlog.Digest) error {
+	chain := l.Chain()
+	if e.N != chain.N+1 {
+		return nil
+	}
+	return chain.Add(e, digest)
+}
+
+// Full reads an entry again, sealed part included, and checks that it is still
+// the one known.
+func (l *Log) Full(ctx context.Context, e *Entry) (*vlog.Entry, error) {
+	name := vlog.EntryName(e.N)
+	b, err := object.Get(ctx, l.store, name, vlog.MaxEntry)
+	if err != nil {
+		return nil, object.Missing(name, err)
+	}
+	if sha256.Sum256(b) != e.Digest {
+		return nil, allod.Errorf(allod.Corrupt, "read %s: it is not the entry that stood there before", name)
+	}
+	full, _, err := vlog.Decode(b, e.N, l.pin)
+	return full, object.Named(name, err)
+}
+
+// Continues is Corrupt unless the log has entry n with this digest, as it was
+// seen earlier; n = 0 was an empty log.
+func (l *Log) Continues(n uint64, digest vlog.Digest) error {
+	all := l.Entries()
+	var err error
+	switch {
+	case n == 0:
+		return nil
+	case n > uint64(len(all)):
+		err = allod.Errorf(allod.Corrupt, "read %s: it is missing: the log ends with entry %d and has been longer; its end was cut off", vlog.EntryName(n), len(all))
+	case all[n-1].Digest != digest:
+		err = allod.Errorf(allod.Corrupt, "read %s: it is not the entry that was seen there before; the log was put back and went another way", vlog.EntryName(n))
+	default:
+		return nil
+	}
+	return allod.WithHint(err, "Keep this store as it is, and look at its versions, its copies and who could write to it.")
+}
