@@ -52,8 +52,10 @@ func goldenSchema() *allod.Schema {
 }
 
 func goldenCells(s *allod.Schema, n int) []allod.Value {
-	texts := map[allod.Type][]string{allod.String: {"Łódź 日本", ""}, allod.Decimal: {"20000.0000", "-0.0"}, allod.Double: {"1E-07", "51.5"}, allod.DateTime: {"2023-04-07T21:59:01Z", "2023-04-07T21:59:01.1230000Z"},
-		allod.Date: {"1899-12-31", "9999-12-31"}, allod.Choices: {"1,2,3", ""}, allod.JSON: {`{"a":[1,2]}`, "null"}, allod.Binary: {"QUI=", "not base64"}}
+	texts := map[allod.Type][]string{
+		allod.String: {"Łódź 日本", ""}, allod.Decimal: {"20000.0000", "-0.0"}, allod.Double: {"1E-07", "51.5"}, allod.DateTime: {"2023-04-07T21:59:01Z", "2023-04-07T21:59:01.1230000Z"},
+		allod.Date: {"1899-12-31", "9999-12-31"}, allod.Choices: {"1,2,3", ""}, allod.JSON: {`{"a":[1,2]}`, "null"}, allod.Binary: {"QUI=", "not base64"},
+	}
 	var cells []allod.Value
 	for _, c := range s.Table("contact").Columns {
 		switch t := texts[c.Type]; {

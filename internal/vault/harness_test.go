@@ -120,8 +120,10 @@ func (v *testVault) openGate() {
 
 func (v *testVault) session(a gate.Action) gate.Session {
 	v.t.Helper()
-	s, err := v.gate.Open(context.Background(), gate.Request{Actor: "os:test", Action: a, Purpose: allod.PurposeRestore,
-		Resource: gate.Resource{Environment: gate.AllEnvironments, Class: allod.ClassContent}})
+	s, err := v.gate.Open(context.Background(), gate.Request{
+		Actor: "os:test", Action: a, Purpose: allod.PurposeRestore,
+		Resource: gate.Resource{Environment: gate.AllEnvironments, Class: allod.ClassContent},
+	})
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -154,18 +156,22 @@ func testSchema() *allod.Schema {
 	id := func(n byte) allod.GUID { return allod.GUID{15: n} }
 	return &allod.Schema{Tables: []allod.Table{
 		{Name: "account", ID: id(1), Set: "accounts", Key: "accountid", Columns: []allod.Column{
-			{Name: "name", ID: id(11), Type: allod.String}, {Name: "revenue", ID: id(12), Type: allod.Decimal}, {Name: "document", ID: id(13), Type: allod.File}}},
+			{Name: "name", ID: id(11), Type: allod.String}, {Name: "revenue", ID: id(12), Type: allod.Decimal}, {Name: "document", ID: id(13), Type: allod.File},
+		}},
 		{Name: "account_contact", ID: id(2), Set: "account_contacts", Intersect: true, Columns: []allod.Column{{Name: "accountid", Type: allod.ID}, {Name: "contactid", Type: allod.ID}}},
 		{Name: "contact", ID: id(3), Set: "contacts", Key: "contactid", Columns: []allod.Column{
-			{Name: "fullname", ID: id(31), Type: allod.String}, {Name: "parent", ID: id(32), Type: allod.Lookup}}},
+			{Name: "fullname", ID: id(31), Type: allod.String}, {Name: "parent", ID: id(32), Type: allod.Lookup},
+		}},
 	}}
 }
 
 func key(n int) allod.GUID { return allod.GUID{0: 0xab, 14: byte(n >> 8), 15: byte(n)} }
 
 func account(n int, name string) *allod.Row {
-	return &allod.Row{Table: "account", Key: key(n), Version: uint64(n), Modified: time.Unix(int64(n), 0).UTC(),
-		Cells: []allod.Value{allod.StringValue(name), allod.TextValue(allod.Decimal, "12.3400")}}
+	return &allod.Row{
+		Table: "account", Key: key(n), Version: uint64(n), Modified: time.Unix(int64(n), 0).UTC(),
+		Cells: []allod.Value{allod.StringValue(name), allod.TextValue(allod.Decimal, "12.3400")},
+	}
 }
 
 func ref(table string, n int) allod.RecordRef { return allod.RecordRef{Table: table, Key: key(n)} }

@@ -73,8 +73,10 @@ func (v *testVault) puncture(n int) error {
 	if err != nil {
 		return err
 	}
-	e := &vlog.Entry{Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: v.log.Chain().N + 1, Prev: v.log.Chain().Last, Kind: vlog.KindErase, Time: v.clock.now(), Root: 1, Epoch: tree.Epoch(),
-		AbsentBefore: before.AbsentDigest(), AbsentAfter: tree.AbsentDigest()}
+	e := &vlog.Entry{
+		Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: v.log.Chain().N + 1, Prev: v.log.Chain().Last, Kind: vlog.KindErase, Time: v.clock.now(), Root: 1, Epoch: tree.Epoch(),
+		AbsentBefore: before.AbsentDigest(), AbsentAfter: tree.AbsentDigest(),
+	}
 	b, _, err := e.Encode(signer)
 	if err != nil {
 		return err

@@ -232,8 +232,10 @@ func (v *Vault) Pin() Pin { return v.cfg.Pin }
 // the ledger that the log remembers: a ledger whose end was cut off before it
 // does not open. The key is nil when the vault was opened without keys.
 func (v *Vault) LedgerConfig() (ledger.Config, error) {
-	c := ledger.Config{Store: v.cfg.Store, Vault: v.ID(), Trusted: v.cfg.Pin.Keys(vlog.UseLedger), Pseudonyms: v.secrets.Pseudonyms, Now: v.cfg.Now,
-		Remembered: verify.LedgerSeen(v.log.Entries())}
+	c := ledger.Config{
+		Store: v.cfg.Store, Vault: v.ID(), Trusted: v.cfg.Pin.Keys(vlog.UseLedger), Pseudonyms: v.secrets.Pseudonyms, Now: v.cfg.Now,
+		Remembered: verify.LedgerSeen(v.log.Entries()),
+	}
 	if v.content == nil {
 		return c, nil
 	}

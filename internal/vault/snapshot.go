@@ -77,8 +77,10 @@ func (v *Vault) Snapshots(ctx context.Context, env string) ([]allod.Snapshot, er
 }
 
 func snapshotOf(name string, e *journal.Entry) allod.Snapshot {
-	s := allod.Snapshot{ID: allod.SnapshotID(e.N), Environment: name, Capture: e.Capture, Run: e.Run, Line: e.Line, From: e.From, To: e.To,
-		Rows: e.Counts.Rows, Created: e.Counts.Created, Updated: e.Counts.Updated, Deleted: e.Counts.Deleted, Complete: e.Complete, StoredBytes: e.Size}
+	s := allod.Snapshot{
+		ID: allod.SnapshotID(e.N), Environment: name, Capture: e.Capture, Run: e.Run, Line: e.Line, From: e.From, To: e.To,
+		Rows: e.Counts.Rows, Created: e.Counts.Created, Updated: e.Counts.Updated, Deleted: e.Counts.Deleted, Complete: e.Complete, StoredBytes: e.Size,
+	}
 	for _, o := range e.Objects {
 		s.StoredBytes += o.Size
 	}

@@ -56,9 +56,11 @@ func Open(ctx context.Context, store blob.Store, log *journal.Log, s keyring.Sec
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{store: store, log: log, vault: s.Vault, index: s.Index, identity: identity, root: s.Root, trees: map[uint64]*keytree.State{},
+	r := &Reader{
+		store: store, log: log, vault: s.Vault, index: s.Index, identity: identity, root: s.Root, trees: map[uint64]*keytree.State{},
 		packs:   shelf.New(context.WithoutCancel(ctx), store, identity, packMemory, pack.NewCache(blockCache)),
-		schemas: map[schemaKey]*meta.Schema{}, names: map[uint32]string{}}
+		schemas: map[schemaKey]*meta.Schema{}, names: map[uint32]string{},
+	}
 	if r.parts, err = meta.NewCipher(s.Vault, s.Index); err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ type namedReader struct {
 
 func (n namedReader) Read(p []byte) (int, error) {
 	k, err := n.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		err = object.Named(n.name, err)
 	}
 	return k, err

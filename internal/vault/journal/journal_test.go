@@ -24,8 +24,10 @@ func pin() vlog.Pin {
 func next(t *testing.T, c vlog.Chain, run string) (*vlog.Entry, vlog.Digest, []byte) {
 	t.Helper()
 	p := pin()
-	e := &vlog.Entry{Vault: fmt.Sprintf("%x", p.Vault[:]), N: c.N + 1, Prev: c.Last, Kind: vlog.KindCapture, Run: run, Time: time.Unix(int64(c.N), 0), Environment: 1, Capture: c.N + 1, Base: c.N,
-		Root: 1, Epoch: 1, Objects: []vlog.Object{{Role: vlog.RolePack, Size: 1}, {Role: vlog.RoleFile, Size: 2}}, Sealed: []byte("sealed")}
+	e := &vlog.Entry{
+		Vault: fmt.Sprintf("%x", p.Vault[:]), N: c.N + 1, Prev: c.Last, Kind: vlog.KindCapture, Run: run, Time: time.Unix(int64(c.N), 0), Environment: 1, Capture: c.N + 1, Base: c.N,
+		Root: 1, Epoch: 1, Objects: []vlog.Object{{Role: vlog.RolePack, Size: 1}, {Role: vlog.RoleFile, Size: 2}}, Sealed: []byte("sealed"),
+	}
 	b, d, err := e.Encode(signer)
 	if err != nil {
 		t.Fatal(err)

@@ -99,7 +99,8 @@ func TestSchemaWithoutNumbers(t *testing.T) {
 
 func TestManifest(t *testing.T) {
 	m := &Manifest{Schema: 1, SchemaEntry: 2, Gaps: []allod.Gap{}, Tables: []Table{
-		{1, allod.TableManifest{Table: "a", State: allod.TableFull, Rows: 3}}, {4, allod.TableManifest{Table: "b", State: allod.TableDelta, Rows: 4}}}}
+		{1, allod.TableManifest{Table: "a", State: allod.TableFull, Rows: 3}}, {4, allod.TableManifest{Table: "b", State: allod.TableDelta, Rows: 4}},
+	}}
 	b, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)

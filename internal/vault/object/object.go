@@ -86,10 +86,10 @@ func (o *Reader) ReadAt(p []byte, off int64) (int, error) {
 	if e := r.Close(); err == nil && e != nil {
 		err = e
 	}
-	if err == io.ErrUnexpectedEOF {
+	if err == io.ErrUnexpectedEOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		err = io.EOF
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		err = allod.Errorf(allod.KindOf(err), "read %s: %w", o.name, err)
 	}
 	return n, err
@@ -122,7 +122,7 @@ func Copy(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 		}
 		n, err := io.CopyN(w, r, 4<<20)
 		total += n
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 			return total, nil
 		}
 		if err != nil {

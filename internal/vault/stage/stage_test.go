@@ -30,8 +30,10 @@ func TestRowRoundTrip(t *testing.T) {
 		return allod.GUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "guid"))
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		want := seal.Row{Key: guid.Draw(t, "key"), Pair: [2]allod.GUID{guid.Draw(t, "first"), guid.Draw(t, "second")}, Version: rapid.Uint64().Draw(t, "version"),
-			Reason: allod.DeleteReason(rapid.Byte().Draw(t, "reason")), Content: rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "content")}
+		want := seal.Row{
+			Key: guid.Draw(t, "key"), Pair: [2]allod.GUID{guid.Draw(t, "first"), guid.Draw(t, "second")}, Version: rapid.Uint64().Draw(t, "version"),
+			Reason: allod.DeleteReason(rapid.Byte().Draw(t, "reason")), Content: rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "content"),
+		}
 		if rapid.Bool().Draw(t, "dated") {
 			want.Modified = time.Unix(rapid.Int64Range(-1e11, 1e11).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds")).UTC()
 		}

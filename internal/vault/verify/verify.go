@@ -10,7 +10,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -248,7 +247,7 @@ func (c *check) digestOf(ctx context.Context, o vlog.Object) error {
 	if err != nil {
 		return err
 	}
-	var h hash.Hash = sha256.New()
+	h := sha256.New()
 	n, err := object.Copy(ctx, h, r)
 	if e := r.Close(); err == nil {
 		err = e
