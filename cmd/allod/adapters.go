@@ -44,8 +44,10 @@ func openSource(getenv func(string) string) func(context.Context, string, act.Co
 
 // credential makes what an application signs in with.
 func credential(env string, c act.Connection, getenv func(string) string) (azcore.TokenCredential, error) {
-	o := entra.Options{Method: entra.Method(c.Auth), TenantID: c.TenantID, ClientID: c.ClientID, CertificateFile: c.Certificate,
-		CertificatePassword: getenv("ALLOD_CERTIFICATE_PASSWORD"), Authority: c.Authority, CAFile: c.CAFile, Proxy: c.Proxy}
+	o := entra.Options{
+		Method: entra.Method(c.Auth), TenantID: c.TenantID, ClientID: c.ClientID, CertificateFile: c.Certificate,
+		CertificatePassword: getenv("ALLOD_CERTIFICATE_PASSWORD"), Authority: c.Authority, CAFile: c.CAFile, Proxy: c.Proxy,
+	}
 	if o.Method == entra.Secret && c.TenantID != "" && c.ClientID != "" { // else entra.New says what is missing
 		secret, err := clientSecret(env, c, getenv)
 		if err != nil {

@@ -41,7 +41,7 @@ func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
 			return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("make a folder for the emulator: %w", err)}
 		}
 	}
-	running, err := emulator.Listen(ctx, o.Listen, o.TLS, dir, server.Handler())
+	running, err := emulator.Listen(ctx, emulator.ListenOptions{Addr: o.Listen, TLS: o.TLS, Dir: dir}, server.Handler())
 	if err != nil {
 		return nil, fmt.Errorf("emulate dataverse: %w", err)
 	}
@@ -59,8 +59,10 @@ func buildServer(o cli.EmulateOptions) (*dataverse.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := dataverse.Options{Model: model, Seed: o.Seed, Auth: o.Auth, Limits: o.Limits, Latency: o.Latency, Servers: o.Servers, TimeScale: o.TimeScale,
-		AppUsers: dataverse.DefaultAppUsers(max(o.AppUsers, 1)), Assume: map[string]string{}}
+	opts := dataverse.Options{
+		Model: model, Seed: o.Seed, Auth: o.Auth, Limits: o.Limits, Latency: o.Latency, Servers: o.Servers, TimeScale: o.TimeScale,
+		AppUsers: dataverse.DefaultAppUsers(max(o.AppUsers, 1)), Assume: map[string]string{},
+	}
 	for _, a := range o.Assume {
 		key, value, ok := strings.Cut(a, "=")
 		if !ok {
@@ -115,8 +117,10 @@ func restored(t *entity.Table) bool {
 	if t == nil {
 		return false
 	}
-	class, _ := metadata.Classify(&metadata.Entity{LogicalName: t.LogicalName, IsIntersect: t.Intersect,
-		IsActivity: t.Activity && t.LogicalName != "activitypointer", IsCustomEntity: t.Custom})
+	class, _ := metadata.Classify(&metadata.Entity{
+		LogicalName: t.LogicalName, IsIntersect: t.Intersect,
+		IsActivity: t.Activity && t.LogicalName != "activitypointer", IsCustomEntity: t.Custom,
+	})
 	return class == allod.ClassData || class == allod.ClassLink
 }
 

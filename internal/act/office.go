@@ -206,8 +206,10 @@ func (o *Office) newKeyFile(path string) (keyring.Wrapper, error) {
 // session asks the gate for what a command needs. Whole rows are content until
 // every column is classified (design/rights.md).
 func (o *Office) session(ctx context.Context, action gate.Action, env string, purpose allod.Purpose) (gate.Session, error) {
-	return o.gate.Open(ctx, gate.Request{Actor: o.deps.Actor, Action: action, Purpose: cmp.Or(o.deps.Purpose, purpose),
-		Resource: gate.Resource{Environment: env, Class: allod.ClassContent}})
+	return o.gate.Open(ctx, gate.Request{
+		Actor: o.deps.Actor, Action: action, Purpose: cmp.Or(o.deps.Purpose, purpose),
+		Resource: gate.Resource{Environment: env, Class: allod.ClassContent},
+	})
 }
 
 // open returns the view of a moment, under a session opened for it.

@@ -14,11 +14,16 @@ import (
 func TestAppendJSON(t *testing.T) {
 	id := allod.GUID{15: 1}
 	table := &allod.Table{Name: "contact", Columns: []allod.Column{
-		{Name: "contactid", Type: allod.ID}, {Name: "parentid", Type: allod.Lookup}, {Name: "name", Type: allod.String},
-		{Name: "age", Type: allod.Integer}, {Name: "hidden", Type: allod.String}, {Name: "picture", Type: allod.File},
+		{Name: "contactid", Type: allod.ID},
+		{Name: "parentid", Type: allod.Lookup},
+		{Name: "name", Type: allod.String},
+		{Name: "age", Type: allod.Integer},
+		{Name: "hidden", Type: allod.String},
+		{Name: "picture", Type: allod.File},
 	}}
 	row := &allod.Row{Table: "contact", Key: id, Version: 42, Cells: []allod.Value{
-		allod.IDValue(id), allod.LookupValue("account", id), allod.StringValue("a \"b\", {c}"), allod.NullValue(), {},
+		allod.IDValue(id), allod.LookupValue("account", id), allod.StringValue("a \"b\", {c}"), allod.NullValue(),
+		{},
 		allod.FileValue(allod.FileRef{Name: "p,.png", MIME: "image/png", Size: 3}),
 	}}
 	var got map[string]any

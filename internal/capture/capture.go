@@ -301,8 +301,10 @@ func (r *runner) gapList() []allod.Gap {
 func (r *runner) result() *Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	res := &Result{Environment: r.env, Line: r.state.Line, Snapshot: r.snapshot.ID, Rows: r.snapshot.Rows, StoredBytes: r.stored, Seconds: r.o.Now().Sub(r.started).Seconds(),
-		Gaps: r.gapList(), Complete: r.snapshot.Complete, Run: r.run.ID(), Alarms: slices.Clone(r.alarms), LineReason: r.lineWhy, PerTable: r.tableList(nil)}
+	res := &Result{
+		Environment: r.env, Line: r.state.Line, Snapshot: r.snapshot.ID, Rows: r.snapshot.Rows, StoredBytes: r.stored, Seconds: r.o.Now().Sub(r.started).Seconds(),
+		Gaps: r.gapList(), Complete: r.snapshot.Complete, Run: r.run.ID(), Alarms: slices.Clone(r.alarms), LineReason: r.lineWhy, PerTable: r.tableList(nil),
+	}
 	for _, m := range res.PerTable {
 		if m.State == allod.TableFull || m.State == allod.TableDelta {
 			res.Tables++

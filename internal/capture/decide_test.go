@@ -9,9 +9,11 @@ import (
 )
 
 func TestJudgeAbsence(t *testing.T) {
-	base := Absence{Table: "account", Before: 1000, Missing: 2, Ended: true, RightsKnown: true,
+	base := Absence{
+		Table: "account", Before: 1000, Missing: 2, Ended: true, RightsKnown: true,
 		DepthBefore: source.DepthGlobal, DepthAfter: source.DepthGlobal, DepthLast: source.DepthGlobal,
-		LastCapture: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
+		LastCapture: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
+	}
 	for _, tt := range []struct {
 		name   string
 		change func(*Absence)

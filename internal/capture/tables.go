@@ -238,6 +238,7 @@ func (r *runner) readTable(ctx context.Context, j job) error {
 		if r.failures >= maxFailures {
 			return fmt.Errorf("%d tables in a row could not be read: %w", r.failures, err)
 		}
+	default: // a table that failed
 	}
 	r.setManifest(m)
 	r.gaps = append(r.gaps, allod.Gap{Table: j.table.Name, Kind: kind, Reason: strings.TrimSpace(reason)})

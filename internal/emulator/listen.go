@@ -29,23 +29,33 @@ type Running struct {
 	done   chan error
 }
 
-// Listen serves h on addr ("127.0.0.1:0" picks a port) until Close, or until
-// ctx ends. With useTLS it makes a certificate authority and a certificate for
-// the loopback names, valid for a year, and writes the authority's certificate
-// to dir/ca.pem; keys stay in memory.
-func Listen(ctx context.Context, addr string, useTLS bool, dir string, h http.Handler) (*Running, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+// ListenOptions say where an emulator answers.
+type ListenOptions struct {
+	Addr string           // host and port; "127.0.0.1:0" picks a port
+	TLS  bool             // https, with a certificate authority of its own
+	Dir  string           // folder for ca.pem, with TLS
+	Now  func() time.Time // the first moment of the certificates; nil = time.Now
+}
+
+// Listen serves h until Close, or until ctx ends. With TLS it makes a
+// certificate authority and a certificate for the loopback names, valid for a
+// year, and writes the authority's certificate to ca.pem; keys stay in memory.
+func Listen(ctx context.Context, o ListenOptions, h http.Handler) (*Running, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr)
 	if err != nil {
-		return nil, allod.WithHint(allod.Errorf(allod.Unavailable, "listen on %s: %w", addr, err), "choose another --listen address; port 0 picks a free one")
+		return nil, allod.WithHint(allod.Errorf(allod.Unavailable, "listen on %s: %w", o.Addr, err), "choose another --listen address; port 0 picks a free one")
 	}
 	r := &Running{URL: "http://" + l.Addr().String(), done: make(chan error, 1)}
 	r.server = &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	if useTLS {
-		cert, ca, err := Certificates(time.Now())
+	if o.TLS {
+		cert, ca, err := Certificates(o.Now())
 		if err != nil {
 			return nil, errors.Join(err, l.Close())
 		}
-		r.CAFile = filepath.Join(dir, "ca.pem")
+		r.CAFile = filepath.Join(o.Dir, "ca.pem")
 		if err := os.WriteFile(r.CAFile, ca, 0o644); err != nil {
 			return nil, errors.Join(allod.Errorf(allod.Unavailable, "write certificate authority: %w", err), l.Close())
 		}

@@ -23,7 +23,7 @@ func TestAzidentityGetsToken(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	a := NewAuthority(true, []Client{{ID: "app", Secret: "right", Tenant: tenant}})
-	r, err := Listen(ctx, "127.0.0.1:0", true, t.TempDir(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r, err := Listen(ctx, ListenOptions{Addr: "127.0.0.1:0", TLS: true, Dir: t.TempDir()}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.Serve(w, r) {
 			http.NotFound(w, r)
 		}

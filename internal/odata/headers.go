@@ -73,7 +73,7 @@ func (p *Preferences) one(text string) error {
 	main, params, hasParams := cutUnquoted(text, ';')
 	name, value, hasValue, quoted := nameValue(main)
 	key := strings.TrimPrefix(strings.ToLower(name), "odata.")
-	ok := true
+	var ok bool
 	switch key {
 	case "allow-entityreferences":
 		p.AllowReferences, ok = true, !hasValue

@@ -34,9 +34,14 @@ func TestCondition(t *testing.T) {
 		want   odata.ETagCondition
 		bad    bool
 	}{
-		{"", odata.ETagCondition{None: true}, false}, {"null", odata.ETagCondition{None: true}, false}, {" * ", odata.ETagCondition{Any: true}, false},
+		{"", odata.ETagCondition{None: true}, false},
+		{"null", odata.ETagCondition{None: true}, false},
+		{" * ", odata.ETagCondition{Any: true}, false},
 		{`W/"1", "2"`, odata.ETagCondition{Tags: []string{`W/"1"`, `"2"`}}, false},
-		{`W/"1" "2"`, odata.ETagCondition{}, true}, {`W/"1`, odata.ETagCondition{}, true}, {`1`, odata.ETagCondition{}, true}, {`"1",`, odata.ETagCondition{}, true},
+		{`W/"1" "2"`, odata.ETagCondition{}, true},
+		{`W/"1`, odata.ETagCondition{}, true},
+		{`1`, odata.ETagCondition{}, true},
+		{`"1",`, odata.ETagCondition{}, true},
 	} {
 		got, err := odata.ParseCondition(c.header)
 		if c.bad != (allod.KindOf(err) == allod.Invalid) {
@@ -61,11 +66,18 @@ func TestAppendValue(t *testing.T) {
 		v    allod.Value
 		want string
 	}{
-		{allod.Value{}, "null"}, {allod.NullValue(), "null"}, {allod.StringValue("a\"b\\c\n\x01é\xff\u2028"), `"a\"b\\c\n\u0001é` + "\uFFFD\u2028" + `"`},
-		{allod.IntegerValue(-9007199254740993), "-9007199254740993"}, {allod.BooleanValue(true), "true"},
-		{allod.TextValue(allod.Decimal, "20000.0000"), "20000.0000"}, {allod.TextValue(allod.Double, "1E-07"), "1E-07"}, {allod.TextValue(allod.Double, "INF"), `"INF"`},
-		{allod.IDValue(id), `"49b0be2e-d01c-ed11-b83e-000d3a572421"`}, {allod.LookupValue("contact", id), `"49b0be2e-d01c-ed11-b83e-000d3a572421"`},
-		{allod.TextValue(allod.DateTime, "2023-04-07T21:59:01Z"), `"2023-04-07T21:59:01Z"`}, {allod.TextValue(allod.Choices, "1,2"), `"1,2"`},
+		{allod.Value{}, "null"},
+		{allod.NullValue(), "null"},
+		{allod.StringValue("a\"b\\c\n\x01é\xff\u2028"), `"a\"b\\c\n\u0001é` + "\uFFFD\u2028" + `"`},
+		{allod.IntegerValue(-9007199254740993), "-9007199254740993"},
+		{allod.BooleanValue(true), "true"},
+		{allod.TextValue(allod.Decimal, "20000.0000"), "20000.0000"},
+		{allod.TextValue(allod.Double, "1E-07"), "1E-07"},
+		{allod.TextValue(allod.Double, "INF"), `"INF"`},
+		{allod.IDValue(id), `"49b0be2e-d01c-ed11-b83e-000d3a572421"`},
+		{allod.LookupValue("contact", id), `"49b0be2e-d01c-ed11-b83e-000d3a572421"`},
+		{allod.TextValue(allod.DateTime, "2023-04-07T21:59:01Z"), `"2023-04-07T21:59:01Z"`},
+		{allod.TextValue(allod.Choices, "1,2"), `"1,2"`},
 		{allod.TextValue(allod.JSON, `{"Value":true}`), `{"Value":true}`},
 	} {
 		got := string(odata.AppendValue(nil, c.v))
@@ -89,9 +101,11 @@ func TestContext(t *testing.T) {
 		form         odata.Form
 		want         string
 	}{
-		{"", "", odata.FormCollection, "B/$metadata"}, {"accounts", "", odata.FormCollection, "B/$metadata#accounts"},
+		{"", "", odata.FormCollection, "B/$metadata"},
+		{"accounts", "", odata.FormCollection, "B/$metadata#accounts"},
 		{"accounts", "name,primarycontactid(fullname)", odata.FormEntity, "B/$metadata#accounts(name,primarycontactid(fullname))/$entity"},
-		{"accounts", "name", odata.FormDelta, "B/$metadata#accounts(name)/$delta"}, {"accounts", "name", odata.FormDeleted, "B/$metadata#accounts/$deletedEntity"},
+		{"accounts", "name", odata.FormDelta, "B/$metadata#accounts(name)/$delta"},
+		{"accounts", "name", odata.FormDeleted, "B/$metadata#accounts/$deletedEntity"},
 	} {
 		got := string(odata.AppendContext(nil, "B", c.set, c.columns, c.form))
 		if got != c.want {

@@ -60,8 +60,10 @@ func (g *Graph) Refs() []allod.RecordRef {
 // table that the view does not have is NotFound; roots that do not exist are
 // listed.
 func Closure(ctx context.Context, view source.View, roots []allod.RecordRef, spec Spec) (*Graph, error) {
-	c := &closure{view: view, schema: view.Schema(), spec: &spec, at: map[allod.RecordRef]int{}, index: map[string]*index{},
-		g: &Graph{Members: []Member{}, Missing: []allod.RecordRef{}, Limit: spec.limit()}}
+	c := &closure{
+		view: view, schema: view.Schema(), spec: &spec, at: map[allod.RecordRef]int{}, index: map[string]*index{},
+		g: &Graph{Members: []Member{}, Missing: []allod.RecordRef{}, Limit: spec.limit()},
+	}
 	if err := c.roots(ctx, roots); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ func (v *view) Rows(_ context.Context, t string) iter.Seq2[allod.Row, error] {
 		}
 	}
 }
+
 func (v *view) Get(_ context.Context, t string, refs []allod.RecordRef) ([]allod.Row, error) {
 	var out []allod.Row
 	for _, r := range v.rows[t] {
@@ -45,6 +46,7 @@ func (v *view) Get(_ context.Context, t string, refs []allod.RecordRef) ([]allod
 	}
 	return out, nil
 }
+
 func (v *view) OpenFile(context.Context, *allod.Row, string) (io.ReadCloser, error) {
 	return nil, allod.Errorf(allod.NotFound, "no file")
 }
@@ -136,8 +138,10 @@ func TestClosure(t *testing.T) {
 		want   []string
 	}{
 		{"nothing", one, "", []string{"0 account 1"}},
-		{"children", one, "children:1", []string{"0 account 1", "1 account 2 < 1 children account.parentaccountid", "1 annotation 20 < 1 children annotation.objectid",
-			"1 connection 50 < 1 children connection.record1id", "1 contact 10 < 1 children account_contacts", "1 task 30 < 1 children task.regardingobjectid"}},
+		{"children", one, "children:1", []string{
+			"0 account 1", "1 account 2 < 1 children account.parentaccountid", "1 annotation 20 < 1 children annotation.objectid",
+			"1 connection 50 < 1 children connection.record1id", "1 contact 10 < 1 children account_contacts", "1 task 30 < 1 children task.regardingobjectid",
+		}},
 		{"notes", one, "notes", []string{"0 account 1", "1 annotation 20 < 1 notes annotation.objectid"}},
 		{"activities and their parties", one, "activities:1 parties:2", []string{"0 account 1", "1 task 30 < 1 activities task.regardingobjectid", "2 activityparty 40 < 30 parties activityparty.activityid"}},
 		{"pairs", one, "pairs", []string{"0 account 1", "1 pairs 110 < 1 pairs account_pairs"}},

@@ -196,7 +196,7 @@ func runEmulator(spec string) int {
 	if err != nil {
 		return fail(err)
 	}
-	r, err := emulator.Listen(ctx, "127.0.0.1:0", false, "", server.Handler())
+	r, err := emulator.Listen(ctx, emulator.ListenOptions{Addr: "127.0.0.1:0"}, server.Handler())
 	if err != nil {
 		return fail(err)
 	}

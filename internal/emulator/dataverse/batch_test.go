@@ -1,6 +1,7 @@
 package dataverse_test
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,13 +11,20 @@ import (
 	dvemu "allod/internal/emulator/dataverse"
 )
 
-func direct(t *testing.T, h http.Handler, path string) *http.Response {
+// reply is an answer that was not sent over a connection.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+	Body       *bytes.Buffer
+}
+
+func direct(t *testing.T, h http.Handler, path string) reply {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/api/data/v9.2/"+path, nil)
 	r.Header.Set("Authorization", "Bearer x")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
+	return reply{w.Code, w.Result().Header, w.Body}
 }
 
 func op(id, method, url, body string) string {

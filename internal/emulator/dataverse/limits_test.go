@@ -15,7 +15,7 @@ import (
 
 // refused checks a 429 against protocols/dataverse.md §7 and returns its
 // Retry-After in seconds.
-func refused(t *testing.T, res *http.Response, code, message string) int {
+func refused(t *testing.T, res reply, code, message string) int {
 	t.Helper()
 	var body struct {
 		Error struct{ Code, Message string }

@@ -48,10 +48,14 @@ Accept: application/json
 
 var parsed = []batch.Item{
 	{ChangeSet: true, Operations: []batch.Operation{
-		{ContentID: "1", Method: "POST", URL: "/api/data/v9.2/contacts",
-			Header: http.Header{"Content-Type": {"application/json; type=entry"}}, Body: []byte(`{"lastname":"X"}`)},
-		{ContentID: "2", Method: "PATCH", URL: "$1",
-			Header: http.Header{"Content-Type": {"application/json; type=entry"}}, Body: []byte(`{"name":"A","primarycontactid@odata.bind":"$1"}`)},
+		{
+			ContentID: "1", Method: "POST", URL: "/api/data/v9.2/contacts",
+			Header: http.Header{"Content-Type": {"application/json; type=entry"}}, Body: []byte(`{"lastname":"X"}`),
+		},
+		{
+			ContentID: "2", Method: "PATCH", URL: "$1",
+			Header: http.Header{"Content-Type": {"application/json; type=entry"}}, Body: []byte(`{"name":"A","primarycontactid@odata.bind":"$1"}`),
+		},
 	}},
 	{Operations: []batch.Operation{
 		{Method: "GET", URL: "/api/data/v9.2/accounts?$select=name&$top=1", Header: http.Header{"Accept": {"application/json"}}},
@@ -77,12 +81,16 @@ func TestParseRequest(t *testing.T) {
 		{"breaks off", `multipart/mixed; boundary=batch_80dd`, crlf[:len(crlf)-20], false, true},
 		{"GET in change set", `multipart/mixed; boundary=batch_80dd`, strings.Replace(crlf, "PATCH $1", "GET $1", 1), false, true},
 		{"nested batch", `multipart/mixed; boundary=batch_80dd`, strings.Replace(crlf, "PATCH $1", "POST /api/data/v9.2/$batch", 1), false, true},
-		{"nested change set", `multipart/mixed; boundary=batch_80dd`,
-			strings.Replace(crlf, "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: 2", "Content-Type: multipart/mixed; boundary=x", 1), false, true},
+		{
+			"nested change set", `multipart/mixed; boundary=batch_80dd`,
+			strings.Replace(crlf, "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: 2", "Content-Type: multipart/mixed; boundary=x", 1), false, true,
+		},
 		{"a part of another type", `multipart/mixed; boundary=batch_80dd`, strings.Replace(crlf, "application/http", "text/plain", 1), false, true},
 		{"a transfer encoding", `multipart/mixed; boundary=batch_80dd`, strings.Replace(crlf, "binary", "base64", 1), false, true},
-		{"a length that lies", `multipart/mixed; boundary=batch_80dd`,
-			strings.Replace(crlf, "Accept: application/json", "Content-Length: 99999999999999", 1), false, true},
+		{
+			"a length that lies", `multipart/mixed; boundary=batch_80dd`,
+			strings.Replace(crlf, "Accept: application/json", "Content-Length: 99999999999999", 1), false, true,
+		},
 		{"no version", `multipart/mixed; boundary=batch_80dd`, strings.Replace(crlf, " HTTP/1.1", "", 1), false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

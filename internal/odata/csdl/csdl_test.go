@@ -74,9 +74,11 @@ func TestRealFilesRoundTrip(t *testing.T) {
 				t.Errorf("parse(write(m)) differs from m:\n%s", cmp.Diff(again, m, sameModel))
 			}
 			// The writer keeps every start tag: nothing was lost on the way in.
-			for _, tag := range []string{"<Property ", "<NavigationProperty ", "<ReferentialConstraint ", "<NavigationPropertyBinding ",
+			for _, tag := range []string{
+				"<Property ", "<NavigationProperty ", "<ReferentialConstraint ", "<NavigationPropertyBinding ",
 				"<Parameter ", "<ReturnType ", "<Member ", "<Annotation ", "<Record ", "<PropertyValue ", "<EntitySet ", "Nullable=\"false\"",
-				"Unicode=\"false\"", "Scale=", "Partner=", "ContainsTarget=", "IsFlags=", "IsComposable=", "AppliesTo=", "Abstract="} {
+				"Unicode=\"false\"", "Scale=", "Partner=", "ContainsTarget=", "IsFlags=", "IsComposable=", "AppliesTo=", "Abstract=",
+			} {
 				if got, want := bytes.Count(out.Bytes(), []byte(tag)), bytes.Count(body, []byte(tag)); got != want {
 					t.Errorf("%s: got %d, want %d", tag, got, want)
 				}

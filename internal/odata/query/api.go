@@ -27,24 +27,46 @@ type Dialect struct {
 
 // The nodes of expressions.
 type (
-	Expr        = expr.Expr
-	Literal     = expr.Literal
+	// Expr is a node of an expression: one of *Literal, *Unary, *Binary, *Call,
+	// *Cast, *Case, *Path, *Alias, *List, *Array, *Object.
+	Expr = expr.Expr
+	// Literal is a constant.
+	Literal = expr.Literal
+	// LiteralKind is the kind of a primitive literal.
 	LiteralKind = expr.LiteralKind
-	Unary       = expr.Unary
-	Binary      = expr.Binary
-	Call        = expr.Call
-	Cast        = expr.Cast
-	Case        = expr.Case
-	When        = expr.When
-	Alias       = expr.Alias
-	List        = expr.List
-	Array       = expr.Array
-	Object      = expr.Object
-	Member      = expr.Member
-	Path        = expr.Path
-	Step        = expr.Step
-	StepKind    = expr.StepKind
-	Arg         = expr.Arg
+	// Unary is "not" or "-" before an operand.
+	Unary = expr.Unary
+	// Binary is an operator between two operands: or, and, eq, ne, gt, ge, lt,
+	// le, has, in, add, sub, mul, div, divby, mod; always lower case.
+	Binary = expr.Binary
+	// Call is a canonical function such as contains(name,'x'); Name is as in the
+	// specification whatever case the text had.
+	Call = expr.Call
+	// Cast is cast(X,Type) or isof(X,Type); X is nil where the text left it out.
+	Cast = expr.Cast
+	// Case is case(cond:value,…).
+	Case = expr.Case
+	// When is one branch of a Case.
+	When = expr.When
+	// Alias is a parameter alias, @name.
+	Alias = expr.Alias
+	// List is the right side of "in": ('a','b').
+	List = expr.List
+	// Array is a JSON array, whose items may be expressions.
+	Array = expr.Array
+	// Object is a JSON object, whose values may be expressions.
+	Object = expr.Object
+	// Member is one member of an Object.
+	Member = expr.Member
+	// Path is a member path such as primarycontactid/fullname,
+	// Account_Tasks/any(t:t/subject eq 'x') or a bound function.
+	Path = expr.Path
+	// Step is one segment of a Path.
+	Step = expr.Step
+	// StepKind is the kind of a Step.
+	StepKind = expr.StepKind
+	// Arg is an argument of a function or a part of a key.
+	Arg = expr.Arg
 )
 
 // The kinds of literals.

@@ -157,12 +157,12 @@ func NewKeyFile() (*KeyFile, error) {
 // empty, and one post-quantum age identity (AGE-SECRET-KEY-PQ-1…). Invalid
 // otherwise.
 func ParseKeyFile(text []byte) (*KeyFile, error) {
-	bad := func(what string) (*KeyFile, error) {
+	bad := func(what string) error {
 		err := allod.Errorf(allod.Invalid, "read a key file: %s", what)
-		return nil, allod.WithHint(err, "A key file holds one line AGE-SECRET-KEY-PQ-1…, as `age-keygen -pq` writes it.")
+		return allod.WithHint(err, "A key file holds one line AGE-SECRET-KEY-PQ-1…, as `age-keygen -pq` writes it.")
 	}
 	if len(text) > 64<<10 {
-		return bad("longer than 64 KiB")
+		return nil, bad("longer than 64 KiB")
 	}
 	var k *KeyFile
 	for line := range strings.Lines(string(text)) {
@@ -172,15 +172,15 @@ func ParseKeyFile(text []byte) (*KeyFile, error) {
 		}
 		id, err := age.ParseHybridIdentity(line)
 		if err != nil {
-			return bad("a line is not a post-quantum age identity")
+			return nil, bad("a line is not a post-quantum age identity")
 		}
 		if k != nil {
-			return bad("more than one identity")
+			return nil, bad("more than one identity")
 		}
 		k = &KeyFile{id: id}
 	}
 	if k == nil {
-		return bad("no identity")
+		return nil, bad("no identity")
 	}
 	return k, nil
 }

@@ -28,8 +28,10 @@ func testPin() Pin {
 }
 
 func entryOf(n, capture uint64, prev Digest) *Entry {
-	return &Entry{Vault: fmt.Sprintf("%x", vaultID[:]), N: n, Prev: prev, Kind: KindCapture, Run: "r", Time: time.Date(2026, 1, 1, 0, 0, int(n), 0, time.UTC),
-		Environment: 1, Capture: capture, Base: capture - 1, Line: 1, Root: 1, Epoch: 1, Objects: []Object{{Digest: Digest{9}, Size: 5, Role: RolePack}}, Sealed: []byte("sealed")}
+	return &Entry{
+		Vault: fmt.Sprintf("%x", vaultID[:]), N: n, Prev: prev, Kind: KindCapture, Run: "r", Time: time.Date(2026, 1, 1, 0, 0, int(n), 0, time.UTC),
+		Environment: 1, Capture: capture, Base: capture - 1, Line: 1, Root: 1, Epoch: 1, Objects: []Object{{Digest: Digest{9}, Size: 5, Role: RolePack}}, Sealed: []byte("sealed"),
+	}
 }
 
 func TestVaultObject(t *testing.T) {

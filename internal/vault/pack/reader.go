@@ -59,7 +59,7 @@ type keepError struct {
 
 func (k *keepError) ReadAt(p []byte, off int64) (int, error) {
 	n, err := k.src.ReadAt(p, off)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return n, &storeError{err}
 	}
 	return n, err
@@ -67,7 +67,7 @@ func (k *keepError) ReadAt(p []byte, off int64) (int, error) {
 
 func (k *keepError) Read(p []byte) (int, error) {
 	n, err := k.stream.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		k.err = err
 	}
 	return n, err
@@ -103,7 +103,7 @@ type plainReader struct {
 
 func (p plainReader) ReadAt(b []byte, off int64) (int, error) {
 	n, err := p.ReaderAt.ReadAt(b, off)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = p.keep.kind("read a pack", err)
 	}
 	return n, err
@@ -116,7 +116,7 @@ type plainStream struct {
 
 func (p plainStream) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = p.keep.kind("read a file", err)
 	}
 	return n, err

@@ -14,7 +14,8 @@ var testNames = NewNames(&allod.Schema{Tables: []allod.Table{{Name: "account"}, 
 func roundTrip(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, cells []allod.Value) []byte {
+}, cells []allod.Value,
+) []byte {
 	t.Helper()
 	b, err := Append(nil, cells, testNames)
 	if err != nil {
@@ -42,13 +43,15 @@ func roundTrip(t interface {
 // TestTexts gives every text-like type the same odd texts: none may change on
 // the way, packed or not. The second table says which are packed.
 func TestTexts(t *testing.T) {
-	texts := []string{"", "0", "-0", "00", "+1", "1", "-1", ".5", "0.5", "-0.5", "1.", "1.0", "20000.0000", "922337203685477.5807", "-922337203685477.5808",
+	texts := []string{
+		"", "0", "-0", "00", "+1", "1", "-1", ".5", "0.5", "-0.5", "1.", "1.0", "20000.0000", "922337203685477.5807", "-922337203685477.5808",
 		"9223372036854775807", "9223372036854775808", "0.000000000000000001", "1E-07", "1e10", "NaN", "Inf", "-Infinity", "1_000", " 1", "1 ", "-0.00",
 		"3.14", "100000000000000000000000", "0x10", "5E-324",
 		"2023-04-07T21:59:01Z", "2023-04-07T21:59:01.1Z", "2023-04-07T21:59:01.123456789Z", "2023-04-07T21:59:01.1234567890Z", "2023-04-07T21:59:01.000Z", "2023-04-07T21:59:01,5Z",
 		"2023-04-07T21:59:01+00:00", "2023-04-07t21:59:01z", "0001-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z", "1753-01-01T00:00:00Z", "2016-12-31T23:59:60Z",
 		"2023-04-07", "0001-01-01", "9999-12-31", "1969-12-31", "2023-02-30", "10000-01-01", "1,2,3", "", "QUJD", "QUI=", "QUI", "QUJ=", "QU JD", "QUJD\n",
-		`{"a":1}`, "\xff\xfe", "日本語", "\x00"}
+		`{"a":1}`, "\xff\xfe", "日本語", "\x00",
+	}
 	for _, typ := range []allod.Type{allod.String, allod.Decimal, allod.Double, allod.DateTime, allod.Date, allod.Choices, allod.JSON, allod.Binary} {
 		for _, s := range texts {
 			roundTrip(t, []allod.Value{allod.TextValue(typ, s)})
@@ -108,8 +111,10 @@ func anyValue() *rapid.Generator[allod.Value] {
 		case allod.Lookup:
 			return allod.LookupValue(rapid.SampledFrom([]string{"account", "systemuser", "", "elsewhere"}).Draw(t, "table"), guid.Draw(t, "id"))
 		case allod.File:
-			return allod.FileValue(allod.FileRef{SourceID: text.Draw(t, "s"), Name: text.Draw(t, "n"), MIME: text.Draw(t, "m"), Size: rapid.Int64().Draw(t, "size"),
-				Content: text.Draw(t, "c"), SHA256: rapid.SampledFrom([]string{"", "00", strings.Repeat("0f", 32), strings.Repeat("0F", 32)}).Draw(t, "sha")})
+			return allod.FileValue(allod.FileRef{
+				SourceID: text.Draw(t, "s"), Name: text.Draw(t, "n"), MIME: text.Draw(t, "m"), Size: rapid.Int64().Draw(t, "size"),
+				Content: text.Draw(t, "c"), SHA256: rapid.SampledFrom([]string{"", "00", strings.Repeat("0f", 32), strings.Repeat("0F", 32)}).Draw(t, "sha"),
+			})
 		default:
 			return allod.TextValue(typ, text.Draw(t, "text"))
 		}
@@ -123,8 +128,13 @@ func TestRoundTripProperty(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	b, err := Append(nil, []allod.Value{allod.StringValue("x"), {}, {}, allod.NullValue(), allod.IntegerValue(-5), allod.LookupValue("account", allod.GUID{2}),
-		allod.TextValue(allod.Decimal, "1.50"), allod.TextValue(allod.DateTime, "2023-04-07T21:59:01.5Z"), allod.FileValue(allod.FileRef{Name: "f"}), allod.TextValue(allod.Binary, "QUI=")}, testNames)
+	b, err := Append(nil, []allod.Value{
+		allod.StringValue("x"),
+		{},
+		{},
+		allod.NullValue(), allod.IntegerValue(-5), allod.LookupValue("account", allod.GUID{2}),
+		allod.TextValue(allod.Decimal, "1.50"), allod.TextValue(allod.DateTime, "2023-04-07T21:59:01.5Z"), allod.FileValue(allod.FileRef{Name: "f"}), allod.TextValue(allod.Binary, "QUI="),
+	}, testNames)
 	if err != nil {
 		f.Fatal(err)
 	}

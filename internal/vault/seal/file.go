@@ -4,6 +4,7 @@ import (
 	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"allod"
@@ -51,8 +52,10 @@ func ReadFileHead(r io.Reader) (FileHead, error) {
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return h, readError("read the head of a file", err)
 	}
-	h = FileHead{Root: binary.BigEndian.Uint64(b[8:]), KeyKind: b[16], Environment: binary.BigEndian.Uint32(b[17:]), Table: binary.BigEndian.Uint32(b[21:]),
-		Tag: keytree.Tag(b[25:41]), Generation: b[41], Salt: [keytree.SaltSize]byte(b[48:])}
+	h = FileHead{
+		Root: binary.BigEndian.Uint64(b[8:]), KeyKind: b[16], Environment: binary.BigEndian.Uint32(b[17:]), Table: binary.BigEndian.Uint32(b[21:]),
+		Tag: keytree.Tag(b[25:41]), Generation: b[41], Salt: [keytree.SaltSize]byte(b[48:]),
+	}
 	if h.encode() != b || h.KeyKind != KindTree {
 		return FileHead{}, allod.Errorf(allod.Corrupt, "read the head of a file: not one of version 1")
 	}
@@ -62,7 +65,7 @@ func ReadFileHead(r io.Reader) (FileHead, error) {
 // readError keeps the kind of an error of the layer below; a plain end of the
 // data is Corrupt.
 func readError(what string, err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return allod.Errorf(allod.Corrupt, "%s: it ends too early", what)
 	}
 	return allod.Errorf(allod.KindOf(err), "%s: %w", what, err)
@@ -192,10 +195,10 @@ func (f *FileReader) next() error {
 	}
 	n, err := io.ReadFull(f.r, f.in[f.have:])
 	n += f.have
-	switch err {
-	case nil: // there is more: this chunk is not the final one
+	switch {
+	case err == nil: // there is more: this chunk is not the final one
 		n--
-	case io.EOF, io.ErrUnexpectedEOF:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		f.done = true
 	default:
 		return allod.Errorf(allod.KindOf(err), "read a sealed file: %w", err)

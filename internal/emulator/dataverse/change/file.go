@@ -346,12 +346,12 @@ func (c Writer) sendBlob(blob *store.Blob, raw bool) (*request.Reply, error) {
 
 // blockActions are the messages that move files by blocks (§8.1, §8.2).
 func blockActions(m map[string]func(Writer) (object, error)) {
-	m["InitializeFileBlocksUpload"] = (Writer).beginBlocks
-	m["UploadBlock"] = (Writer).takeBlock
-	m["CommitFileBlocksUpload"] = (Writer).commitBlocks
-	m["InitializeFileBlocksDownload"] = (Writer).beginDownload
-	m["DownloadBlock"] = (Writer).giveBlock
-	m["DeleteFile"] = (Writer).deleteFile
+	m["InitializeFileBlocksUpload"] = Writer.beginBlocks
+	m["UploadBlock"] = Writer.takeBlock
+	m["CommitFileBlocksUpload"] = Writer.commitBlocks
+	m["InitializeFileBlocksDownload"] = Writer.beginDownload
+	m["DownloadBlock"] = Writer.giveBlock
+	m["DeleteFile"] = Writer.deleteFile
 }
 
 type blockBody struct {

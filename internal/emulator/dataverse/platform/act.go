@@ -34,7 +34,7 @@ type Act struct {
 // row is a row being written: its cells by column position.
 type row map[int]allod.Value
 
-func (a *Act) load(t *entity.Table, r *store.Row) row {
+func (a *Act) load(r *store.Row) row {
 	out := row{}
 	for _, c := range a.Tx.Cells(r) {
 		out[c.Column] = c.Value

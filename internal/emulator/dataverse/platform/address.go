@@ -21,7 +21,7 @@ func (a *Act) addresses(t *entity.Table, id allod.GUID, p *wire.Payload, create 
 	if addr == nil || !a.Tx.Has("customeraddress") {
 		return nil
 	}
-	parent := a.load(t, a.Tx.Get(t.LogicalName, id))
+	parent := a.load(a.Tx.Get(t.LogicalName, id))
 	linked := false
 	for n := 1; n <= 2; n++ {
 		prefix := "address" + strconv.Itoa(n) + "_"
@@ -31,13 +31,13 @@ func (a *Act) addresses(t *entity.Table, id allod.GUID, p *wire.Payload, create 
 		key := a.get(t, parent, prefix+"addressid").GUID()
 		r := row{}
 		if old := a.Tx.Get("customeraddress", key); old != nil {
-			r = a.load(addr, old)
+			r = a.load(old)
 			a.stampChanged(addr, r)
 		} else {
 			if key.IsZero() {
 				key = a.NewID()
 			}
-			a.stampNew(addr, r, key)
+			a.stampNew(addr, r)
 			a.set(addr, r, "parentid", allod.LookupValue(t.LogicalName, id))
 			a.set(addr, r, "objecttypecode", allod.StringValue(t.LogicalName))
 			a.set(addr, r, "addressnumber", allod.IntegerValue(int64(n)))

@@ -91,7 +91,7 @@ func (a *Act) rowsOf(name string) []*entity.Table {
 }
 
 func (a *Act) unlink(t *entity.Table, id allod.GUID, column string) {
-	r := a.load(t, a.Tx.Get(t.LogicalName, id))
+	r := a.load(a.Tx.Get(t.LogicalName, id))
 	a.set(t, r, column, allod.NullValue())
 	if a.Assume("removelink-touches-child") == "true" {
 		a.put(t, id, r)
@@ -183,7 +183,7 @@ func (a *Act) relink(t *entity.Table, id allod.GUID, column string, v allod.Valu
 	if old == nil {
 		return wire.NoRow(t.LogicalName, id.String())
 	}
-	r := a.load(t, old)
+	r := a.load(old)
 	a.setLookup(t, r, column, v)
 	a.stampChanged(t, r)
 	a.put(t, id, r)

@@ -13,7 +13,7 @@ import (
 func (a *Act) now() allod.Value { return allod.TextValue(allod.DateTime, wire.Stamp(a.Now)) }
 
 // stampNew sets what the platform sets on every new row (§6.7).
-func (a *Act) stampNew(t *entity.Table, r row, id allod.GUID) {
+func (a *Act) stampNew(t *entity.Table, r row) {
 	user := allod.LookupValue("systemuser", a.User)
 	a.set(t, r, t.PrimaryID, allod.NullValue())
 	if was := a.get(t, r, "overriddencreatedon"); !was.IsNull() {

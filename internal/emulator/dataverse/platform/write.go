@@ -39,7 +39,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	if err := a.bindBefore(t, r, p); err != nil {
 		return id, err
 	}
-	a.stampNew(t, r, id)
+	a.stampNew(t, r)
 	a.answerNo(t, r, p)
 	if err := a.stateNew(t, r, p); err != nil {
 		return id, err
@@ -78,7 +78,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if t.LogicalName == "activityparty" {
 		return wire.Refuse(http.StatusBadRequest, "0x80040203", "The activityparty table does not support update; replace the whole set on the activity.")
 	}
-	r := a.load(t, old)
+	r := a.load(old)
 	if err := a.stateChange(t, id, r, p); err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func (a *Act) below(t *entity.Table, id allod.GUID, n wire.Nested) error {
 		if err != nil {
 			return err
 		}
-		r := a.load(target, a.Tx.Get(target.LogicalName, child))
+		r := a.load(a.Tx.Get(target.LogicalName, child))
 		a.setLookup(target, r, n.Nav.Column, allod.LookupValue(t.LogicalName, id))
 		a.put(target, child, r)
 	}
@@ -292,7 +292,7 @@ func (a *Act) ReplaceParties(t *entity.Table, id allod.GUID, nav *wire.Nav, item
 	if err := a.below(t, id, wire.Nested{Nav: nav, Items: items}); err != nil {
 		return err
 	}
-	r := a.load(t, old)
+	r := a.load(old)
 	a.stampChanged(t, r)
 	a.put(t, id, r)
 	return nil
@@ -339,7 +339,7 @@ func (a *Act) Patch(t *entity.Table, id allod.GUID, values map[string]allod.Valu
 	if old == nil {
 		return wire.NoRow(t.LogicalName, id.String())
 	}
-	r := a.load(t, old)
+	r := a.load(old)
 	for c, v := range values {
 		a.set(t, r, strings.ToLower(c), v)
 	}

@@ -81,8 +81,7 @@ type listing struct {
 	limit  int // $top; -1 = none
 	page   int // number of this page, from 1
 	after  *allod.GUID
-	first  allod.GUID // first key of this page
-	set    string     // for the context URL
+	set    string // for the context URL
 }
 
 // List answers GET of a set: a page of it, or of what changed.

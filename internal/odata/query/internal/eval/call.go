@@ -27,10 +27,10 @@ func (c *compiler[R]) call(e *expr.Call) (node[R], error) {
 		if c.env.Now == nil {
 			return nil, invalid("now() is not supported here")
 		}
-		f = func([]val) (val, error) {
+		f = infallible(func([]val) val {
 			t := c.env.Now().UTC()
-			return val{k: kDateTime, num: t.Unix(), sub: int32(t.Nanosecond())}, nil
-		}
+			return val{k: kDateTime, num: t.Unix(), sub: int32(t.Nanosecond())}
+		})
 	case "round", "floor", "ceiling":
 		f = func(a []val) (val, error) { return rounding(e.Name, a[0]) }
 	}
@@ -48,6 +48,10 @@ func (c *compiler[R]) call(e *expr.Call) (node[R], error) {
 		}
 		return f(buf[:len(args)])
 	}, nil
+}
+
+func infallible(f func([]val) val) func([]val) (val, error) {
+	return func(a []val) (val, error) { return f(a), nil }
 }
 
 func texts(name string, f func(a []val) val) func([]val) (val, error) {

@@ -231,8 +231,11 @@ func (p *Scanner) Literal() (*Literal, bool) {
 		kind LiteralKind
 		n    int
 	}{
-		{LitGUID, guidLen(rest)}, {LitDateTime, DateTimeLen(rest)}, {LitDate, DateLen(rest)},
-		{LitTimeOfDay, TimeLen(rest)}, {LitNumber, NumberLen(rest)},
+		{LitGUID, guidLen(rest)},
+		{LitDateTime, DateTimeLen(rest)},
+		{LitDate, DateLen(rest)},
+		{LitTimeOfDay, TimeLen(rest)},
+		{LitNumber, NumberLen(rest)},
 	} {
 		if try.n > 0 && !goesOn(rest[try.n:]) {
 			p.At += try.n

@@ -266,21 +266,21 @@ func IntegerRange(edmType string) (lo, hi int64, ok bool) {
 // DefaultValue: without quotes and not percent-encoded. Types other than
 // primitive ones are taken as enumerations. Errors are Invalid.
 func ParseValue(edmType, s string) (*Literal, error) {
-	bad := func() (*Literal, error) {
-		return nil, allod.Errorf(allod.Invalid, "read value: not a %s", edmType)
+	bad := func() error {
+		return allod.Errorf(allod.Invalid, "read value: not a %s", edmType)
 	}
 	whole := func(kind LiteralKind, n int) (*Literal, error) {
 		if n == 0 || n != len(s) {
-			return bad()
+			return nil, bad()
 		}
 		return &Literal{Kind: kind, Text: s}, nil
 	}
 	if len(s) > MaxText && edmType != "Edm.String" && edmType != "Edm.Binary" {
-		return bad()
+		return nil, bad()
 	}
 	if lo, hi, ok := IntegerRange(edmType); ok {
 		if n, isInt := ParseInt(s); !isInt || n < lo || n > hi || edmType == "Edm.Byte" && !IsDigit(s[0]) {
-			return bad()
+			return nil, bad()
 		}
 		return &Literal{Kind: LitNumber, Text: s}, nil
 	}
@@ -289,7 +289,7 @@ func ParseValue(edmType, s string) (*Literal, error) {
 		return &Literal{Kind: LitString, Text: s}, nil
 	case "Edm.Boolean":
 		if s != "true" && s != "false" {
-			return bad()
+			return nil, bad()
 		}
 		return &Literal{Kind: LitBool, Text: s}, nil
 	case "Edm.Guid":
@@ -306,12 +306,12 @@ func ParseValue(edmType, s string) (*Literal, error) {
 		return whole(LitNumber, NumberLen(s))
 	case "Edm.Binary":
 		if !isBinary(s) {
-			return bad()
+			return nil, bad()
 		}
 		return &Literal{Kind: LitBinary, Text: s}, nil
 	}
 	if strings.HasPrefix(edmType, "Edm.") || !isEnum(s) {
-		return bad()
+		return nil, bad()
 	}
 	return &Literal{Kind: LitEnum, Type: edmType, Text: s}, nil
 }

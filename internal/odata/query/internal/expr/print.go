@@ -2,7 +2,6 @@ package expr
 
 import (
 	"strings"
-
 	"unicode/utf8"
 )
 
