@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -435,6 +436,8 @@ func TestFlippedBits(t *testing.T) {
 			t.Errorf("the vault has no object of kind %s", kind)
 		}
 	}
+	objects := len(objectNames(t, s.store)) + len(objectNames(t, s.slots))
+	var named atomic.Int64
 	began := time.Now()
 	sideBySide(t, len(jobs), func() func(int) string {
 		x := s.victim(t)
@@ -442,10 +445,11 @@ func TestFlippedBits(t *testing.T) {
 			if bad := x.try(t.Context(), jobs[j].name, jobs[j].at, jobs[j].all); bad != "" {
 				return fmt.Sprintf("%s byte %d: %s", jobs[j].name, jobs[j].at, bad)
 			}
+			named.Add(1)
 			return ""
 		}
 	})
-	t.Logf("%d bytes (%v), %d flips in %v", total, sizes, len(jobs), time.Since(began).Round(time.Second))
+	t.Logf("%d objects of %d bytes (%v): %d bytes flipped, %d named by verify and never read as another value, in %v", objects, total, sizes, len(jobs), named.Load(), time.Since(began).Round(time.Second))
 }
 
 // swapStore can be exchanged under an open vault.
@@ -519,6 +523,7 @@ func TestLongFlippedBits(t *testing.T) {
 		jobs = append(jobs, place{names[j], at, 1 << rng.IntN(8)})
 	}
 	session := v.session(gate.ActionRead)
+	var named atomic.Int64
 	began := time.Now()
 	sideBySide(t, len(jobs), func() func(int) string {
 		flip := &flipStore{Mutable: dir}
@@ -532,15 +537,17 @@ func TestLongFlippedBits(t *testing.T) {
 			x.content.Forget()
 			s, err := x.At(t.Context(), session, "contoso", 0)
 			if err != nil {
+				named.Add(1)
 				return ""
 			}
 			if bad := big.read(t.Context(), s, uint64(j)); bad != "" {
 				return fmt.Sprintf("%s byte %d: %s", flip.name, flip.at, bad)
 			}
+			named.Add(1)
 			return ""
 		}
 	})
-	t.Logf("%d bytes, %d flips in %v", total, len(jobs), time.Since(began).Round(time.Second))
+	t.Logf("%d objects of %d bytes: %d bits flipped, %d named by verify and never read as another value, in %v", len(names), total, len(jobs), named.Load(), time.Since(began).Round(time.Second))
 }
 
 // bigRows are 50,000 rows of 2,000 bytes that do not compress well.
