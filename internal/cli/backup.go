@@ -78,7 +78,7 @@ func (a *app) backupOne(cmd *cobra.Command, o *act.Office, env string, opts capt
 	m.done()
 	if err != nil {
 		if res != nil && res.Snapshot != 0 {
-			a.errf("What was committed before is kept as %s@%d; the next backup goes on from there.\n", env, res.Snapshot)
+			a.complain(fmt.Sprintf("What was committed before is kept as %s@%d; the next backup goes on from there.", env, res.Snapshot))
 		}
 		return err
 	}
@@ -105,7 +105,7 @@ func (a *app) warnSlots(cmd *cobra.Command, o *act.Office) error {
 	}
 	for _, slot := range s.Slots {
 		if slot.Proved.IsZero() {
-			a.errf("The key %q was never tried: `allod vault keys prove` shows that it opens the vault.\n", slot.Name)
+			a.complain(fmt.Sprintf("The key %q was never tried: `allod vault keys prove` shows that it opens the vault.", slot.Name))
 		}
 	}
 	return nil
@@ -146,10 +146,10 @@ func (a *app) showGaps(gaps []allod.Gap) {
 		a.para("    ", "  %-18s %s: %s", g.Kind, name, g.Reason)
 	}
 	if slices.ContainsFunc(open, func(g allod.Gap) bool { return g.Kind == allod.GapTableFailed }) {
-		a.outf("A table that failed keeps the rows it had; the next `allod backup` tries it again.\n")
+		a.para("", "A table that failed keeps the rows it had; the next `allod backup` tries it again.")
 	}
 	if slices.ContainsFunc(open, func(g allod.Gap) bool { return g.Kind == allod.GapTableUnreadable }) {
-		a.outf("What may not be read wants a role: `allod check source ENV` lists it.\n")
+		a.para("", "What may not be read wants a role: `allod check source ENV` lists it.")
 	}
 	var words []string
 	for kind, n := range chosen {

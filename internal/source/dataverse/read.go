@@ -141,7 +141,7 @@ func (r *reader) next(ctx context.Context) (source.Page, error) {
 	out := source.Page{Rows: page.Rows, Deleted: page.Deleted, WireBytes: bytes}
 	if page.NextLink != "" {
 		if err := r.trail.Follow(page.NextLink, len(page.Rows)+len(page.Deleted)); err != nil {
-			return source.Page{}, fmt.Errorf("%s, table %s: %w", r.s.name, r.table.Name, err)
+			return source.Page{}, fmt.Errorf("%s, table %s: GET %s: %w", r.s.name, r.table.Name, r.table.Set, err)
 		}
 		r.at.Link = page.NextLink
 		out.Next = cursor(source.CursorNext, r.at)

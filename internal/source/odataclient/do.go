@@ -76,11 +76,9 @@ func (r *Request) repeatable() bool {
 // may be.
 func (c *Client) Do(ctx context.Context, r *Request) (*Response, error) {
 	u, err := c.resolve(r.URL)
-	if err != nil && r.Table != "" {
-		err = fmt.Errorf("read table %s: %w", r.Table, err)
-	}
 	if err != nil {
-		return nil, allod.WithHint(err, "look what stands between here and the service, and report it if nothing does")
+		return nil, &allod.Error{Kind: allod.Unavailable, Hint: "look what stands between here and the service, and report it if nothing does",
+			Err: fmt.Errorf("%s: %s: %w", c.where(r), r.method(), err)}
 	}
 	var throttles, failures int
 	fresh := false
@@ -162,14 +160,14 @@ func (c *Client) resolve(link string) (*url.URL, error) {
 		link = c.base.String() + link
 	}
 	if len(link) > 64<<10 {
-		return nil, allod.Errorf(allod.Unavailable, "%s: an address of %d bytes", c.o.Environment, len(link))
+		return nil, fmt.Errorf("the service gave an address of %d bytes", len(link))
 	}
 	u, err := url.Parse(link)
 	if err != nil {
-		return nil, allod.Errorf(allod.Unavailable, "%s: the service gave an address that cannot be read", c.o.Environment)
+		return nil, errors.New("the service gave an address that cannot be read")
 	}
 	if u.Scheme != c.base.Scheme || !strings.EqualFold(u.Host, c.base.Host) || u.User != nil {
-		return nil, allod.Errorf(allod.Denied, "%s: refused to follow an address to another host than %s", c.o.Environment, c.base.Host)
+		return nil, fmt.Errorf("refused to follow an address to another host than %s", c.base.Host)
 	}
 	return u, nil
 }
@@ -342,7 +340,7 @@ func networkFailure(err error) *failed {
 		f.transient, f.sent, f.hint = false, false, "if the service has a certificate of your own authority, give it with --ca-file"
 	case errors.As(err, &host), errors.As(err, &invalid):
 		f.transient, f.sent, f.hint = false, false, "check the address and this machine's clock"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		f.transient, f.sent, f.hint = false, false, "the service does not speak TLS there: check scheme and port"
 	}
 	var dns *net.DNSError
@@ -392,7 +390,7 @@ func KindOfNetwork(err error) string {
 		return "its certificate is for another name"
 	case errors.As(err, &invalid):
 		return "its certificate is not valid now"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "it does not speak TLS"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "there is no host of that name"

@@ -150,11 +150,15 @@ var queryName = regexp.MustCompile(`^[$@]?[A-Za-z0-9_-]{1,40}$`)
 
 // wrapError puts environment, table, request and request id around err.
 func (c *Client) wrapError(r *Request, u *url.URL, id string, kind allod.Kind, hint string, err error) error {
-	what := c.o.Environment
+	return &allod.Error{Kind: kind, Hint: hint, RequestID: id, Err: fmt.Errorf("%s: %s: %w", c.where(r), describe(r.method(), u, c.base), err)}
+}
+
+// where names environment and table.
+func (c *Client) where(r *Request) string {
 	if r.Table != "" {
-		what += ", table " + r.Table
+		return c.o.Environment + ", table " + r.Table
 	}
-	return &allod.Error{Kind: kind, Hint: hint, RequestID: id, Err: fmt.Errorf("%s: %s: %w", what, describe(r.method(), u, c.base), err)}
+	return c.o.Environment
 }
 
 // signInHints maps the codes of Microsoft Entra to what to do
@@ -231,6 +235,7 @@ func networkText(err error, text string) string {
 		return s
 	}
 	for _, known := range [...]struct{ part, say string }{
+		{"server gave HTTP response to HTTPS client", "it does not speak TLS"},
 		{"signed by unknown authority", "its certificate is from an authority that this machine does not trust"},
 		{"x509:", "its certificate is not valid now or for this name"},
 		{"no such host", "there is no host of that name"},

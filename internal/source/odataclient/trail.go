@@ -23,7 +23,7 @@ func (t *Trail) Follow(link string, n int) error {
 	sum := sha256.Sum256([]byte(link))
 	key := [16]byte(sum[:16])
 	if _, again := t.seen[key]; again {
-		return allod.Errorf(allod.Unavailable, "the service's link to the next page leads back to a page that was read")
+		return allod.WithHint(allod.Errorf(allod.Unavailable, "the service's link to the next page leads back to a page that was read"), "try again later, and report it to the service if it stays")
 	}
 	if t.seen == nil {
 		t.seen = map[[16]byte]struct{}{}
@@ -32,7 +32,7 @@ func (t *Trail) Follow(link string, n int) error {
 	if n > 0 {
 		t.empty = 0
 	} else if t.empty++; t.empty > maxEmpty {
-		return allod.Errorf(allod.Unavailable, "the service sent %d empty pages in a row", t.empty)
+		return allod.WithHint(allod.Errorf(allod.Unavailable, "the service sent %d empty pages in a row", t.empty), "try again later, and report it to the service if it stays")
 	}
 	return nil
 }
