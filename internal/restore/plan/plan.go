@@ -51,6 +51,7 @@ type Step struct {
 	Columns []string      `json:"columns"` // sorted. When creating, null ones among them are left to the platform
 	Reason  string        `json:"reason"`
 	Pass    Pass          `json:"pass"`
+	Wave    uint8         `json:"wave,omitempty"`    // rows of one table that need each other to exist: waves come one after the other
 	Version uint64        `json:"version,omitempty"` // of the live row it was planned against; 0 = the row is not there, or this restore writes it before
 
 	Relationship string       `json:"relationship,omitempty"` // associate
@@ -189,7 +190,7 @@ type Plan struct {
 	Built      time.Time  `json:"built"` // UTC; see Stale
 	OnConflict OnConflict `json:"on_conflict"`
 	Production bool       `json:"production"`
-	Approval   string     `json:"approval"` // "none", "one person", "two people" …
+	Approval   string     `json:"approval"` // "none", "one person", "2 people" …
 
 	Warnings   []string     `json:"warnings"`
 	Refused    []Refusal    `json:"refused"`
@@ -210,9 +211,13 @@ type Plan struct {
 // maxAge is how old a plan may be when it is carried out.
 const maxAge = 24 * time.Hour
 
-// Stale reports whether the plan is older than 24 hours: it must be built
-// again and compared before it is carried out (design/restore.md).
-func (p *Plan) Stale(now time.Time) bool { return now.Sub(p.Built) > maxAge }
+// Stale reports whether the plan is older than 24 hours, or from the future,
+// where nobody knows how old it is: it must be built again and compared before
+// it is carried out (design/restore.md).
+func (p *Plan) Stale(now time.Time) bool {
+	age := now.Sub(p.Built)
+	return age > maxAge || age < 0
+}
 
 // Empty reports whether there is nothing to do.
 func (p *Plan) Empty() bool { return len(p.steps) == 0 }
@@ -263,7 +268,7 @@ func (p *Plan) ReasonOf(s Packed) string { return p.reasons[s.Reason] }
 // StepOf unpacks one step: one packed, or those that are one together.
 func (p *Plan) StepOf(ps []Packed) Step {
 	s := ps[0]
-	out := Step{Op: opKinds[s.Op], Table: p.tables[s.Table], ID: s.Key, Columns: p.sets[s.Columns], Reason: p.reasons[s.Reason], Pass: s.Pass, Version: s.Version}
+	out := Step{Op: opKinds[s.Op], Table: p.tables[s.Table], ID: s.Key, Columns: p.sets[s.Columns], Reason: p.reasons[s.Reason], Pass: s.Pass, Wave: s.Wave, Version: s.Version}
 	switch s.Op {
 	case OpAssociate:
 		out.Relationship, out.Columns, out.Other = p.sets[s.Columns][0], []string{}, &s.Other
@@ -339,45 +344,57 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. Anything else is Corrupt.
+// UnmarshalJSON reads what MarshalJSON wrote. Anything else is Corrupt: what it
+// takes, no execution has to doubt.
 func (p *Plan) UnmarshalJSON(data []byte) error {
 	in := planJSON{plainPlan: (*plainPlan)(p)}
 	if err := json.Unmarshal(data, &in); err != nil {
 		return allod.Errorf(allod.Corrupt, "read plan: %w", err)
 	}
-	w := NewWriter(p)
 	if len(in.Order) > 1<<16-1 {
 		return allod.Errorf(allod.Corrupt, "read plan: it names %d tables", len(in.Order))
 	}
+	w := NewWriter(p)
 	for _, t := range in.Order {
 		w.Table(t)
 	}
-	for _, s := range in.Steps {
-		code := slices.Index(opKinds[:], s.Op)
-		if code < 0 || s.Pass >= passes {
-			return allod.Errorf(allod.Corrupt, "read plan: step %q of pass %d is none that a plan has", string(s.Op), s.Pass)
+	for i := range in.Steps {
+		if err := w.read(&in.Steps[i]); err != nil {
+			return err
 		}
-		if !slices.Contains(in.Order, s.Table) {
-			return allod.Errorf(allod.Corrupt, "read plan: a step names table %q, which the plan does not list", s.Table)
+	}
+	return nil
+}
+
+// read adds a step that comes from outside.
+func (w *Writer) read(s *Step) error {
+	code := slices.Index(opKinds[:], s.Op)
+	if code < 0 || s.Pass >= passes {
+		return allod.Errorf(allod.Corrupt, "read plan: step %q of pass %d is none that a plan has", string(s.Op), s.Pass)
+	}
+	if _, known := w.tables[s.Table]; !known {
+		return allod.Errorf(allod.Corrupt, "read plan: a step names table %q, which the plan does not list", s.Table)
+	}
+	if _, known := w.reasons[s.Reason]; !known && len(w.reasons) == 1<<16-1 {
+		return allod.Errorf(allod.Corrupt, "read plan: it has more than %d reasons", len(w.reasons))
+	}
+	st := Packed{Key: s.ID, Version: s.Version, Op: Op(code), Wave: s.Wave, Pass: s.Pass}
+	switch {
+	case st.Op == OpAssociate && s.Other == nil:
+		return allod.Errorf(allod.Corrupt, "read plan: a pair of %s has one end", s.Table)
+	case st.Op == OpAssociate:
+		st.Other = *s.Other
+		w.Add(s.Table, []string{s.Relationship}, s.Reason, st)
+	case st.Op == OpFile && len(s.Columns) != 1:
+		return allod.Errorf(allod.Corrupt, "read plan: a file of %s in %d columns", s.Table, len(s.Columns))
+	case st.Op == OpParties && len(s.Parties) == 0:
+		return allod.Errorf(allod.Corrupt, "read plan: a list of no parties")
+	case st.Op == OpParties:
+		for _, st.Other = range s.Parties {
+			w.Add(s.Table, s.Columns, s.Reason, st)
 		}
-		st := Packed{Key: s.ID, Version: s.Version, Table: w.Table(s.Table), Reason: w.reason(s.Reason), Op: Op(code), Pass: s.Pass}
-		switch {
-		case st.Op == OpAssociate && s.Other != nil:
-			st.Other, st.Columns = *s.Other, w.set([]string{s.Relationship})
-		case st.Op == OpParties:
-			st.Columns = w.set(s.Columns)
-			for _, id := range s.Parties {
-				st.Other = id
-				p.steps = append(p.steps, st)
-			}
-			if len(s.Parties) > 0 {
-				continue
-			}
-			st.Other = allod.GUID{}
-		default:
-			st.Columns = w.set(s.Columns)
-		}
-		p.steps = append(p.steps, st)
+	default:
+		w.Add(s.Table, s.Columns, s.Reason, st)
 	}
 	return nil
 }
@@ -458,19 +475,20 @@ func (w *Writer) set(cols []string) uint32 {
 
 // Change is what two plans of the same restore disagree on.
 type Change struct {
-	Appeared, Vanished int64 // steps that only the newer, only the older plan has
+	Appeared, Vanished int64 // what only the newer, only the older plan has
 }
 
 // Compare counts the steps in which a newer plan differs from an older one,
-// versions included: what people must look at again when a plan was stale.
+// versions included, and the mappings and dropped rows, which decide what the
+// references in those steps are: what people must look at again when a plan was
+// stale.
 func Compare(older, newer *Plan) Change {
 	seen := map[[32]byte]int{}
-	for s := range older.Steps() {
-		seen[fingerprint(s)]++
+	for k := range older.fingerprints() {
+		seen[k]++
 	}
 	var c Change
-	for s := range newer.Steps() {
-		k := fingerprint(s)
+	for k := range newer.fingerprints() {
 		if seen[k] == 0 {
 			c.Appeared++
 			continue
@@ -483,8 +501,29 @@ func Compare(older, newer *Plan) Change {
 	return c
 }
 
-func fingerprint(s Step) [32]byte {
-	b, err := json.Marshal(s)
+// fingerprints yields one of everything that decides what is written.
+func (p *Plan) fingerprints() iter.Seq[[32]byte] {
+	return func(yield func([32]byte) bool) {
+		for s := range p.Steps() {
+			if !yield(fingerprint(s)) {
+				return
+			}
+		}
+		for _, m := range p.Mappings {
+			if !yield(fingerprint(m)) {
+				return
+			}
+		}
+		for _, d := range p.Dropped {
+			if !yield(fingerprint(d)) {
+				return
+			}
+		}
+	}
+}
+
+func fingerprint(v any) [32]byte {
+	b, err := json.Marshal(v)
 	if err != nil { // strings and numbers always marshal
 		panic(err)
 	}
