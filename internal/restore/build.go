@@ -2,6 +2,7 @@ package restore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -299,7 +300,7 @@ func (b *builder) refusal(t *allod.Table) string {
 	case lt.Class != allod.ClassData && lt.Class != allod.ClassLink:
 		return fmt.Sprintf("class %s is never written: %s", lt.Class, lt.Reason)
 	}
-	if why := traps.Unproven(t); why != "" && !b.o.Loopback {
+	if why := cmp.Or(traps.Unproven(t), traps.Unproven(lt)); why != "" && !b.o.Loopback {
 		return why + "; not yet proven to be safe outside an emulator"
 	}
 	return ""

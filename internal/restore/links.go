@@ -186,6 +186,10 @@ func (b *builder) parties(ctx context.Context) error {
 	slices.SortFunc(list, func(x, y party) int {
 		return comparePairs([2]allod.GUID{x.activity, x.key}, [2]allod.GUID{y.activity, y.key})
 	})
+	barred, err := b.barred(ctx, homes, want, have)
+	if err != nil {
+		return err
+	}
 	done := map[allod.GUID]bool{}
 	for _, p := range list {
 		home := homes[p.activity]
@@ -199,18 +203,66 @@ func (b *builder) parties(ctx context.Context) error {
 		case b.exists(home, p.activity) && (b.o.OnConflict == plan.Live || b.o.OnConflict == plan.FillEmpty && have[p.activity].n > 0 || b.sel.DeletedOnly):
 			b.p.Counts.Unchanged++
 			continue
+		case barred[p.activity] != "":
+			b.skip(name, p.key, barred[p.activity])
+			continue
 		}
 		pass := plan.PassLinks
 		if t := b.live.Schema().Table(home); t != nil && traps.CloseParent(t) != "" {
 			pass += plan.CloseRound
 		}
-		b.w.Add(home, []string{"activity_parties"}, reasonParties, plan.Packed{Key: p.activity, Other: p.key, Op: plan.OpParties, Pass: pass})
+		b.w.Add(home, []string{"activity_parties"}, reasonParties, plan.Packed{Key: p.activity, Other: p.key, Version: b.versionOf(home, p.activity), Op: plan.OpParties, Pass: pass})
 		if !done[p.activity] {
 			done[p.activity] = true
 			b.p.Counts.Parties++
 		}
 	}
 	return nil
+}
+
+// versionOf returns the version of a live row, 0 if there is none.
+func (b *builder) versionOf(table string, id allod.GUID) uint64 {
+	if l := b.lives[table]; l != nil {
+		return l.rows[id].version
+	}
+	return 0
+}
+
+// barred says of which live activities the parties are not to be touched, and
+// why: those of a table that is not written, and messages waiting to be sent,
+// which would go to other people.
+func (b *builder) barred(ctx context.Context, homes map[allod.GUID]string, want, have map[allod.GUID]partySet) (map[allod.GUID]string, error) {
+	out := map[allod.GUID]string{}
+	var mails []allod.GUID
+	for id, home := range homes {
+		if have[id] == want[id] {
+			continue
+		}
+		st, lt := b.snap.Schema().Table(home), b.live.Schema().Table(home)
+		if st == nil {
+			st = lt
+		}
+		if why := b.refusal(st); why != "" {
+			out[id] = why
+		} else if traps.Sends(home) && b.exists(home, id) {
+			mails = append(mails, id)
+		}
+	}
+	slices.SortFunc(mails, func(x, y allod.GUID) int { return bytes.Compare(x[:], y[:]) })
+	for batch := range slices.Chunk(mails, rowBatch) {
+		home := homes[batch[0]]
+		rows, err := b.live.Get(ctx, home, refsOf(home, batch))
+		if err != nil {
+			return nil, err
+		}
+		status := b.live.Schema().Table(home).ColumnIndex("statuscode")
+		for i := range rows {
+			if traps.PendingSend(home, rows[i].Cell(status).Int()) {
+				out[rows[i].Key] = "the message is waiting to be sent: not touched"
+			}
+		}
+	}
+	return out, nil
 }
 
 // translated returns the row with its references in the target's terms.

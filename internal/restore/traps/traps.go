@@ -12,7 +12,7 @@ func Unproven(t *allod.Table) string {
 	switch t.Name {
 	case "email":
 		return "server-side synchronisation may send restored e-mails"
-	case "appointment":
+	case "appointment", "recurringappointmentmaster", "serviceappointment":
 		return "synchronisation with Exchange may send invitations"
 	case "incident":
 		return "closing a case makes rows of its own, consumes entitlement and starts timers"
@@ -73,10 +73,14 @@ func CloseTable(table string) string {
 	return ""
 }
 
+// Sends reports whether rows of the table are messages that the platform itself
+// sends.
+func Sends(table string) bool { return table == "email" }
+
 // PendingSend reports whether an e-mail of the status waits for being sent:
 // Pending Send or Sending. It never gets that status back, anywhere.
 func PendingSend(table string, status int64) bool {
-	return table == "email" && (status == 6 || status == 7)
+	return Sends(table) && (status == 6 || status == 7)
 }
 
 // LockedWhenClosed reports whether rows of the table refuse changes once they

@@ -9,7 +9,7 @@ import (
 // Every table with a trap has a reason to be refused, and no other has.
 func TestUnproven(t *testing.T) {
 	for _, name := range []string{
-		"email", "appointment", "incident", "opportunity", "quotedetail", "salesorderdetail", "invoicedetail", "opportunityproduct",
+		"email", "appointment", "recurringappointmentmaster", "serviceappointment", "incident", "opportunity", "quotedetail", "salesorderdetail", "invoicedetail", "opportunityproduct",
 		"customeraddress", "incidentresolution", "opportunityclose", "quoteclose", "orderclose",
 	} {
 		if Unproven(&allod.Table{Name: name}) == "" {
