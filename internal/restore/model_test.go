@@ -73,6 +73,13 @@ func look(name string, to ...string) allod.Column {
 	return c
 }
 
+// late is a lookup that is not taken when its row is created.
+func late(name string, to ...string) allod.Column {
+	c := look(name, to...)
+	c.Create = false
+	return c
+}
+
 func required(c allod.Column) allod.Column { c.Required = true; return c }
 
 func fixed(name string, t allod.Type, why string) allod.Column {
@@ -122,7 +129,7 @@ func testSchema() *allod.Schema {
 	res := activity(data("incidentresolution", required(look("incidentid", "incident"))))
 	party := table("activityparty", allod.ClassLink, look("activityid", "email", "task", "incidentresolution"), look("partyid", "account", "contact", "systemuser"),
 		col("participationtypemask", allod.Integer), col("addressused", allod.String))
-	keyed := data("product", col("number", allod.String))
+	keyed := data("product", col("number", allod.String), col("sheet", allod.File), col("manual", allod.File))
 	keyed.Keys = []allod.AltKey{{Name: "byNumber", Columns: []string{"number"}}}
 	process := data("caseprocess", look("caseid", "incident"))
 	process.Columns = append(process.Columns, col("businessprocessflowinstanceid", allod.ID))
@@ -134,7 +141,7 @@ func testSchema() *allod.Schema {
 		data("node", required(look("parentnodeid", "node", "account"))),
 		data("annotation", look("objectid", "account", "incident"), col("documentbody", allod.File)),
 		activity(data("task", look("regardingobjectid", "account", "incident"))), email, party, keyed, process,
-		table("customeraddress", allod.ClassData, required(look("parentid", "account", "contact")), col("addressnumber", allod.Integer), col("city", allod.String)),
+		table("customeraddress", allod.ClassData, required(look("parentid", "account", "contact")), col("addressnumber", allod.Integer), col("city", allod.String), late("contactid", "contact")),
 		intersect("accountleads", "accountid", "contactid"),
 		table("systemuser", allod.ClassSecurity, col("domainname", allod.String), col("isdisabled", allod.Boolean)),
 		table("businessunit", allod.ClassSecurity, col("name", allod.String), look("parentbusinessunitid", "businessunit")),

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"allod"
@@ -234,16 +235,47 @@ func (a *applier) runGroup(ctx context.Context, from, to int) error {
 	}
 	var g errgroup.Group // without a context of its own: what is under way ends in order, also when another batch stops the restore
 	g.SetLimit(a.o.Parallel)
+	var broken atomic.Bool // once set, nothing more is begun
 	for rest := a.p.Packed()[from:to]; len(rest) > 0; {
 		n := min(a.o.Batch, len(rest))
 		for n < len(rest) && rest[n].Key == rest[n-1].Key {
 			n++
 		}
 		steps := rest[:n]
-		g.Go(func() error { return a.batch(ctx, steps) })
+		g.Go(func() error {
+			if broken.Load() {
+				return nil
+			}
+			err := a.batch(ctx, steps)
+			if err != nil {
+				broken.Store(true)
+			}
+			return err
+		})
 		rest = rest[n:]
 	}
 	return g.Wait()
+}
+
+// rounds parts steps so that each row is in a round once: the second write to
+// a row has to know the version that the first one gave it. The steps of one
+// party list are one write.
+func rounds(steps []plan.Packed) [][]plan.Packed {
+	if op := steps[0].Op; op == plan.OpAssociate || op == plan.OpParties {
+		return [][]plan.Packed{steps}
+	}
+	var out [][]plan.Packed
+	n := 0
+	for i, s := range steps {
+		if n++; i == 0 || steps[i-1].Key != s.Key {
+			n = 0
+		}
+		if n == len(out) {
+			out = append(out, nil)
+		}
+		out[n] = append(out[n], s)
+	}
+	return out
 }
 
 // batch reads the values of some steps, writes them and notes what came of it.
@@ -254,12 +286,14 @@ func (a *applier) batch(ctx context.Context, steps []plan.Packed) error {
 	if a.isPaused() {
 		return errPaused
 	}
-	w, err := a.build(ctx, steps)
-	if err != nil {
-		return err
-	}
-	if err := a.send(ctx, w); err != nil {
-		return err
+	for _, round := range rounds(steps) {
+		w, err := a.build(ctx, round)
+		if err != nil {
+			return err
+		}
+		if err := a.send(ctx, w); err != nil {
+			return err
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -278,6 +312,10 @@ func (a *applier) batch(ctx context.Context, steps []plan.Packed) error {
 const retries = 3
 
 func (a *applier) send(ctx context.Context, w []write) error {
+	w, err := a.unmoved(ctx, w)
+	if err != nil {
+		return err
+	}
 	for try := 0; len(w) > 0; try++ {
 		ops := make([]source.Op, len(w))
 		for i := range w {
@@ -309,6 +347,47 @@ func (a *applier) send(ctx context.Context, w []write) error {
 	}
 	return nil
 }
+
+// unmoved reads the versions of rows whose files or parties are about to be
+// written and takes out, as conflicts, those that are not as they were planned
+// against: these writes have addresses of their own, for which no source is
+// known to heed a version (protocols/dataverse.md §6.1, §8.2).
+func (a *applier) unmoved(ctx context.Context, w []write) ([]write, error) {
+	var ask []write
+	for i := range w {
+		if k := w[i].op.Kind; (k == source.OpFile || k == source.OpReplaceParty) && w[i].planned() {
+			ask = append(ask, w[i])
+		}
+	}
+	if len(ask) == 0 {
+		return w, nil
+	}
+	now, err := a.versions(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	var out []write
+	for i := range w {
+		one := w[i]
+		v, there := now[one.op.Key]
+		if !one.planned() || !there || v == one.op.Version {
+			out = append(out, one)
+			continue
+		}
+		touched := allod.Errorf(allod.Conflict, "restore %s, table %s: the row was touched since the plan was made", a.o.ID, one.op.Table.Name)
+		if a.mayRetry(&one, touched) {
+			one.op.Version = v
+			out = append(out, one)
+		} else if err := a.note(&one, source.Result{Err: touched}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// planned reports whether the op has the version of the plan, not one that
+// this restore has found out.
+func (w *write) planned() bool { return w.op.Version != 0 && w.op.Version == w.step.Version }
 
 // mayRetry reports whether a conflict is settled by writing again: the
 // snapshot is to win, or this restore has made the row itself. Of such a row

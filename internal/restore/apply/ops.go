@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,11 +40,9 @@ func (a *applier) build(ctx context.Context, steps []plan.Packed) ([]write, erro
 	if st == nil || lt == nil {
 		return nil, allod.Errorf(allod.Conflict, "restore %s: table %s is gone since the plan was made", a.o.ID, table)
 	}
-	ids := make([]allod.GUID, 0, len(steps))
+	ids := make([]allod.GUID, len(steps))
 	for i := range steps {
-		if i == 0 || steps[i].Key != steps[i-1].Key {
-			ids = append(ids, steps[i].Key)
-		}
+		ids[i] = steps[i].Key
 	}
 	from, err := get(ctx, a.snap, table, ids)
 	if err != nil {
@@ -62,22 +61,21 @@ func (a *applier) build(ctx context.Context, steps []plan.Packed) ([]write, erro
 		return nil, err
 	}
 	var out []write
-	for i, s := range steps {
-		if i > 0 && steps[i-1].Key == s.Key {
-			versions[s.Key] = 0 // the op before it asked, and changes the version
-		}
+	for _, s := range steps {
 		row := from[s.Key]
-		if row == nil {
-			return nil, allod.Errorf(allod.Corrupt, "restore %s: %s(%v) is not in %s any more", a.o.ID, table, s.Key, a.snap.Name())
+		if row == nil { // erased since, perhaps
+			a.leave(s, "not in "+a.snap.Name()+" any more")
+			continue
 		}
 		b := opBuilder{a: a, st: st, lt: lt, row: row, s: s, version: versions[s.Key], existing: existing, closes: closes}
 		w, ok, err := b.make(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		switch {
+		case ok:
 			out = append(out, write{op: w, step: s, packed: []plan.Packed{s}})
-		} else {
+		case !b.left:
 			a.nothing(s)
 		}
 	}
@@ -125,37 +123,53 @@ func (a *applier) nothing(s plan.Packed) {
 	}
 }
 
-// needed returns the version for each step's op: that of the plan, that of
-// this restore's own last write, or the one read now for a row that this
-// restore has written without being told.
+// needed returns the version for each step's op, by the step's key: that of the
+// plan, that of this restore's own last write, or the one read now where this
+// restore, or the platform, has written the row without telling.
 func (a *applier) needed(ctx context.Context, table string, steps []plan.Packed) (map[allod.GUID]uint64, error) {
 	out := map[allod.GUID]uint64{}
-	var ask []allod.GUID
-	a.mu.Lock()
+	ask := map[allod.GUID]allod.GUID{} // id in the target → key
 	for _, s := range steps {
-		st := a.multi[rowID{s.Table, s.Key}]
-		switch {
-		case s.Op == plan.OpCreate:
-		case st == nil || !st.touched:
-			out[s.Key] = s.Version
-		case st.version != 0:
-			out[s.Key] = st.version
-		default:
-			ask = append(ask, s.Key)
+		if s.Op == plan.OpCreate || a.p.ReasonOf(s) == plan.ReasonParentMade {
+			continue
+		}
+		if out[s.Key] = a.known(s); out[s.Key] == 0 {
+			ask[a.idOf(table, s.Key)] = s.Key
 		}
 	}
-	a.mu.Unlock()
 	if len(ask) == 0 {
 		return out, nil
 	}
-	rows, err := get(ctx, a.live, table, ask)
+	rows, err := get(ctx, a.live, table, slices.Collect(maps.Keys(ask)))
 	if err != nil {
 		return nil, err
 	}
 	for id, r := range rows {
-		out[id] = r.Version
+		out[ask[id]] = r.Version
 	}
 	return out, nil
+}
+
+// known returns the version a step's row has as far as can be said without
+// reading, 0 if that is not known.
+func (a *applier) known(s plan.Packed) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if st := a.multi[rowID{s.Table, s.Key}]; st != nil && st.touched {
+		return st.version
+	}
+	return s.Version
+}
+
+// idOf returns the id that a row of the snapshot has in the target: its own,
+// or that of the row which stands for it.
+func (a *applier) idOf(table string, key allod.GUID) allod.GUID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if to, ok := a.maps[allod.RecordRef{Table: table, Key: key}]; ok {
+		return to
+	}
+	return key
 }
 
 // opBuilder makes the op of one step.
@@ -166,20 +180,22 @@ type opBuilder struct {
 	s       plan.Packed
 	version uint64
 
+	left     bool                      // the step is given up, and that is noted
 	existing map[allod.GUID]*allod.Row // live rows that the platform may have made
 	closes   map[allod.GUID]*allod.Row // captured rows that closing makes
 }
 
 // make returns the op; ok is false when there is nothing to write.
 func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error) {
-	op = source.Op{Kind: b.s.Op.Kind(), Table: b.lt, Key: b.s.Key, Version: b.version}
+	op = source.Op{Kind: b.s.Op.Kind(), Table: b.lt, Key: b.a.idOf(b.lt.Name, b.s.Key), Version: b.version}
 	reason := b.a.p.ReasonOf(b.s)
 	switch b.s.Op {
 	case plan.OpCreate:
 		if reason == plan.ReasonCloseMade {
 			return b.withParent(op)
 		}
-		return b.creation(op), true, nil
+		op, ok = b.creation(op)
+		return op, ok, nil
 	case plan.OpUpdate:
 		if reason == plan.ReasonParentMade {
 			return b.withParent(op)
@@ -187,7 +203,8 @@ func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error)
 		op.Cells = b.cells(false)
 		return op, len(op.Cells) > 0, nil
 	case plan.OpState:
-		return b.state(op, reason), true, nil
+		op, ok = b.state(op, reason)
+		return op, ok, nil
 	case plan.OpFile:
 		return b.file(ctx, op)
 	case plan.OpAssociate, plan.OpParties:
@@ -195,15 +212,25 @@ func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error)
 	return op, false, allod.Errorf(allod.Internal, "restore %s: step %s on a row", b.a.o.ID, b.s.Op.Kind())
 }
 
-func (b *opBuilder) creation(op source.Op) source.Op {
+// creation makes the op of a new row; one that requires a row which could not
+// be made is given up.
+func (b *opBuilder) creation(op source.Op) (source.Op, bool) {
 	op.Version = 0
 	op.Cells = b.cells(true)
+	for _, name := range b.a.p.ColumnsOf(b.s) {
+		c, v := b.lt.Column(name), b.row.Cell(b.st.ColumnIndex(name))
+		if _, has := op.Cells[name]; !has && c != nil && c.Required && v.Type() == allod.Lookup {
+			b.left = true
+			b.a.leave(b.s, "refers by "+name+", which is required, to a row that could not be made")
+			return op, false
+		}
+	}
 	if v := b.row.Cell(b.st.ColumnIndex("createdon")); v.Type() == allod.DateTime {
 		if t, err := time.Parse(time.RFC3339Nano, v.Text()); err == nil {
 			op.CreatedOn = t.UTC()
 		}
 	}
-	return op
+	return op, true
 }
 
 // cells returns the values of the step's columns; nulls are left out of new
@@ -213,6 +240,9 @@ func (b *opBuilder) cells(create bool) map[string]allod.Value {
 	out := map[string]allod.Value{}
 	for _, name := range b.a.p.ColumnsOf(b.s) {
 		v := b.row.Cell(b.st.ColumnIndex(name))
+		if name == "statuscode" && traps.PendingSend(b.lt.Name, v.Int()) {
+			continue // whatever the plan says
+		}
 		if v.IsAbsent() || create && v.IsNull() && !defaulted(b.lt.Column(name)) {
 			continue
 		}
@@ -257,10 +287,12 @@ func (a *applier) reference(col *allod.Column, v allod.Value) allod.Value {
 	return v
 }
 
-func (b *opBuilder) state(op source.Op, reason string) source.Op {
+// state makes the op that sets the state; a message that waited to be sent stays
+// as it is, whatever the plan says.
+func (b *opBuilder) state(op source.Op, reason string) (source.Op, bool) {
 	if reason == plan.ReasonReopen {
 		op.Cells = map[string]allod.Value{"statecode": allod.IntegerValue(traps.ActiveState), "statuscode": allod.IntegerValue(traps.ActiveStatus(b.lt))}
-		return op
+		return op, true
 	}
 	op.Cells = map[string]allod.Value{}
 	for _, n := range []string{"statecode", "statuscode"} {
@@ -268,8 +300,13 @@ func (b *opBuilder) state(op source.Op, reason string) source.Op {
 			op.Cells[n] = v
 		}
 	}
+	if traps.PendingSend(b.lt.Name, op.Cells["statuscode"].Int()) {
+		b.left = true
+		b.a.skip(b.s, "state only: the message waited to be sent and stays Draft")
+		return op, false
+	}
 	b.closeWith(&op)
-	return op
+	return op, true
 }
 
 func (b *opBuilder) file(ctx context.Context, op source.Op) (source.Op, bool, error) {
@@ -296,6 +333,7 @@ func (b *opBuilder) withParent(op source.Op) (source.Op, bool, error) {
 	now := b.existing[b.s.Key]
 	if now == nil && traps.CloseParent(b.lt) != "" {
 		if b.a.closedAlready(b.lt, b.row, b.st) {
+			b.left = true
 			b.a.leave(b.s, "closing its parent made a row of its own")
 			return op, false, nil
 		}
@@ -306,7 +344,8 @@ func (b *opBuilder) withParent(op source.Op) (source.Op, bool, error) {
 	}
 	if now == nil {
 		op.Kind = source.OpCreate
-		return b.creation(op), true, nil
+		op, ok := b.creation(op)
+		return op, ok, nil
 	}
 	op.Kind, op.Key, op.Version = source.OpUpdate, now.Key, now.Version
 	cols := history.NewColumns(b.st, b.lt, history.ColumnOptions{Writable: true, Include: b.a.p.ColumnsOf(b.s), Map: func(v allod.Value) allod.Value { return b.a.reference(nil, v) }})
@@ -349,13 +388,22 @@ func (a *applier) stands(ref allod.RecordRef, id allod.GUID) {
 	a.r.Notes = append(a.r.Notes, ref.String()+": the platform's own row "+id.String()+" stands for it")
 }
 
-// leave takes a row out of the restore with a reason.
-func (a *applier) leave(s plan.Packed, why string) {
+// skip lists a step that is not carried out; the rest of its row is.
+func (a *applier) skip(s plan.Packed, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	table := a.p.TableOf(s)
-	a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: table, ID: s.Key, Reason: why})
-	a.dropped[allod.RecordRef{Table: table, Key: s.Key}] = struct{}{}
+	a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: a.p.TableOf(s), ID: s.Key, Reason: why})
+}
+
+// leave takes a row out of the restore with a reason. References to it are
+// left empty if it was to be made.
+func (a *applier) leave(s plan.Packed, why string) {
+	a.skip(s, why)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.Op == plan.OpCreate || a.p.ReasonOf(s) == plan.ReasonParentMade {
+		a.dropped[allod.RecordRef{Table: a.p.TableOf(s), Key: s.Key}] = struct{}{}
+	}
 	if st := a.multi[rowID{s.Table, s.Key}]; st != nil {
 		st.skip = why
 	}
@@ -406,6 +454,10 @@ func (a *applier) buildParties(ctx context.Context, steps []plan.Packed) ([]writ
 	if err != nil {
 		return nil, err
 	}
+	versions, err := a.needed(ctx, a.p.TableOf(steps[0]), steps)
+	if err != nil {
+		return nil, err
+	}
 	var out []write
 	for i := 0; i < len(steps); {
 		n := 1
@@ -413,13 +465,18 @@ func (a *applier) buildParties(ctx context.Context, steps []plan.Packed) ([]writ
 			n++
 		}
 		s := steps[i]
-		op := source.Op{Kind: source.OpReplaceParty, Table: a.live.Schema().Table(a.p.TableOf(s)), Key: s.Key, PartyTable: pt}
+		op := source.Op{Kind: source.OpReplaceParty, Table: a.live.Schema().Table(a.p.TableOf(s)), Key: s.Key, Version: versions[s.Key], PartyTable: pt}
 		for _, one := range steps[i : i+n] {
-			if row := from[one.Other]; row != nil {
-				if r, ok := a.party(pt, lpt, row); ok {
-					op.Parties = append(op.Parties, r)
-				}
+			row := from[one.Other]
+			if row == nil { // erased since, perhaps
+				a.skip(one, "a participant is not in "+a.snap.Name()+" any more")
+			} else if r, ok := a.party(pt, lpt, row); ok {
+				op.Parties = append(op.Parties, r)
 			}
+		}
+		if len(op.Parties) == 0 {
+			i += n
+			continue // an empty list would take away those that are there
 		}
 		out = append(out, write{op: op, step: s, packed: steps[i : i+n]})
 		i += n

@@ -1,0 +1,460 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"allod"
+	"allod/internal/restore/apply"
+	"allod/internal/restore/plan"
+	"allod/internal/source"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Tables of the classes data and link are written, others never, whatever is
+// asked for; so it is on both sides.
+func TestClasses(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		snap, live allod.Class
+		unreadable string
+		gone       bool
+		want       string // in the reason; "" = written
+	}{
+		{name: "data", snap: allod.ClassData, live: allod.ClassData},
+		{name: "link", snap: allod.ClassLink, live: allod.ClassLink},
+		{name: "security", snap: allod.ClassSecurity, live: allod.ClassSecurity, want: "security"},
+		{name: "configuration", snap: allod.ClassConfiguration, live: allod.ClassConfiguration, want: "configuration"},
+		{name: "platform", snap: allod.ClassPlatform, live: allod.ClassPlatform, want: "platform"},
+		{name: "no class", want: "class"},
+		{name: "platform live", snap: allod.ClassData, live: allod.ClassPlatform, want: "platform"},
+		{name: "platform then", snap: allod.ClassPlatform, live: allod.ClassData, want: "platform"},
+		{name: "unreadable live", snap: allod.ClassData, live: allod.ClassData, unreadable: "no privilege", want: "no privilege"},
+		{name: "gone live", snap: allod.ClassData, gone: true, want: "no such table"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			src, dst := newOrg("src"), newOrg("dst")
+			src.put("product", gid("product", 1), cells{"name": str("Bolt")})
+			src.schema.Table("product").Class = tc.snap
+			lt := dst.schema.Table("product")
+			lt.Class, lt.Unreadable = tc.live, tc.unreadable
+			if tc.gone {
+				dst.schema.Tables = slices.DeleteFunc(dst.schema.Tables, func(t allod.Table) bool { return t.Name == "product" })
+			}
+			p := build(t, src, dst, Selection{Tables: []TableSelection{{Table: "product"}}}, loopback())
+			if tc.want == "" {
+				if len(p.Refused) > 0 || p.Counts.Create != 1 {
+					t.Errorf("refused %+v, %d to create", p.Refused, p.Counts.Create)
+				}
+				return
+			}
+			if len(p.Refused) != 1 || !strings.Contains(p.Refused[0].Reason, tc.want) || p.Refused[0].Rows != 1 || !p.Empty() {
+				t.Errorf("refused %+v, empty %v", p.Refused, p.Empty())
+			}
+		})
+	}
+}
+
+// Every write to a row that is there carries the version that the row has at
+// that moment, and every creation can only create.
+func TestVersionOnEveryWrite(t *testing.T) {
+	damaged := func() (snap, live *org) {
+		live = sample()
+		live.file("product", gid("product", 1), "sheet", "sheet", true)
+		live.file("product", gid("product", 1), "manual", "manual", true)
+		live.name = "live"
+		snap = live.snapshot("snap")
+		live.touch("incident", gid("case", 2), "name", str("overwritten"))
+		live.touch("task", gid("task", 1), "name", str("overwritten"))
+		live.touch("contact", gid("contact", 1), "parentcustomerid", allod.NullValue())
+		live.touch("product", gid("product", 1), "name", str("overwritten"))
+		live.touch("product", gid("product", 1), "sheet", allod.NullValue())
+		live.touch("product", gid("product", 1), "manual", allod.NullValue())
+		live.put("systemuser", gid("user", 2), cells{"domainname": str("other@contoso")})
+		live.touch("product", gid("product", 1), "ownerid", ref("systemuser", gid("user", 2)))
+		delete(live.rows["account"], gid("account", 2))
+		delete(live.rows["customeraddress"], gid("address", 2))
+		delete(live.rows["activityparty"], gid("party", 1))
+		return snap, live
+	}
+	for _, tc := range []struct {
+		name string
+		make func() (snap, live *org)
+	}{
+		{"into an empty one", func() (*org, *org) { return sample(), newOrg("dst") }},
+		{"over a damaged one", damaged},
+	} {
+		for _, batch := range []int{1, 3, 100} {
+			t.Run(fmt.Sprintf("%s in batches of %d", tc.name, batch), func(t *testing.T) {
+				snap, live := tc.make()
+				kinds := map[source.OpKind]int{}
+				live.before = func(op *source.Op) error {
+					kinds[op.Kind]++
+					row := live.rows[op.Table.Name][op.Key]
+					switch {
+					case op.Kind == source.OpCreate && op.Version != 0, op.Kind == source.OpAssociate:
+						// pairs have no version
+					case op.Kind != source.OpCreate && (row == nil || op.Version != row.Version):
+						t.Errorf("%s of %s(%v) asks for version %d, the row is %+v", op.Kind, op.Table.Name, op.Key, op.Version, row)
+					}
+					return nil
+				}
+				r := run(t, build(t, snap, live, Selection{All: true}, loopback()), snap, live, apply.Options{Batch: batch})
+				if r.Err() != nil {
+					t.Fatalf("%v: %+v %+v", r.Err(), r.Failures, r.Conflicts)
+				}
+				live.before = nil
+				mustEqual(t, snap, live)
+				for _, k := range []source.OpKind{source.OpCreate, source.OpUpdate, source.OpState, source.OpFile, source.OpReplaceParty} {
+					if kinds[k] == 0 {
+						t.Errorf("there was no %s", k)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A row that somebody touched since the plan is a conflict also where the
+// platform would take the write: files and party lists have addresses of their
+// own and no version.
+func TestTouchedSincePlan(t *testing.T) {
+	mail, note, task := gid("email", 1), gid("note", 1), gid("task", 1)
+	for _, tc := range []struct {
+		name   string
+		damage func(live *org)
+		table  string
+		id     allod.GUID
+		on     plan.OnConflict
+		wins   bool
+	}{
+		{"cell", func(o *org) { o.touch("task", task, "name", str("wrong")) }, "task", task, plan.Stop, false},
+		{"cell, backup wins", func(o *org) { o.touch("task", task, "name", str("wrong")) }, "task", task, plan.Backup, true},
+		{"file", func(o *org) { o.touch("annotation", note, "documentbody", allod.NullValue()) }, "annotation", note, plan.Stop, false},
+		{"file, backup wins", func(o *org) { o.touch("annotation", note, "documentbody", allod.NullValue()) }, "annotation", note, plan.Backup, true},
+		{"parties", func(o *org) { delete(o.rows["activityparty"], gid("party", 1)) }, "email", mail, plan.Stop, false},
+		{"parties, backup wins", func(o *org) { delete(o.rows["activityparty"], gid("party", 1)) }, "email", mail, plan.Backup, true},
+		{"state", func(o *org) { o.touch("task", task, "statecode", num(0)); o.touch("task", task, "statuscode", num(1)) }, "task", task, plan.Stop, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			live := sample()
+			live.name = "live"
+			snap := live.snapshot("snap")
+			tc.damage(live)
+			o := loopback()
+			o.OnConflict = tc.on
+			p := build(t, snap, live, Selection{All: true}, o)
+			if p.Empty() {
+				t.Fatal("nothing to do")
+			}
+			live.touch(tc.table, tc.id, "name_computed", str("touched"))
+			writes := 0
+			live.before = func(*source.Op) error { writes++; return nil }
+			r := run(t, p, snap, live, apply.Options{})
+			if tc.wins {
+				if r.Err() != nil {
+					t.Fatalf("%v: %+v", r.Err(), r.Conflicts)
+				}
+				if again := build(t, snap, live, Selection{All: true}, o); !again.Empty() {
+					t.Errorf("not restored: %+v", slices.Collect(again.Steps()))
+				}
+				return
+			}
+			if len(r.Conflicts) == 0 || r.Conflicts[0].ID != tc.id || r.Paused == "" || allod.KindOf(r.Err()) != allod.Conflict {
+				t.Errorf("conflicts %+v, paused %q, %v", r.Conflicts, r.Paused, r.Err())
+			}
+			if tc.table != "task" && writes > 0 {
+				t.Errorf("%d writes were sent", writes)
+			}
+		})
+	}
+}
+
+// The order of writes: rows, then lookups, pairs, files, states; what is
+// referred to before what refers; states of children before their parents'.
+func TestOrderOfWrites(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	var got []string
+	dst.before = func(op *source.Op) error {
+		got = append(got, fmt.Sprintf("%s %s", op.Kind, op.Table.Name))
+		if op.Kind == source.OpCreate && op.CreatedOn.IsZero() && op.Table.Column("createdon") != nil {
+			t.Errorf("%s(%v) is not backdated", op.Table.Name, op.Key)
+		}
+		return nil
+	}
+	run(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, apply.Options{Parallel: 1})
+	got = slices.Compact(got)
+	before := func(a, b string) {
+		t.Helper()
+		last, first := -1, slices.Index(got, b)
+		for i, g := range got {
+			if g == a {
+				last = i
+			}
+		}
+		if last < 0 || first < 0 || last > first {
+			t.Errorf("%q, last at %d, is to come before %q, first at %d, in %q", a, last, b, first, got)
+		}
+	}
+	before("create account", "create contact")
+	before("create contact", "create incident")
+	before("create incident", "create task")
+	before("create task", "update account") // the second pass of the cycle
+	before("update account", "associate account")
+	before("associate account", "file account")
+	before("file account", "state incident")
+	before("state task", "state incident")
+	before("state incident", "create incidentresolution")
+}
+
+// Rows of one table that need each other come in waves, also when the plan has
+// been kept on disk meanwhile.
+func TestWavesOfAKeptPlan(t *testing.T) {
+	src, dst := newOrg("src"), newOrg("dst")
+	src.put("account", gid("account", 1), cells{"address1_addressid": allod.IDValue(gid("address", 1))})
+	src.put("customeraddress", gid("address", 1), cells{"parentid": ref("account", gid("account", 1)), "addressnumber": num(1)})
+	src.put("node", gid("node", 0), cells{"parentnodeid": ref("account", gid("account", 1))})
+	for i := 1; i < 40; i++ {
+		src.put("node", gid("node", i), cells{"parentnodeid": ref("node", gid("node", (i-1)/2))})
+	}
+	js, err := json.Marshal(build(t, src, dst, Selection{All: true}, loopback()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p plan.Plan
+	if err := json.Unmarshal(js, &p); err != nil {
+		t.Fatal(err)
+	}
+	var seen []plan.Packed
+	for _, s := range p.Packed() {
+		if p.TableOf(s) == "node" && s.Op == plan.OpCreate {
+			seen = append(seen, s)
+		}
+	}
+	if len(seen) != 40 || seen[0].Wave != 0 || seen[39].Wave == 0 {
+		t.Fatalf("%d nodes, waves %d to %d", len(seen), seen[0].Wave, seen[len(seen)-1].Wave)
+	}
+	if r := run(t, &p, src, dst, apply.Options{Batch: 1}); r.Err() != nil {
+		t.Fatalf("%v: %+v", r.Err(), r.Failures)
+	}
+	mustEqual(t, src, dst)
+}
+
+// Parties of an e-mail or appointment that is there are as refused as the
+// message itself.
+func TestPartiesOfRefusedTables(t *testing.T) {
+	live := sample()
+	live.name = "live"
+	snap := live.snapshot("snap")
+	delete(live.rows["activityparty"], gid("party", 1))
+	o := loopback()
+	o.Loopback = false
+	p := build(t, snap, live, Selection{All: true}, o)
+	for s := range p.Steps() {
+		if s.Table == "email" {
+			t.Errorf("step on a refused table: %+v", s)
+		}
+	}
+	if !slices.ContainsFunc(p.Skipped, func(s plan.Skip) bool { return s.Table == "activityparty" && strings.Contains(s.Reason, "e-mails") }) {
+		t.Errorf("skipped: %+v", p.Skipped)
+	}
+}
+
+// A message that waits to be sent now gets no other recipients.
+func TestPartiesOfWaitingMessage(t *testing.T) {
+	live := sample()
+	live.name = "live"
+	snap := live.snapshot("snap")
+	live.touch("email", gid("email", 1), "statuscode", num(6))
+	delete(live.rows["activityparty"], gid("party", 1))
+	p := build(t, snap, live, Selection{All: true}, loopback())
+	for s := range p.Steps() {
+		if s.Table == "email" {
+			t.Errorf("a waiting message is touched: %+v", s)
+		}
+	}
+	if n := len(p.Skipped); n != 4 { // the message and its three parties
+		t.Errorf("skipped: %+v", p.Skipped)
+	}
+}
+
+// No plan makes a message wait to be sent, not even one that was edited.
+func TestEditedPlanSendsNothing(t *testing.T) {
+	src, dst := newOrg("src"), newOrg("dst")
+	id := gid("pending", 1)
+	src.put("email", id, cells{"subject": str("wait"), "statecode": num(1), "statuscode": num(6)})
+	js, err := json.Marshal(build(t, src, dst, Selection{All: true}, loopback()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(js), `"steps":[`, fmt.Sprintf(`"steps":[{"op":"create","table":"email","id":"%v","columns":["statuscode","subject"],"reason":"x","pass":1},{"op":"state","table":"email","id":"%v","columns":["statecode","statuscode"],"reason":"x","pass":6},`, id, id), 1)
+	var p plan.Plan
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		t.Fatal(err)
+	}
+	dst.before = func(op *source.Op) error {
+		if s := op.Cells["statuscode"].Int(); s == 6 || s == 7 {
+			t.Errorf("status %d was written by %s", s, op.Kind)
+		}
+		return nil
+	}
+	r := run(t, &p, src, dst, apply.Options{})
+	if got := dst.get("email", id, "statuscode").Int(); got != 1 {
+		t.Errorf("status: got %d, want 1 (Draft)", got)
+	}
+	if !slices.ContainsFunc(r.Skipped, func(s plan.Skip) bool { return s.ID == id && strings.Contains(s.Reason, "Draft") }) {
+		t.Errorf("not listed: %+v", r.Skipped)
+	}
+}
+
+// What was erased from the vault since the plan is left out and listed; the
+// rest is restored.
+func TestErasedSincePlan(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	p := build(t, src, dst, Selection{All: true}, loopback())
+	delete(src.rows["contact"], gid("contact", 1))
+	for i := range 3 {
+		delete(src.rows["activityparty"], gid("party", i))
+	}
+	r := run(t, p, src, dst, apply.Options{})
+	if r.Failed > 0 || len(r.Conflicts) > 0 || r.Paused != "" {
+		t.Fatalf("failures %+v, conflicts %+v, %q", r.Failures, r.Conflicts, r.Paused)
+	}
+	erased := 0
+	for _, s := range r.Skipped {
+		if strings.Contains(s.Reason, "any more") {
+			erased++
+		}
+	}
+	if erased != 4 {
+		t.Errorf("%d are listed as not in the snapshot any more, want 4: %+v", erased, r.Skipped)
+	}
+	if dst.rows["contact"][gid("contact", 1)] != nil || dst.rows["account"][gid("account", 1)] == nil || !dst.get("account", gid("account", 1), "primarycontactid").IsNull() {
+		t.Errorf("the contact, or a reference to it, was made, or its account was not")
+	}
+}
+
+// What requires a row that could not be made is not tried.
+func TestRequiredRowFails(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	dst.before = func(op *source.Op) error {
+		if op.Kind == source.OpCreate && op.Key == gid("contact", 2) {
+			return allod.Errorf(allod.Invalid, "refused by a plug-in")
+		}
+		if op.Key == gid("case", 2) {
+			t.Errorf("%s of the case whose customer failed", op.Kind)
+		}
+		return nil
+	}
+	r := run(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, apply.Options{})
+	if r.Failed != 1 || r.Failures[0].ID != gid("contact", 2) {
+		t.Errorf("failures: %+v", r.Failures)
+	}
+	if !slices.ContainsFunc(r.Skipped, func(s plan.Skip) bool {
+		return s.ID == gid("case", 2) && strings.Contains(s.Reason, "customerid")
+	}) {
+		t.Errorf("not listed: %+v", r.Skipped)
+	}
+}
+
+// Later steps of a row for which the platform's own stands go to that row.
+func TestLaterStepsOfRowThatStands(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	src.touch("account", gid("account", 1), "address1_addressid", allod.NullValue())
+	src.touch("customeraddress", gid("address", 1), "contactid", ref("contact", gid("contact", 1)))
+	r := run(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, apply.Options{})
+	if r.Failed > 0 {
+		t.Fatalf("failures: %+v", r.Failures)
+	}
+	n := 0
+	for id := range dst.rows["customeraddress"] {
+		if _, who := dst.get("customeraddress", id, "contactid").Target(); who == gid("contact", 1) {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d addresses refer to the contact, want 1", n)
+	}
+}
+
+func TestApproval(t *testing.T) {
+	for _, tc := range []struct {
+		who  []allod.Actor
+		want string
+	}{
+		{nil, "none"},
+		{[]allod.Actor{"os:alice"}, "one person"},
+		{[]allod.Actor{"os:alice", "os:alice"}, "one person"},
+		{[]allod.Actor{"os:bob", "os:alice"}, "2 people"},
+	} {
+		o := loopback()
+		o.Approvers = tc.who
+		src, dst := sample(), newOrg("dst")
+		p := build(t, src, dst, Selection{All: true}, o)
+		if r := run(t, p, src, dst, apply.Options{}); p.Approval != tc.want || r.Approval != tc.want {
+			t.Errorf("%v: plan says %q, report %q, want %q", tc.who, p.Approval, r.Approval, tc.want)
+		}
+	}
+}
+
+// A target that is gone stops the restore; what was done is in the report.
+func TestTargetGone(t *testing.T) {
+	src, dst := newOrg("src"), newOrg("dst")
+	for i := range 200 {
+		src.put("product", gid("product", i), cells{"name": str("p")})
+	}
+	gone := errors.New("gone")
+	calls := 0
+	target := targetFunc(func(ctx context.Context, o source.WriteOptions, ops []source.Op) ([]source.Result, error) {
+		if calls++; calls > 3 {
+			return nil, gone
+		}
+		return dst.Apply(ctx, o, ops)
+	})
+	var results []source.Result
+	r, err := apply.Run(t.Context(), build(t, src, dst, Selection{All: true}, loopback()), src, dst, target, apply.Options{
+		Batch: 5, Parallel: 1, Now: at,
+		OnResult: func(_ plan.Step, res source.Result) error { results = append(results, res); return nil },
+	})
+	if !errors.Is(err, gone) || r == nil || r.Created != 15 || len(results) != 15 || calls != 4 {
+		t.Errorf("%v after %d calls, %d results, report %+v", err, calls, len(results), r)
+	}
+}
+
+type targetFunc func(context.Context, source.WriteOptions, []source.Op) ([]source.Result, error)
+
+func (f targetFunc) Apply(ctx context.Context, o source.WriteOptions, ops []source.Op) ([]source.Result, error) {
+	return f(ctx, o, ops)
+}
+
+func TestStalePlan(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	p := build(t, src, dst, Selection{All: true}, loopback())
+	for _, tc := range []struct {
+		age    time.Duration
+		reread bool
+		want   string
+	}{
+		{0, false, ""},
+		{24 * time.Hour, false, ""},
+		{24*time.Hour + time.Second, false, "conflict"},
+		{-time.Hour, false, "conflict"},
+		{48 * time.Hour, true, ""},
+	} {
+		_, err := apply.Run(t.Context(), p, src, dst, dst.snapshot(dst.name), apply.Options{Reread: tc.reread, Now: func() time.Time { return at().Add(tc.age) }})
+		got := ""
+		if err != nil {
+			got = allod.KindOf(err).String()
+		}
+		if d := cmp.Diff(tc.want, got); d != "" {
+			t.Errorf("a plan %v old (-want +got):\n%s", tc.age, d)
+		}
+	}
+}
