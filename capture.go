@@ -21,6 +21,7 @@ const (
 	GapErasedReturned      GapKind = "erased-returned"      // an erased record came back in the source; not stored
 	GapDerived             GapKind = "derived"              // not stored because it follows from what is
 	GapTrackingExpired     GapKind = "tracking-expired"     // the delta token was too old; deletes lie between two moments
+	GapNotAsked            GapKind = "not-asked"            // the run was told to read other tables; the former rows stay
 	GapConcurrentlyChanged GapKind = "concurrently-changed" // changed while being read, and not settled before the end
 )
 
@@ -32,7 +33,7 @@ type Gap struct {
 	Kind   GapKind `json:"kind"`
 	Reason string  `json:"reason"`         // one sentence
 	Rows   int64   `json:"rows,omitempty"` // how many rows it concerns; 0 = not known
-	// Accepted gaps are configuration or nature (excluded, derived, outside);
+	// Accepted gaps are what was asked, configuration or nature (not-asked, excluded, derived, outside);
 	// they are listed but do not make a run partial.
 	Accepted bool `json:"accepted,omitempty"`
 }

@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"allod"
@@ -67,17 +68,19 @@ func (o *Office) statusOf(ctx context.Context, env string, maxAge time.Duration)
 	}
 	newest := all[len(all)-1]
 	st.Incomplete = !newest.Complete
-	for _, s := range all {
-		if s.Complete {
-			st.LastGood, st.Snapshot, st.Rows = &s.To, s.ID, s.Rows
-			st.AgeSeconds = int64(o.deps.Now().Sub(s.To).Seconds())
-		}
-	}
-	st.TooOld = maxAge > 0 && (st.AgeSeconds < 0 || st.AgeSeconds > int64(maxAge.Seconds()))
 	s, err := o.session(ctx, gate.ActionRead, env, allod.PurposeOperate)
 	if err != nil {
 		return nil, err
 	}
+	good, err := o.lastGood(ctx, s, env, all)
+	if err != nil {
+		return nil, err
+	}
+	if good != nil {
+		st.LastGood, st.Snapshot, st.Rows = &good.To, good.ID, good.Rows
+		st.AgeSeconds = int64(o.deps.Now().Sub(good.To).Seconds())
+	}
+	st.TooOld = maxAge > 0 && (st.AgeSeconds < 0 || st.AgeSeconds > int64(maxAge.Seconds()))
 	snap, err := o.vault.At(ctx, s, env, newest.ID)
 	if err != nil {
 		return nil, err
@@ -96,6 +99,24 @@ func (o *Office) statusOf(ctx context.Context, env string, maxAge time.Duration)
 		st.TokenAge = int64(o.deps.Now().Sub(oldest).Seconds())
 	}
 	return st, nil
+}
+
+// lastGood returns the newest snapshot that closed a run over all tables, or
+// nil: one that was told to read some tables says nothing of the others.
+func (o *Office) lastGood(ctx context.Context, s gate.Session, env string, all []allod.Snapshot) (*allod.Snapshot, error) {
+	for i := len(all) - 1; i >= 0; i-- {
+		if !all[i].Complete {
+			continue
+		}
+		snap, err := o.vault.At(ctx, s, env, all[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(snap.Manifest().Gaps, func(g allod.Gap) bool { return g.Kind == allod.GapNotAsked }) {
+			return &all[i], nil
+		}
+	}
+	return nil, nil
 }
 
 func (o *Office) oldestToken(ctx context.Context, env string) (time.Time, error) {

@@ -107,6 +107,7 @@ func (r *runner) chooseTable(t *allod.Table) (job, bool) {
 		r.setManifest(m)
 		return job{}, false
 	case len(r.o.Tables) > 0 && !slices.Contains(r.o.Tables, t.Name):
+		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapNotAsked, Reason: "this run was told to read other tables; its rows are those of an earlier one", Accepted: true})
 		r.setManifest(m)
 		return job{}, false
 	}
