@@ -23,7 +23,7 @@ func ParseGUID(s string) (GUID, error) {
 	}
 	at := 0
 	for i := 0; i < 36; {
-		if t[i] == '-' {
+		if i == 8 || i == 13 || i == 18 || i == 23 { // and a hyphen nowhere else
 			i++
 			continue
 		}
