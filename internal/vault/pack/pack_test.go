@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"testing/iotest"
 
 	"filippo.io/age"
 
@@ -157,6 +158,56 @@ func TestReader(t *testing.T) {
 	}
 	if _, err := r.Blob([16]byte{2}); allod.KindOf(err) != allod.NotFound {
 		t.Errorf("missing file: got %v, want kind not-found", err)
+	}
+}
+
+// brokenStore breaks off every read behind the first n bytes with an error that
+// wraps io.EOF, as a closed connection does.
+type brokenStore struct {
+	b []byte
+	n int64
+}
+
+var errBroken = allod.Errorf(allod.Unavailable, "get: %w", io.EOF)
+
+func (s brokenStore) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > s.n {
+		return 0, errBroken
+	}
+	return bytes.NewReader(s.b).ReadAt(p, off)
+}
+
+// TestBrokenConnectionIsNoDamage: a store that cannot be read is not a pack
+// that is damaged, nor the end of a file.
+func TestBrokenConnectionIsNoDamage(t *testing.T) {
+	id := identity(t)
+	rows := testRows(3000)
+	obj, res := write(t, id, rows, nil)
+	size := int64(len(obj))
+	for _, n := range []int64{0, 100, size / 2} {
+		if _, err := Open(brokenStore{obj, n}, size, id, res.Trailer, NewCache(1<<20)); allod.KindOf(err) != allod.Unavailable {
+			t.Errorf("open behind %d bytes: got %v, want kind unavailable", n, err)
+		}
+		var got []byte
+		r, err := Decrypt(io.MultiReader(bytes.NewReader(obj[:n]), iotest.ErrReader(errBroken)), id)
+		if err == nil {
+			got, err = io.ReadAll(r)
+		}
+		if allod.KindOf(err) != allod.Unavailable {
+			t.Errorf("decrypt behind %d bytes: got %d bytes, %v, want kind unavailable", n, len(got), err)
+		}
+	}
+	store := &brokenStore{obj, size}
+	r, err := Open(store, size, id, res.Trailer, NewCache(1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.n = 0
+	it := r.Seek(rows[0].Key, 1<<10)
+	for it.Next() {
+	}
+	if allod.KindOf(it.Err()) != allod.Unavailable {
+		t.Errorf("rows: got %v, want kind unavailable", it.Err())
 	}
 }
 

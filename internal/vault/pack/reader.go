@@ -59,7 +59,7 @@ type keepError struct {
 
 func (k *keepError) ReadAt(p []byte, off int64) (int, error) {
 	n, err := k.src.ReadAt(p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		return n, &storeError{err}
 	}
 	return n, err
@@ -67,17 +67,17 @@ func (k *keepError) ReadAt(p []byte, off int64) (int, error) {
 
 func (k *keepError) Read(p []byte) (int, error) {
 	n, err := k.stream.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		k.err = err
 	}
 	return n, err
 }
 
-// storeError marks an error of the storage on its way through age.
+// storeError marks an error of the storage on its way through age. It hides what
+// it wraps: age takes a wrapped io.EOF for the end.
 type storeError struct{ err error }
 
 func (s *storeError) Error() string { return s.err.Error() }
-func (s *storeError) Unwrap() error { return s.err }
 
 func (k *keepError) kind(what string, err error) error {
 	var s *storeError
@@ -103,7 +103,7 @@ type plainReader struct {
 
 func (p plainReader) ReadAt(b []byte, off int64) (int, error) {
 	n, err := p.ReaderAt.ReadAt(b, off)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		err = p.keep.kind("read a pack", err)
 	}
 	return n, err
@@ -116,7 +116,7 @@ type plainStream struct {
 
 func (p plainStream) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		err = p.keep.kind("read a file", err)
 	}
 	return n, err

@@ -4,7 +4,6 @@ import (
 	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"io"
 
 	"allod"
@@ -65,7 +64,7 @@ func ReadFileHead(r io.Reader) (FileHead, error) {
 // readError keeps the kind of an error of the layer below; a plain end of the
 // data is Corrupt.
 func readError(what string, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		return allod.Errorf(allod.Corrupt, "%s: it ends too early", what)
 	}
 	return allod.Errorf(allod.KindOf(err), "%s: %w", what, err)
@@ -195,10 +194,10 @@ func (f *FileReader) next() error {
 	}
 	n, err := io.ReadFull(f.r, f.in[f.have:])
 	n += f.have
-	switch {
-	case err == nil: // there is more: this chunk is not the final one
+	switch err { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
+	case nil: // there is more: this chunk is not the final one
 		n--
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case io.EOF, io.ErrUnexpectedEOF:
 		f.done = true
 	default:
 		return allod.Errorf(allod.KindOf(err), "read a sealed file: %w", err)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"io"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -166,6 +167,28 @@ func TestFile(t *testing.T) {
 			}
 			if !bytes.HasPrefix(plain, got) {
 				t.Errorf("%d bytes cut by %d: wrong bytes came out", n, cut)
+			}
+		}
+	}
+}
+
+// TestBrokenConnectionIsNoDamage reads a file whose source breaks off with an
+// error that wraps the end of a stream, as a closed connection does.
+func TestBrokenConnectionIsNoDamage(t *testing.T) {
+	sealed := sealFile(t, make([]byte, 3*fileChunk))
+	for _, cause := range []error{io.EOF, io.ErrUnexpectedEOF} {
+		broken := allod.Errorf(allod.Unavailable, "get: %w", cause)
+		for _, n := range []int{0, 10, fileHeadSize, fileHeadSize + fileChunk + overhead, len(sealed) - 1, len(sealed)} {
+			src := io.MultiReader(bytes.NewReader(sealed[:n]), iotest.ErrReader(broken))
+			h, err := ReadFileHead(src)
+			if err == nil {
+				var r *FileReader
+				if r, err = NewFileReader(src, place.Vault, h, keytree.Seed{1}); err == nil {
+					_, err = io.Copy(io.Discard, r)
+				}
+			}
+			if allod.KindOf(err) != allod.Unavailable {
+				t.Errorf("broken off behind %d bytes by %v: got %v, want kind unavailable", n, cause, err)
 			}
 		}
 	}
