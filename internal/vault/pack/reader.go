@@ -59,7 +59,7 @@ type keepError struct {
 
 func (k *keepError) ReadAt(p []byte, off int64) (int, error) {
 	n, err := k.src.ReadAt(p, off)
-	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
+	if err != nil && err != io.EOF {
 		return n, &storeError{err}
 	}
 	return n, err
@@ -67,7 +67,7 @@ func (k *keepError) ReadAt(p []byte, off int64) (int, error) {
 
 func (k *keepError) Read(p []byte) (int, error) {
 	n, err := k.stream.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
+	if err != nil && err != io.EOF {
 		k.err = err
 	}
 	return n, err

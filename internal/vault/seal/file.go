@@ -194,10 +194,10 @@ func (f *FileReader) next() error {
 	}
 	n, err := io.ReadFull(f.r, f.in[f.have:])
 	n += f.have
-	switch err { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
+	switch err {
 	case nil: // there is more: this chunk is not the final one
 		n--
-	case io.EOF, io.ErrUnexpectedEOF:
+	case io.EOF, io.ErrUnexpectedEOF: //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
 		f.done = true
 	default:
 		return allod.Errorf(allod.KindOf(err), "read a sealed file: %w", err)
