@@ -106,7 +106,7 @@ func (c *chosen) len() int64 { return int64(len(c.keys) + len(c.pairs)) }
 
 func newBuilder(snap, live source.View, sel Selection, o Options) *builder {
 	p := &plan.Plan{
-		From: snap.Name(), To: live.Name(), Built: o.Now().UTC().Truncate(time.Second), OnConflict: o.OnConflict, Production: o.Production,
+		From: snap.Name(), To: live.Name(), Organization: live.Schema().Identity.Organization, Built: o.Now().UTC().Truncate(time.Second), OnConflict: o.OnConflict, Production: o.Production,
 		Approval: approval(o.Approvers), Warnings: []string{}, Refused: []plan.Refusal{}, Skipped: []plan.Skip{}, NotWritten: []plan.NotWritten{}, Mappings: []plan.Mapping{}, Dropped: []allod.RecordRef{},
 	}
 	return &builder{

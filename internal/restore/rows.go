@@ -164,12 +164,16 @@ func (b *builder) batch(ctx context.Context, tp *tablePlan, rows []allod.Row) er
 		}
 	}
 	now := map[allod.GUID]*allod.Row{}
+	asked := map[allod.GUID]bool{}
 	if len(differ) > 0 && b.o.OnConflict != plan.Live && !b.sel.DeletedOnly {
 		got, err := b.live.Get(ctx, name, differ)
 		if err != nil {
 			return err
 		}
 		now = byKey(got)
+		for _, ref := range differ {
+			asked[ref.Key] = true
+		}
 	}
 	for i := range rows {
 		r := &rows[i]
@@ -180,6 +184,8 @@ func (b *builder) batch(ctx context.Context, tp *tablePlan, rows []allod.Row) er
 		}
 		_, exists := l.rows[r.Key]
 		switch {
+		case asked[r.Key] && now[r.Key] == nil:
+			b.skip(name, r.Key, "it went away while the plan was made: plan again")
 		case exists && now[r.Key] == nil:
 			b.p.Counts.Unchanged++
 		case exists:
@@ -457,6 +463,16 @@ func (b *builder) update(ctx context.Context, tp *tablePlan, r, now *allod.Row) 
 			cols = append(cols, c.name)
 		}
 	}
+	if partOfKey(tp.lt, cols, later) {
+		taken, err := b.taken(ctx, tp, r)
+		if err != nil {
+			return err
+		}
+		if taken != "" {
+			b.skip(name, r.Key, "another live row has the same "+taken)
+			return nil
+		}
+	}
 	b.emitUpdate(tp, r, now, changes{cols: cols, later: later, last: last, owner: owner, files: files, state: state})
 	return nil
 }
@@ -558,6 +574,18 @@ func (b *builder) taken(ctx context.Context, tp *tablePlan, r *allod.Row) (strin
 		}
 	}
 	return "", nil
+}
+
+// partOfKey reports whether an alternate key of the table has one of the columns.
+func partOfKey(t *allod.Table, lists ...[]string) bool {
+	for _, k := range t.Keys {
+		for _, list := range lists {
+			if slices.ContainsFunc(k.Columns, func(c string) bool { return slices.Contains(list, c) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // altIndexes reads the live rows by their alternate keys.

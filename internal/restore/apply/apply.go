@@ -113,6 +113,9 @@ func Run(ctx context.Context, p *plan.Plan, snap, live source.View, target sourc
 	if p.From != snap.Name() || p.To != live.Name() {
 		return a.r, allod.Errorf(allod.Invalid, "apply plan %s: it goes from %s to %s, not from %s to %s", p.ID, p.From, p.To, snap.Name(), live.Name())
 	}
+	if now := live.Schema().Identity.Organization; p.Organization != now {
+		return a.r, allod.WithHint(allod.Errorf(allod.Conflict, "apply plan %s: %s is not the environment any more that it was made for", p.ID, p.To), "plan again")
+	}
 	if p.Stale(a.o.Now()) && !o.Reread {
 		return a.r, allod.WithHint(allod.Errorf(allod.Conflict, "apply plan %s: it is older than 24 hours", p.ID), "plan again and compare")
 	}

@@ -443,8 +443,9 @@ func (a *applier) gone(table string, id allod.GUID) bool {
 func (a *applier) buildParties(ctx context.Context, steps []plan.Packed) ([]write, error) {
 	const name = "activityparty"
 	pt, lpt := a.snap.Schema().Table(name), a.live.Schema().Table(name)
-	if pt == nil || lpt == nil {
-		return nil, allod.Errorf(allod.Conflict, "restore %s: table %s is gone since the plan was made", a.o.ID, name)
+	home := a.live.Schema().Table(a.p.TableOf(steps[0]))
+	if pt == nil || lpt == nil || home == nil {
+		return nil, allod.Errorf(allod.Conflict, "restore %s: the activities' table, or %s, is gone since the plan was made", a.o.ID, name)
 	}
 	ids := make([]allod.GUID, len(steps))
 	for i := range steps {
@@ -465,7 +466,7 @@ func (a *applier) buildParties(ctx context.Context, steps []plan.Packed) ([]writ
 			n++
 		}
 		s := steps[i]
-		op := source.Op{Kind: source.OpReplaceParty, Table: a.live.Schema().Table(a.p.TableOf(s)), Key: s.Key, Version: versions[s.Key], PartyTable: pt}
+		op := source.Op{Kind: source.OpReplaceParty, Table: home, Key: s.Key, Version: versions[s.Key], PartyTable: pt}
 		for _, one := range steps[i : i+n] {
 			row := from[one.Other]
 			if row == nil { // erased since, perhaps

@@ -61,7 +61,11 @@ const readBatch = 250
 
 func (v *Verification) table(ctx context.Context, p *plan.Plan, name string, rows map[allod.GUID][]plan.Packed, snap, live source.View) error {
 	ids := slices.SortedFunc(maps.Keys(rows), func(x, y allod.GUID) int { return bytes.Compare(x[:], y[:]) })
-	cols := history.NewColumns(snap.Schema().Table(name), live.Schema().Table(name), history.ColumnOptions{Writable: true, Map: p.Counterparts().Translate})
+	st, lt := snap.Schema().Table(name), live.Schema().Table(name)
+	if st == nil || lt == nil {
+		return allod.Errorf(allod.Conflict, "verify plan %s: table %s is gone since the plan was made", p.ID, name)
+	}
+	cols := history.NewColumns(st, lt, history.ColumnOptions{Writable: true, Map: p.Counterparts().Translate})
 	for batch := range slices.Chunk(ids, readBatch) {
 		want, err := get(ctx, snap, name, batch)
 		if err != nil {

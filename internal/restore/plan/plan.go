@@ -184,13 +184,16 @@ const (
 
 // Plan is what a restore will do. Its JSON is stable: fields may be added.
 type Plan struct {
-	ID         string     `json:"id"` // follows from the rest
-	From       string     `json:"from"`
-	To         string     `json:"to"`
-	Built      time.Time  `json:"built"` // UTC; see Stale
-	OnConflict OnConflict `json:"on_conflict"`
-	Production bool       `json:"production"`
-	Approval   string     `json:"approval"` // "none", "one person", "2 people" …
+	ID   string `json:"id"` // follows from the rest
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Organization identifies what To named when the plan was made; zero = the
+	// source does not say.
+	Organization allod.GUID `json:"organization"`
+	Built        time.Time  `json:"built"` // UTC; see Stale
+	OnConflict   OnConflict `json:"on_conflict"`
+	Production   bool       `json:"production"`
+	Approval     string     `json:"approval"` // "none", "one person", "2 people" …
 
 	Warnings   []string     `json:"warnings"`
 	Refused    []Refusal    `json:"refused"`
@@ -504,6 +507,9 @@ func Compare(older, newer *Plan) Change {
 // fingerprints yields one of everything that decides what is written.
 func (p *Plan) fingerprints() iter.Seq[[32]byte] {
 	return func(yield func([32]byte) bool) {
+		if !yield(fingerprint(p.Organization)) {
+			return
+		}
 		for s := range p.Steps() {
 			if !yield(fingerprint(s)) {
 				return
