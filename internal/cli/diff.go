@@ -15,14 +15,19 @@ import (
 func (a *app) diffCommand() *cobra.Command {
 	var opts history.Options
 	cmd := &cobra.Command{
-		Use: "diff ENV@A ENV2@B", Short: "Compare two moments, of one environment or two", Args: cobra.ExactArgs(2),
+		Use: "diff ENV@A [ENV2@B]", Short: "Compare two moments, of one environment or two", Args: cobra.RangeArgs(1, 2),
+		Example: "  allod diff prod@-1d prod@live --table account --rows",
 		Long: `Compare two moments. Added rows are only in the second, removed ones only in
-the first. --writable leaves out what no restore could write, and says how
-many cells that is and why.`,
+the first; with one moment alone, the second is the environment as it is now.
+--writable leaves out what no restore could write, and says for
+each class of tables how many cells that is and why.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ma, err := a.moment(args[0])
 			if err != nil {
 				return err
+			}
+			if len(args) == 1 {
+				args = append(args, ma.Environment+"@live")
 			}
 			mb, err := a.moment(args[1])
 			if err != nil {
@@ -57,6 +62,10 @@ func (a *app) showDiff(d *history.Diff, opts history.Options) {
 	a.outf("%s against %s: %d added, %d removed, %d changed, %d equal.\n", d.A, d.B, d.Added, d.Removed, d.Changed, d.Equal)
 	for _, c := range d.Classes {
 		a.outf("  class %-14s %4d tables: %d added, %d removed, %d changed, %d equal\n", c.Class, c.Tables, c.Added, c.Removed, c.Changed, c.Equal)
+		a.outf("    %d cells compared\n", c.CellsCompared)
+		for _, why := range slices.Sorted(maps.Keys(c.CellsNotCompared)) {
+			a.outf("    %d not compared: %s\n", c.CellsNotCompared[why], why)
+		}
 	}
 	for _, t := range d.Tables {
 		if t.Added+t.Removed+t.Changed == 0 {
@@ -75,10 +84,6 @@ func (a *app) showDiff(d *history.Diff, opts history.Options) {
 			}
 			a.outf("      %-8s %s%s\n", r.Change, r.Record, columns)
 		}
-	}
-	a.outf("Cells compared: %d\n", d.CellsCompared)
-	for _, why := range slices.Sorted(maps.Keys(d.CellsNotCompared)) {
-		a.outf("  not compared, %s: %d\n", why, d.CellsNotCompared[why])
 	}
 	for _, s := range d.Skipped {
 		a.outf("  table %s was not compared: %s\n", s.Table, s.Reason)

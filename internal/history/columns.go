@@ -14,7 +14,8 @@ import (
 
 // Reason says why cells were not compared. The list is closed: a cell of two
 // rows that exist on both sides is either compared or counted under one of
-// these.
+// these. A column that the sources never give a value for (Column.Unreadable)
+// has no cells: what the label of a lookup would say is said by the lookup.
 type Reason string
 
 // The closed list of reasons.
@@ -25,7 +26,7 @@ const (
 	ReasonAbsent   Reason = "not read on one side"              // absent cells: excluded, secured
 	ReasonOneSide  Reason = "column exists on one side only"    // the schemas differ
 	ReasonExcluded Reason = "left out by choice"                // Options.Include, Options.Exclude
-	ReasonDerived  Reason = "follows from other cells"          // Column.Derived: never stored
+	ReasonDerived  Reason = "follows from other cells"          // Column.Derived: never stored; in Writable mode why it is not writable counts
 	ReasonFile     Reason = "file content not read on one side" // --no-files, or Options.SkipFiles
 )
 
@@ -103,6 +104,9 @@ func NewColumns(a, b *allod.Table, opts ColumnOptions) *Columns {
 			c.left[ca.Name] = ReasonOneSide
 			continue
 		}
+		if ca.Unreadable != "" && b.Columns[j].Unreadable != "" {
+			continue // rows have no cell for it on either side
+		}
 		if why := c.leftOut(ca, &b.Columns[j]); why != "" {
 			c.left[ca.Name] = why
 			continue
@@ -121,6 +125,9 @@ func NewColumns(a, b *allod.Table, opts ColumnOptions) *Columns {
 // leftOut returns why the column is not compared, "" if it is.
 func (c *Columns) leftOut(a, b *allod.Column) Reason {
 	if a.Derived != "" || b.Derived != "" {
+		if c.opts.Writable && !a.Create && !a.Update {
+			return unwritable(a)
+		}
 		return ReasonDerived
 	}
 	if a.Name == c.a.Key && (c.a.Intersect || c.identity != nil) {
@@ -395,5 +402,6 @@ func (c *Columns) Compared() []string {
 	return out
 }
 
-// LeftOut returns the columns that are not compared, with the reason.
+// LeftOut returns the columns that have cells and are not compared, with the
+// reason.
 func (c *Columns) LeftOut() map[string]Reason { return c.left }

@@ -87,6 +87,9 @@ type ClassDiff struct {
 	Removed int64       `json:"removed"`
 	Changed int64       `json:"changed"`
 	Equal   int64       `json:"equal"`
+	// Cells of rows that both sides have.
+	CellsCompared    int64            `json:"cells_compared"`
+	CellsNotCompared map[Reason]int64 `json:"cells_not_compared"`
 }
 
 // SkippedTable names a table that was not compared.
@@ -211,14 +214,15 @@ func (d *Diff) sum() {
 	for i := range d.Tables {
 		t := &d.Tables[i]
 		d.Added, d.Removed, d.Changed, d.Equal = d.Added+t.Added, d.Removed+t.Removed, d.Changed+t.Changed, d.Equal+t.Equal
-		d.CellsCompared += t.CellsCompared
-		for r, n := range t.CellsNotCompared {
-			d.CellsNotCompared[r] += n
-		}
 		c := classes[t.Class]
 		if c == nil {
-			c = &ClassDiff{Class: t.Class}
+			c = &ClassDiff{Class: t.Class, CellsNotCompared: map[Reason]int64{}}
 			classes[t.Class] = c
+		}
+		d.CellsCompared, c.CellsCompared = d.CellsCompared+t.CellsCompared, c.CellsCompared+t.CellsCompared
+		for r, n := range t.CellsNotCompared {
+			d.CellsNotCompared[r] += n
+			c.CellsNotCompared[r] += n
 		}
 		c.Tables++
 		c.Added, c.Removed, c.Changed, c.Equal = c.Added+t.Added, c.Removed+t.Removed, c.Changed+t.Changed, c.Equal+t.Equal

@@ -177,9 +177,35 @@ func TestWritableCountsReasons(t *testing.T) {
 	if d := compare(t, a, b, Options{}); d.Same() {
 		t.Error("unwritable columns count without Writable")
 	}
+	if len(d.Classes) != 2 || d.Classes[0].CellsCompared != d.CellsCompared || cmp.Diff(d.Classes[0].CellsNotCompared, d.CellsNotCompared) != "" {
+		t.Errorf("classes: got %+v, want those of the whole for class data", d.Classes)
+	}
 	d = compare(t, a, b, Options{ColumnOptions: ColumnOptions{Include: []string{"name", "account.legacy"}, Exclude: []string{"legacy"}}})
 	if !d.Same() || d.CellsCompared != 1 || d.CellsNotCompared[ReasonExcluded] != 9 {
 		t.Errorf("%+v", d)
+	}
+}
+
+// What a source never shows has no cells; what is not stored because it follows
+// from others is left out for the reason it cannot be written.
+func TestColumnsWithoutCells(t *testing.T) {
+	a, b := newView("a"), newView("b")
+	for _, v := range []*view{a, b} {
+		x := v.schema.Table("account")
+		label := x.Columns[len(x.Columns)-1]
+		label.Name, label.Unreadable = "unseenname", "not part of the Web API"
+		version := label
+		version.Name, version.Unreadable, version.Create, version.Update, version.Unwritable = "version", "", false, false, allod.NotWritablePlatform
+		x.Columns = append(x.Columns, label, version)
+		v.account(1, nil)
+	}
+	with := func(o Options) map[Reason]int64 { return compare(t, a, b, o).CellsNotCompared }
+	if d := cmp.Diff(map[Reason]int64{ReasonDerived: 2}, with(Options{})); d != "" {
+		t.Errorf("all columns (-want +got):\n%s", d)
+	}
+	want := map[Reason]int64{ReasonComputed: 1, ReasonPlatform: 3, ReasonMetadata: 1, ReasonDerived: 1}
+	if d := cmp.Diff(want, with(Options{ColumnOptions: ColumnOptions{Writable: true}})); d != "" {
+		t.Errorf("writable columns (-want +got):\n%s", d)
 	}
 }
 

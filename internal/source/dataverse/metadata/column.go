@@ -33,10 +33,12 @@ func column(e *Entity, a *Attribute, binds map[string]map[string]string, ends ma
 	if a.MaxLength != nil && *a.MaxLength > 0 {
 		c.MaxLength = *a.MaxLength
 	}
-	if e.IsIntersect && e.LogicalName != "activityparty" && !ends[a.LogicalName] {
-		// A pair is made by associating two rows, which says nothing else
-		// (protocols/dataverse.md §6.5): the rest is the platform's.
-		c.Create, c.Update, c.Unwritable = false, false, allod.NotWritablePlatform
+	if e.IsIntersect && e.LogicalName != "activityparty" {
+		// A pair is made by associating two rows, which says who they are and
+		// nothing else (protocols/dataverse.md §6.5): the rest is the platform's.
+		if c.Create, c.Update = ends[a.LogicalName], false; !c.Create {
+			c.Unwritable = allod.NotWritablePlatform
+		}
 	}
 	if !c.Create && !c.Update && c.Unwritable == "" {
 		c.Unwritable = unwritable(a)
@@ -49,13 +51,21 @@ func column(e *Entity, a *Attribute, binds map[string]map[string]string, ends ma
 	case !a.IsValidForRead:
 		c.Unreadable = "not valid for read"
 	default:
-		c.Derived = derived(e.LogicalName, a)
-		if c.Derived == "" && !a.inOData() {
-			c.Unreadable = "not part of the Web API"
+		c.Derived = derived(a)
+		if !a.inOData() || asRows(a.Native()) {
+			c.Unreadable = notInWebAPI
 		}
 	}
 	return c
 }
+
+// notInWebAPI is why rows have no member for a column that the metadata call
+// readable: labels of choices and lookups, which come as annotations.
+const notInWebAPI = "not part of the Web API"
+
+// asRows reports whether columns of the type are shown as rows of a table of
+// their own (protocols/dataverse.md §6.1).
+func asRows(native string) bool { return native == "PartyList" || native == "CalendarRules" }
 
 // valueType maps the source's types to ours (protocols/dataverse.md §2.3,
 // §3.1, §3.3).
@@ -97,10 +107,12 @@ func unwritable(a *Attribute) string {
 	switch {
 	case a.SourceType != nil && *a.SourceType > 0: // calculated, rollup, formula
 		return allod.NotWritableComputed
-	case a.AttributeOf != "", isComposite(a), a.LogicalName == "fullname", a.LogicalName == "yomifullname":
-		return allod.NotWritableComputed
-	case a.CalculationOf != "", strings.HasSuffix(a.LogicalName, "_base"), setByPlatform(a.LogicalName):
+	case setByPlatform(a.LogicalName):
 		return allod.NotWritablePlatform
+	case a.AttributeOf != "", a.CalculationOf != "", a.LogicalName == "fullname", a.LogicalName == "yomifullname",
+		a.LogicalName == "composite", strings.HasSuffix(a.LogicalName, "_composite"),
+		strings.HasSuffix(a.LogicalName, "_base"): // an amount in the base currency follows from the amount and the rate
+		return allod.NotWritableComputed
 	}
 	return allod.NotWritableMetadata
 }
@@ -125,7 +137,7 @@ func isComposite(a *Attribute) bool {
 
 // derived says why a column is not stored although it could be read
 // (design/capture.md, never stored).
-func derived(table string, a *Attribute) string {
+func derived(a *Attribute) string {
 	native := a.Native()
 	switch {
 	case a.LogicalName == "versionnumber":
@@ -134,10 +146,8 @@ func derived(table string, a *Attribute) string {
 		return "kept as rows of activityparty"
 	case native == "CalendarRules":
 		return "kept as rows of calendarrule"
-	case table == "annotation" && a.LogicalName == "documentbody_binary":
-		return "the same bytes as documentbody"
-	case table == "activitymimeattachment" && a.LogicalName == "body_binary":
-		return "the same bytes as body"
+	case a.LogicalName == "documentbody_binary", a.LogicalName == "body_binary":
+		return "the same bytes as " + strings.TrimSuffix(a.LogicalName, "_binary")
 	case isComposite(a):
 		return "put together from stored columns"
 	case native == rows.NativeFile || native == rows.NativeImage:
