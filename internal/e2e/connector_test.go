@@ -24,19 +24,26 @@ import (
 	"allod/internal/source/sourcecheck"
 )
 
-// realModel reads the schema of a real organisation.
-func realModel(t *testing.T, name string) *entity.Model {
+// openShared opens a file made by others, unzipped; the test is skipped where
+// it is not there.
+func openShared(t *testing.T, name string) io.Reader {
 	t.Helper()
 	f, err := os.Open(filepath.Join("..", "..", "..", "shared", "data", "dataverse", name))
 	if err != nil {
 		t.Skipf("data made by others is absent: %v", err)
 	}
-	defer func() { _ = f.Close() }() // only read
+	t.Cleanup(func() { _ = f.Close() }) // only read
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := csdl.ParseCSDL(z)
+	return z
+}
+
+// realModel reads the schema of a real organisation.
+func realModel(t *testing.T, name string) *entity.Model {
+	t.Helper()
+	doc, err := csdl.ParseCSDL(openShared(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
