@@ -254,14 +254,22 @@ func cmdNarrow(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// interrupt URL ARGS… runs allod, sends SIGINT when the company at URL has
-// answered some requests, and wants the exit code 130; stderr becomes the
-// file "interrupted".
+// interrupt URL [COUNTER=N] ARGS… runs allod, sends SIGINT when a counter of the
+// company at URL is above N (requests above 25), and wants the exit code 130;
+// stderr becomes the file "interrupted".
 func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: interrupt URL ARGS…")
 	}
 	cmdHTTP(ts, false, []string{"DELETE", args[0] + "/_emulator/counters"})
+	counter, least := "requests", 25.0
+	if name, n, ok := strings.Cut(args[1], "="); ok {
+		var err error
+		counter = name
+		least, err = strconv.ParseFloat(n, 64)
+		ts.Check(err)
+		args = append(args[:1:1], args[2:]...)
+	}
 	path, err := exec.LookPath("allod")
 	ts.Check(err)
 	errs, err := os.Create(ts.MkAbs("interrupted"))
@@ -274,7 +282,7 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		cmdHTTP(ts, false, []string{"GET", args[0] + "/_emulator/counters"})
 		counters, _ := lookUp(ts, "answer", ".").(map[string]any) // null before the first request
-		if n, _ := counters["requests"].(float64); n > 25 {
+		if n, _ := counters[counter].(float64); n > least {
 			break
 		}
 		if time.Now().After(deadline) {

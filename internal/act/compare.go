@@ -10,13 +10,18 @@ import (
 
 // Compare compares two moments. Names and counts only: values are shown by Get.
 func (o *Office) Compare(ctx context.Context, a, b Moment, opts history.Options) (*history.Diff, error) {
-	va, sa, err := o.open(ctx, a, gate.ActionCompare, allod.PurposeOperate)
+	va, sa, err := o.open(ctx, a, gate.ActionCompare)
 	if err != nil {
 		return nil, err
 	}
-	vb, sb, err := o.open(ctx, b, gate.ActionCompare, allod.PurposeOperate)
+	vb, sb, err := o.open(ctx, b, gate.ActionCompare)
 	if err != nil {
 		return nil, err
+	}
+	for _, t := range opts.Tables {
+		if va.Schema().Table(t) == nil && vb.Schema().Table(t) == nil {
+			return nil, NoTable(va.Schema(), va.Name(), t)
+		}
 	}
 	opts.SameSource = a.Environment == b.Environment
 	d, err := history.Compare(ctx, va, vb, opts)

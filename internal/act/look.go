@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"allod"
@@ -42,7 +43,7 @@ func (o *Office) Manifest(ctx context.Context, m Moment) (allod.Snapshot, vault.
 
 // Schema returns the schema as of the moment.
 func (o *Office) Schema(ctx context.Context, m Moment) (*allod.Schema, error) {
-	v, _, err := o.open(ctx, m, gate.ActionRead, allod.PurposeOperate)
+	v, _, err := o.open(ctx, m, gate.ActionRead)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (o *Office) Schema(ctx context.Context, m Moment) (*allod.Schema, error) {
 // holds, at most limit (0 = all), and records in the ledger how many were
 // shown.
 func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit int) (*allod.Table, iter.Seq2[allod.Row, error], error) {
-	v, s, err := o.open(ctx, m, gate.ActionRead, allod.PurposeOperate)
+	v, s, err := o.open(ctx, m, gate.ActionRead)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,6 +74,48 @@ func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit
 			}
 		}()
 		n = walk(ctx, v, t, keep, limit, yield)
+	}, nil
+}
+
+// DeletedRows is Rows of those that are not in the environment any more: what
+// somebody deleted since the moment, by name. It keeps about 50 bytes per row of
+// the table.
+func (o *Office) DeletedRows(ctx context.Context, m Moment, table, filter string, limit int) (*allod.Table, iter.Seq2[allod.Row, error], error) {
+	if m.Live {
+		return nil, nil, allod.WithHint(allod.Errorf(allod.Invalid, "list what was deleted since %s: that is the environment itself", m), "Name a moment before the loss: `allod snapshots %s` lists them.", m.Environment)
+	}
+	now, err := o.liveView(ctx, m.Environment)
+	if err != nil {
+		return nil, nil, err
+	}
+	here := map[allod.RecordRef]struct{}{}
+	t, all, err := o.Rows(ctx, m, table, filter, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if lt := now.Schema().Table(t.Name); lt != nil && lt.Unreadable != "" {
+		return nil, nil, allod.Errorf(allod.Denied, "list what was deleted of %s since %s: the table cannot be read now: %s", t.Name, m, lt.Unreadable)
+	} else if lt != nil {
+		for row, err := range now.Rows(ctx, t.Name) {
+			if err != nil {
+				return nil, nil, err
+			}
+			here[row.Ref()] = struct{}{}
+		}
+	}
+	return t, func(yield func(allod.Row, error) bool) {
+		n := 0
+		for row, err := range all {
+			if _, there := here[row.Ref()]; there && err == nil {
+				continue
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+			if n++; limit > 0 && n >= limit {
+				return
+			}
+		}
 	}, nil
 }
 
@@ -98,7 +141,7 @@ func walk(ctx context.Context, v source.View, t *allod.Table, keep func(*allod.R
 
 // Get returns one row at a moment; NotFound when it is not there.
 func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*allod.Table, *allod.Row, error) {
-	v, s, err := o.open(ctx, m, gate.ActionRead, allod.PurposeOperate)
+	v, s, err := o.open(ctx, m, gate.ActionRead)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,7 +149,7 @@ func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*allod.Ta
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := allod.ParseGUID(id)
+	key, err := parseID(v, t, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,23 +166,46 @@ func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*allod.Ta
 	return t, &rows[0], nil
 }
 
-// findTable finds a table by logical name, or says what comes near.
+// parseID reads the id of a row. People know names: the hint says how to find
+// the id of one.
+func parseID(v source.View, t *allod.Table, text string) (allod.GUID, error) {
+	id, err := allod.ParseGUID(text)
+	if err == nil {
+		return id, nil
+	}
+	err = allod.Errorf(allod.Invalid, "find the row %q of %s: that is not an id", text, t.Name)
+	if t.Title == "" {
+		return id, allod.WithHint(err, "`allod ls %s %s` lists rows with their ids.", v.Name(), t.Name)
+	}
+	return id, allod.WithHint(err, "`allod ls %s %s --filter \"%s eq '…'\"` finds the id of a name; `allod restore` takes --filter too.", v.Name(), t.Name, t.Title)
+}
+
+// findTable finds a table by logical name; NotFound says what comes near.
 func findTable(v source.View, name string) (*allod.Table, error) {
 	if t := v.Schema().Table(name); t != nil {
 		return t, nil
 	}
-	err := allod.Errorf(allod.NotFound, "find the table %q in %s: there is none", name, v.Name())
+	return nil, NoTable(v.Schema(), v.Name(), name)
+}
+
+// tableHint says which table a wrong name may mean.
+func tableHint(s *allod.Schema, where, name string) string {
 	var names []string
-	for i := range v.Schema().Tables {
-		if t := &v.Schema().Tables[i]; t.Set == name || t.SchemaName == name || t.Label == name {
-			return nil, allod.WithHint(err, "Tables go by their logical names: did you mean %q?", t.Name)
+	for i := range s.Tables {
+		if t := &s.Tables[i]; t.Set == name || t.SchemaName == name || t.Label == name {
+			return fmt.Sprintf("Tables go by their logical names: did you mean %q?", t.Name)
 		}
-		names = append(names, v.Schema().Tables[i].Name)
+		names = append(names, s.Tables[i].Name)
 	}
 	if near := nearest(name, names); near != "" {
-		return nil, allod.WithHint(err, "Did you mean %q? `allod schema %s` lists the tables.", near, v.Name())
+		return fmt.Sprintf("Did you mean %q? `allod schema %s` lists the tables.", near, where)
 	}
-	return nil, allod.WithHint(err, "`allod schema %s` lists the tables by their logical names.", v.Name())
+	return fmt.Sprintf("`allod schema %s` lists the tables by their logical names.", where)
+}
+
+// NoTable is the error for a table that a schema does not have.
+func NoTable(s *allod.Schema, where, name string) error {
+	return allod.WithHint(allod.Errorf(allod.NotFound, "find the table %q in %s: there is none", name, where), "%s", tableHint(s, where, name))
 }
 
 // compileFilter makes an OData $filter a test of rows.

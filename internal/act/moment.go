@@ -64,18 +64,33 @@ func ParseMoment(s string, now time.Time, local *time.Location) (Moment, error) 
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05Z07:00"} {
 		if t, err := time.Parse(layout, when); err == nil {
 			m.Before = t.UTC()
+			if t.Nanosecond() == 0 { // lists show whole seconds: the last instant that they show so
+				m.Before = m.Before.Add(time.Second - time.Nanosecond)
+			}
 			return m, nil
 		}
 	}
-	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, when, local); err == nil {
 			utc, _ := time.Parse(layout, when) // parsed above with the same layout
-			return Moment{}, allod.WithHint(allod.Errorf(allod.Invalid, "read %q: the time has no zone", s),
-				"Write %s@%s for UTC, or %s@%s for this machine's zone.", env, utc.Format("2006-01-02T15:04Z07:00"), env, t.Format("2006-01-02T15:04Z07:00"))
+			return Moment{}, noZone(s, env, utc, t)
 		}
 	}
 	return Moment{}, allod.WithHint(allod.Errorf(allod.Invalid, "read %q: %q is not a moment", s, when),
 		"Write %s@latest, %s@live, %s@<snapshot number>, %s@-3d or %s@%s.", env, env, env, env, env, now.UTC().Format("2006-01-02T15:04Z07:00"))
+}
+
+// noZone refuses a time without a zone and shows what it may have meant.
+func noZone(s, env string, utc, local time.Time) error {
+	layout := "2006-01-02T15:04Z07:00"
+	if utc.Second() != 0 {
+		layout = time.RFC3339
+	}
+	err := allod.Errorf(allod.Invalid, "read %q: the time has no zone", s)
+	if utc.Equal(local) {
+		return allod.WithHint(err, "Write %s@%s: lists show UTC, and this machine's zone is UTC too.", env, utc.Format(layout))
+	}
+	return allod.WithHint(err, "Write %s@%s for UTC, as lists show it, or %s@%s for this machine's zone.", env, utc.Format(layout), env, local.Format(layout))
 }
 
 // parseBack reads a span such as 3d, 12h or 90m.

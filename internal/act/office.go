@@ -213,8 +213,8 @@ func (o *Office) session(ctx context.Context, action gate.Action, env string, pu
 }
 
 // open returns the view of a moment, under a session opened for it.
-func (o *Office) open(ctx context.Context, m Moment, action gate.Action, purpose allod.Purpose) (source.View, gate.Session, error) {
-	s, err := o.session(ctx, action, m.Environment, purpose)
+func (o *Office) open(ctx context.Context, m Moment, action gate.Action) (source.View, gate.Session, error) {
+	s, err := o.session(ctx, action, m.Environment, allod.PurposeOperate)
 	if err != nil {
 		return nil, s, err
 	}

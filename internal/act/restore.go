@@ -45,6 +45,8 @@ type RestoreSelection struct {
 	IDs          []string `json:"ids,omitempty"`
 	Filter       string   `json:"filter,omitempty"`        // OData, over the rows of Table in the snapshot
 	DeletedSince string   `json:"deleted_since,omitempty"` // only rows that are no longer live
+	Rest         string   `json:"rest,omitempty"`          // what a kept plan that broke off has left
+	Part         string   `json:"part,omitempty"`          // of Rest: made or reopened
 }
 
 // RestoreControl steers the carrying out.
@@ -97,7 +99,12 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	if p.live, err = live.New(ctx, p.src); err != nil {
 		return nil, err
 	}
-	if p.sel, err = selection(p.snapshot, r.Selection); err != nil {
+	if r.Selection.Rest != "" {
+		p.sel, err = o.rest(ctx, r.Selection.Rest, r.Selection.Part)
+	} else {
+		p.sel, err = selection(p.snapshot, r.Selection)
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.opts = restore.Options{
@@ -168,7 +175,7 @@ func selection(v source.View, r RestoreSelection) (restore.Selection, error) {
 	}
 	ts := restore.TableSelection{Table: t.Name}
 	for _, id := range r.IDs {
-		g, err := allod.ParseGUID(id)
+		g, err := parseID(v, t, id)
 		if err != nil {
 			return sel, err
 		}
@@ -254,33 +261,64 @@ func (o *Office) LoadPlan(ctx context.Context, id string) (RestoreRequest, *plan
 
 // Restore carries out a plan. One older than 24 hours is planned again first,
 // and refused with Conflict if that gives something else. Rows that somebody
-// touched since the plan are conflicts of the report, not writes.
+// touched since the plan are conflicts of the report, not writes. A plan that
+// came to its end before is Conflict, and so is one that broke off and has
+// written something: the hint names the plan of what is left. Interrupting ctx
+// gives the report and its error.
 func (o *Office) Restore(ctx context.Context, r RestoreRequest, pl *plan.Plan, c RestoreControl) (*apply.Report, error) {
+	was := pl.ID
 	p, err := o.prepare(ctx, &r)
 	if err != nil {
 		return nil, err
 	}
-	if pl.Stale(o.deps.Now()) {
-		fresh, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
+	if pl, err = o.current(ctx, r, p, pl); err != nil || pl == nil {
 		if err != nil {
 			return nil, err
 		}
-		if change := plan.Compare(pl, fresh); change != (plan.Change{}) {
-			err := allod.Errorf(allod.Conflict, "carry out the plan %s: it is older than 24 hours and would be another one today", pl.ID)
-			return nil, allod.WithHint(errors.Join(err, o.savePlan(ctx, r, fresh)), "Today's is %s: look at it with `allod restore --apply %s --plan`.", fresh.ID, fresh.ID)
-		}
-		pl = fresh
+		return o.nothingLeft(was)
 	}
 	target, ok := p.src.(source.Target)
 	if !ok {
 		return nil, allod.Errorf(allod.Invalid, "restore into %s: it cannot be written to", r.to())
 	}
+	begun := o.deps.Now().UTC()
+	if err := o.keepRun(pl.ID, run{Begun: begun}); err != nil {
+		return nil, err
+	}
 	rep, err := apply.Run(ctx, pl, p.snapshot, p.live, target, apply.Options{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now})
 	if rep != nil {
+		err = interrupted(ctx, rep, err)
+		if err == nil && rep.Paused == "" {
+			err = o.keepRun(pl.ID, run{begun, o.deps.Now().UTC()})
+		}
 		counts := map[string]int64{"created": rep.Created, "updated": rep.Updated, "failed": rep.Failed, "conflicts": int64(len(rep.Conflicts))}
 		if aerr := o.gate.Act(ctx, p.session, "restored", counts); aerr != nil && err == nil {
 			err = aerr
 		}
 	}
 	return rep, err
+}
+
+// current returns the plan to carry out: the one given, or one like it of now;
+// nil when it broke off before and nothing is left of it.
+func (o *Office) current(ctx context.Context, r RestoreRequest, p *restoring, pl *plan.Plan) (*plan.Plan, error) {
+	before, err := o.runOf(pl.ID)
+	if err != nil {
+		return nil, err
+	}
+	if before != nil {
+		return o.goOn(ctx, r, pl, before)
+	}
+	if !pl.Stale(o.deps.Now()) {
+		return pl, nil
+	}
+	fresh, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
+	if err != nil {
+		return nil, err
+	}
+	if change := plan.Compare(pl, fresh); change != (plan.Change{}) {
+		err := allod.Errorf(allod.Conflict, "carry out the plan %s: it is older than 24 hours and would be another one today", pl.ID)
+		return nil, allod.WithHint(errors.Join(err, o.savePlan(ctx, r, fresh)), "Today's is %s: look at it with `allod restore --apply %s --plan`.", fresh.ID, fresh.ID)
+	}
+	return fresh, nil
 }

@@ -177,15 +177,50 @@ func (a *app) rootCommand() *cobra.Command {
 func wrapArgs(cmd *cobra.Command) {
 	if args := cmd.Args; args != nil {
 		cmd.Args = func(c *cobra.Command, given []string) error {
-			if err := args(c, given); err != nil {
-				return &usageError{fmt.Errorf("%s: %w", c.CommandPath(), err)}
+			err := args(c, given)
+			switch {
+			case err == nil:
+				return nil
+			case c.HasSubCommands() && len(given) > 0:
+				return unknownCommand(c, given[0])
+			case !c.HasSubCommands():
+				err = wrongArgs(c, len(given))
 			}
-			return nil
+			return &usageError{err}
 		}
 	}
 	for _, sub := range cmd.Commands() {
 		wrapArgs(sub)
 	}
+}
+
+// wrongArgs says what a command takes, with an example.
+func wrongArgs(c *cobra.Command, given int) error {
+	_, takes, ok := strings.Cut(c.Use, " ")
+	if !ok {
+		takes = "no arguments"
+	}
+	number := fmt.Sprintf("%d were", given)
+	if given == 1 {
+		number = "1 was"
+	}
+	err := allod.Errorf(allod.Invalid, "%s: it takes %s; %s given", c.CommandPath(), takes, number)
+	example, _, _ := strings.Cut(strings.ReplaceAll(c.Example, "\\\n   ", ""), "\n")
+	if example == "" {
+		return err
+	}
+	return allod.WithHint(err, "For example: `%s`.", strings.TrimSpace(example))
+}
+
+// unknownCommand says which command a wrong word may mean: one that is spelt
+// like it, or one that other programs call so.
+func unknownCommand(c *cobra.Command, word string) error {
+	err := allod.Errorf(allod.Invalid, "%s: there is no command %q", c.CommandPath(), word)
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(word); len(near) > 0 {
+		return &usageError{allod.WithHint(err, "Did you mean `%s %s`? `%s --help` lists the commands.", c.CommandPath(), near[0], c.CommandPath())}
+	}
+	return &usageError{allod.WithHint(err, "`%s --help` lists the commands.", c.CommandPath())}
 }
 
 // fromEnvironment fills flags that were not given from ALLOD_<FLAG>.

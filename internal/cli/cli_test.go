@@ -125,11 +125,15 @@ func TestExitCodes(t *testing.T) {
 // Wrong command lines end with 2 and say what to do next, in words and as JSON.
 func TestUsage(t *testing.T) {
 	for _, c := range []struct{ name, args, want string }{
-		{"no such command", "bakcup", "unknown command"},
+		{"no such command", "bakcup", "Did you mean `allod backup`"},
+		{"another program's word", "undelete", "Did you mean `allod restore`"},
+		{"nothing like it", "frobnicate", "`allod --help` lists the commands"},
+		{"no such command below", "vault keys porve", "Did you mean `allod vault keys prove`"},
+		{"deleted from where", "ls prod@1 --deleted", "of which table?"},
 		{"no such flag", "backup --fast", "unknown flag: --fast"},
 		{"no such flag below", "vault verify --quick", "unknown flag: --quick"},
-		{"too few", "get prod account", "accepts 3 arg(s)"},
-		{"too many", "init here", "unknown command"},
+		{"too few", "get prod account", "it takes ENV[@WHEN] TABLE ID; 2 were given"},
+		{"too many", "init here", "it takes no arguments; 1 was given"},
 		{"no moment", "ls prod@yesterday", `"yesterday" is not a moment`},
 		{"no span", "ls prod@-3w", "not a span of time"},
 		{"no environment", "ls @latest", "no environment is named"},
@@ -286,8 +290,10 @@ func (endless) Read(p []byte) (int, error) {
 
 // A folder without an Allod is not found, and the next step names the folder.
 func TestNoAllodThere(t *testing.T) {
-	for _, args := range []string{"status", "backup", "snapshots", "ls prod", "get prod account 1", "diff a b", "restore a@1 --all", "vault status",
-		"vault verify", "vault verify --public", "vault keys list", "connect prod https://contoso.example", "check source prod", "schema prod"} {
+	for _, args := range []string{
+		"status", "backup", "snapshots", "ls prod", "get prod account 1", "diff a b", "restore a@1 --all", "vault status",
+		"vault verify", "vault verify --public", "vault keys list", "connect prod https://contoso.example", "check source prod", "schema prod",
+	} {
 		dir := t.TempDir()
 		code, _, stderr := run(t, Deps{Deps: act.Deps{}}, append([]string{"--dir", dir}, strings.Fields(args)...)...)
 		if code != 5 || !strings.Contains(stderr, "allod init --dir "+dir) {

@@ -19,8 +19,8 @@ func (a *app) diffCommand() *cobra.Command {
 		Example: "  allod diff prod@-1d prod@live --table account --rows",
 		Long: `Compare two moments. Added rows are only in the second, removed ones only in
 the first; with one moment alone, the second is the environment as it is now.
---writable leaves out what no restore could write, and says for
-each class of tables how many cells that is and why.`,
+--writable leaves out what no restore could write, and says for each class of
+tables how many cells that is and why.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ma, err := a.moment(args[0])
 			if err != nil {

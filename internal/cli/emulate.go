@@ -38,7 +38,7 @@ type Emulator struct {
 func (a *app) emulateCommand() *cobra.Command {
 	var o EmulateOptions
 	cmd := &cobra.Command{
-		Use: "emulate KIND", Short: "Run a local server that behaves like the real one", Args: cobra.ExactArgs(1),
+		Use: "emulate KIND", Short: "Run a local server that behaves like the real one", Args: cobra.ExactArgs(1), Example: "  allod emulate dataverse --listen 127.0.0.1:8080",
 		Long: `Run a local server that behaves like the real one, with a fictional company in
 it, or with any real $metadata as its schema. KIND is dataverse. Prints
 "listening on URL" when it is ready and runs until interrupted.

@@ -15,7 +15,7 @@ import (
 
 func (a *app) snapshotsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "snapshots [ENV]", Short: "List what was captured when", Args: cobra.MaximumNArgs(1),
+		Use: "snapshots [ENV]", Short: "List what was captured when", Args: cobra.MaximumNArgs(1), SuggestFor: []string{"log", "history", "list"}, Example: "  allod snapshots prod",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withOffice(cmd.Context(), func(o *act.Office) error {
 				env := strings.Join(args, "")
@@ -51,7 +51,7 @@ func (a *app) snapshotsCommand() *cobra.Command {
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "schema ENV[@WHEN] [TABLE]", Short: "Show tables with their class, or the columns of one", Args: cobra.RangeArgs(1, 2),
+		Use: "schema ENV[@WHEN] [TABLE]", Short: "Show tables with their class, or the columns of one", Args: cobra.RangeArgs(1, 2), SuggestFor: []string{"tables", "columns", "describe"}, Example: "  allod schema prod account",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := a.moment(args[0])
 			if err != nil {
@@ -68,7 +68,7 @@ func (a *app) schemaCommand() *cobra.Command {
 				}
 				t := schema.Table(args[1])
 				if t == nil {
-					return allod.WithHint(allod.Errorf(allod.NotFound, "find the table %q in %s: there is none", args[1], m), "`allod schema %s` lists the tables by their logical names.", m)
+					return act.NoTable(schema, m.String(), args[1])
 				}
 				a.showColumns(t)
 				return nil
@@ -122,11 +122,18 @@ func yesNo(b bool) string {
 	return "no"
 }
 
+// lsFlags are the flags of `allod ls`.
+type lsFlags struct {
+	filter  string
+	limit   int
+	deleted bool
+}
+
 func (a *app) lsCommand() *cobra.Command {
-	var filter string
-	var limit int
+	var o lsFlags
 	cmd := &cobra.Command{
-		Use: "ls ENV[@WHEN] [TABLE]", Short: "List tables with their rows, or rows of one table", Args: cobra.RangeArgs(1, 2),
+		Use: "ls ENV[@WHEN] [TABLE]", Short: "List tables with their rows, or rows of one table", Args: cobra.RangeArgs(1, 2), SuggestFor: []string{"list", "rows", "find"},
+		Example: "  allod ls prod@-1d account --filter \"name eq 'Contoso'\"\n  allod ls prod@-1d account --deleted",
 		Long: `List the tables of a moment with how many rows they had, or the rows of one
 table. With --json every row is one line, as the source's own JSON.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -134,16 +141,20 @@ table. With --json every row is one line, as the source's own JSON.`,
 			if err != nil {
 				return err
 			}
-			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+			if o.deleted && len(args) == 1 {
+				return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "ls %s --deleted: of which table?", m), "`allod diff %s %s@live` says which tables lost rows.", m, m.Environment)}
+			}
+			return a.withOffice(cmd.Context(), func(of *act.Office) error {
 				if len(args) == 1 {
-					return a.listTables(cmd, o, m)
+					return a.listTables(cmd, of, m)
 				}
-				return a.listRows(cmd, o, m, args[1], filter, limit)
+				return a.listRows(cmd, of, m, args[1], o)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&filter, "filter", "", "OData filter, e.g. \"name eq 'Contoso'\"")
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many rows (default all)")
+	cmd.Flags().BoolVar(&o.deleted, "deleted", false, "only rows that are no longer there")
+	cmd.Flags().StringVar(&o.filter, "filter", "", "OData filter, e.g. \"name eq 'Contoso'\"")
+	cmd.Flags().IntVar(&o.limit, "limit", 0, "at most so many rows (default all)")
 	return cmd
 }
 
@@ -173,8 +184,12 @@ func (a *app) listTables(cmd *cobra.Command, o *act.Office, m act.Moment) error 
 	return nil
 }
 
-func (a *app) listRows(cmd *cobra.Command, o *act.Office, m act.Moment, table, filter string, limit int) error {
-	t, rows, err := o.Rows(cmd.Context(), m, table, filter, limit)
+func (a *app) listRows(cmd *cobra.Command, o *act.Office, m act.Moment, table string, f lsFlags) error {
+	list := o.Rows
+	if f.deleted {
+		list = o.DeletedRows
+	}
+	t, rows, err := list(cmd.Context(), m, table, f.filter, f.limit)
 	if err != nil {
 		return err
 	}
@@ -210,7 +225,8 @@ func (a *app) listRows(cmd *cobra.Command, o *act.Office, m act.Moment, table, f
 
 func (a *app) getCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "get ENV[@WHEN] TABLE ID", Short: "Show one row as it was", Args: cobra.ExactArgs(3),
+		Use: "get ENV[@WHEN] TABLE ID", Short: "Show one row as it was", Args: cobra.ExactArgs(3), SuggestFor: []string{"show", "cat", "row"},
+		Example: "  allod get prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := a.moment(args[0])
 			if err != nil {

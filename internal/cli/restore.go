@@ -30,7 +30,7 @@ type restoreFlags struct {
 func (a *app) restoreCommand() *cobra.Command {
 	var o restoreFlags
 	cmd := &cobra.Command{
-		Use:   "restore ENV@WHEN (--all | TABLE [ID…])",
+		Use:   "restore ENV@WHEN (--deleted | --all | TABLE [ID…])",
 		Short: "Put back what was lost, after showing the plan",
 		Long: `Put back rows as they were at a moment: everything, a table, single rows, or
 those a filter finds. What is equal is skipped, what was touched since the plan
@@ -39,7 +39,10 @@ is a conflict and not a write, and nothing is ever deleted.
 Without --yes only the plan is shown and kept; carry it out with --apply. In an
 environment that is not on this machine --yes wants --confirm ENV as well.
 One person approving alone is recorded as "one person".`,
-		Args: cobra.ArbitraryArgs,
+		Args: cobra.ArbitraryArgs, SuggestFor: []string{"undo", "undelete", "recover", "rollback"},
+		Example: `  allod restore prod@-1d --deleted
+  allod restore prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421 --plan
+  allod restore --apply 51cc72925f96cfca`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.apply == "" {
 				if err := a.readRestoreArgs(args, &o); err != nil {
@@ -132,6 +135,8 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 		return err
 	}
 	switch {
+	case rep.Paused != "" && len(rep.Conflicts) == 0:
+		return allod.WithHint(allod.Errorf(allod.Partial, "restore %s: stopped: %s", rep.ID, rep.Paused), "`allod restore --apply %s` says what is left.", rep.Plan)
 	case len(rep.Conflicts) > 0:
 		return &silent{allod.Errorf(allod.Conflict, "restore: conflicts")}
 	case rep.Failed > 0 || len(rep.Skipped) > 0 || len(p.Refused) > 0:
@@ -199,19 +204,56 @@ func (a *app) showReport(r *apply.Report) {
 		return
 	}
 	a.outf("Restore %s: %d created, %d updated, %d unchanged, %d failed, %d conflicts.\n", r.ID, r.Created, r.Updated, r.Unchanged, r.Failed, len(r.Conflicts))
+	if r.Paused != "" {
+		a.outf("It stopped before its end: %s.\n", r.Paused)
+	}
 	for _, c := range r.Conflicts[:min(len(r.Conflicts), 20)] {
 		a.outf("  conflict  %s(%s): %s\n", c.Table, c.ID, c.Reason)
 	}
-	counted := map[string]int{}
+	for _, f := range r.Failures[:min(len(r.Failures), 20)] {
+		a.outf("  failed    %s %s(%s): %s\n", f.Op, f.Table, f.ID, f.Reason)
+	}
+	a.more(len(r.Conflicts), len(r.Failures))
+	var skipped, notes []string
 	for _, s := range r.Skipped {
-		counted[s.Table+": "+s.Reason]++
+		skipped = append(skipped, s.Table+": "+s.Reason)
 	}
-	lines := make([]string, 0, len(counted))
-	for why, n := range counted {
-		lines = append(lines, fmt.Sprintf("  skipped   %d of %s", n, why))
+	for _, n := range r.Notes {
+		if table, rest, ok := strings.Cut(n, "("); ok {
+			if _, text, ok := strings.Cut(rest, "): "); ok {
+				n = table + ": " + text
+			}
+		}
+		notes = append(notes, n)
 	}
-	slices.Sort(lines)
-	for _, l := range lines[:min(len(lines), 20)] {
-		a.outf("%s\n", l)
+	a.counted("skipped", skipped)
+	a.counted("note", notes)
+}
+
+// counted shows how often each text occurs, sorted.
+func (a *app) counted(word string, texts []string) {
+	slices.Sort(texts)
+	lines := 0
+	for i := 0; i < len(texts); lines++ {
+		n := 1
+		for i+n < len(texts) && texts[i+n] == texts[i] {
+			n++
+		}
+		if lines < 20 {
+			a.outf("  %-9s %d of %s\n", word, n, texts[i])
+		}
+		i += n
+	}
+	a.more(lines)
+}
+
+// more says how much of some lists was left out after 20 lines each.
+func (a *app) more(lengths ...int) {
+	left := 0
+	for _, n := range lengths {
+		left += max(n-20, 0)
+	}
+	if left > 0 {
+		a.outf("  … and %d more (--json lists all)\n", left)
 	}
 }

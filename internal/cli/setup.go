@@ -49,7 +49,7 @@ the vault when the passphrase is lost. Prove it with ` + "`allod vault keys prov
 func (a *app) connectCommand() *cobra.Command {
 	var c act.Connection
 	cmd := &cobra.Command{
-		Use: "connect ENV URL", Short: "Connect an environment", Args: cobra.ExactArgs(2),
+		Use: "connect ENV URL", Short: "Connect an environment", Args: cobra.ExactArgs(2), Example: "  allod connect prod https://contoso.crm4.dynamics.com \\\n    --tenant-id … --client-id …",
 		Long: `Connect an environment under a name of your choice. It is asked who it is;
 nothing is changed in it. Secrets are read from ALLOD_CLIENT_SECRET or from
 the file named with --client-secret-file, and are never stored by Allod.`,

@@ -14,7 +14,7 @@ func (a *app) statusCommand() *cobra.Command {
 	var maxAge time.Duration
 	cmd := &cobra.Command{
 		Use: "status [ENV]", Short: "Say when each environment was last captured well", Args: cobra.MaximumNArgs(1),
-		Long: "Say when each environment was last captured well and what is missing.\nEnds with 3 when that is longer ago than --max-age, or never.",
+		Long: "Say when each environment was last captured well and what is missing.\nWith --max-age it ends with 3 when that is longer ago, or never.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withOffice(cmd.Context(), func(o *act.Office) error {
 				list, err := o.Status(cmd.Context(), args, maxAge)

@@ -1,0 +1,163 @@
+package act
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"allod"
+	"allod/internal/restore"
+	"allod/internal/restore/apply"
+	"allod/internal/restore/plan"
+)
+
+// run is what is kept beside a plan once it is carried out: a plan that was
+// begun and did not get to its end has left rows half made, which no longer
+// count as deleted.
+type run struct {
+	Begun time.Time `json:"begun"`
+	Ended time.Time `json:"ended"` // zero = broken off
+}
+
+func (o *Office) runPath(id string) string { return filepath.Join(o.Dir, "plans", id+".run") }
+
+// runOf returns what is known of carrying out a plan; nil when it never was.
+func (o *Office) runOf(id string) (*run, error) {
+	b, err := os.ReadFile(o.runPath(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("read whether the plan %s was begun: %w", id, err)}
+	}
+	var r run
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, allod.Errorf(allod.Corrupt, "read whether the plan %s was begun: %w", id, err)
+	}
+	return &r, nil
+}
+
+// keepRun notes how far carrying out a plan has come. It is durable when it
+// returns.
+func (o *Office) keepRun(id string, r run) error {
+	b, err := json.Marshal(r)
+	if err == nil {
+		err = o.deps.Disk.MkdirAll(filepath.Join(o.Dir, "plans"))
+	}
+	if err == nil {
+		err = o.deps.Disk.Replace(o.runPath(id), b)
+	}
+	if err != nil {
+		return fmt.Errorf("note that the plan %s is carried out: %w", id, err)
+	}
+	return nil
+}
+
+// The parts of a plan that broke off, as RestoreSelection.Part names them.
+const (
+	partMade     = "made"     // rows that it was to make: their references, files, owner and state come last
+	partReopened = "reopened" // closed rows that it opened to write them: they are to be closed again
+)
+
+// goOn says how a plan goes on that was carried out before. A plan that came to
+// its end is Conflict. Of one that broke off, the next part that is left is
+// planned and kept, and named by the hint of a Conflict; a plan that has not
+// written anything yet is returned afresh, nil when nothing is left.
+func (o *Office) goOn(ctx context.Context, r RestoreRequest, pl *plan.Plan, before *run) (*plan.Plan, error) {
+	if !before.Ended.IsZero() {
+		err := allod.Errorf(allod.Conflict, "carry out the plan %s: it was carried out already, until %s", pl.ID, before.Ended.UTC().Format("2006-01-02 15:04:05Z"))
+		return nil, allod.WithHint(err, "If something is still missing, plan it anew: the same `allod restore … --plan` as before.")
+	}
+	for _, part := range []string{partMade, partReopened, ""} {
+		req := r
+		if part != "" {
+			req.Selection = RestoreSelection{Rest: pl.ID, Part: part}
+			req.Related = []string{"pairs:1"}
+			if req.Conflict != string(plan.Backup) {
+				req.Conflict = string(plan.Stop)
+			}
+			if part == partReopened {
+				req.Columns, req.Related = []string{"statecode", "statuscode"}, nil
+			}
+		}
+		p, err := o.prepare(ctx, &req)
+		if err != nil {
+			return nil, err
+		}
+		if part != "" && len(p.sel.Tables) == 0 {
+			continue
+		}
+		fresh, err := restore.Build(ctx, p.snapshot, p.live, p.sel, p.opts)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case part == "" && plan.Compare(pl, fresh) == (plan.Change{}):
+			return fresh, nil
+		case fresh.Empty():
+			continue
+		}
+		err = allod.Errorf(allod.Conflict, "carry out the plan %s: it was begun at %s and broke off", pl.ID, before.Begun.UTC().Format("2006-01-02 15:04:05Z"))
+		return nil, allod.WithHint(errors.Join(err, o.savePlan(ctx, req, fresh)),
+			"What is left first is the plan %s: look at it with `allod restore --apply %s --plan`, carry it out with `allod restore --apply %s`, then come back to this one, until nothing is left.", fresh.ID, fresh.ID, fresh.ID)
+	}
+	return nil, nil
+}
+
+// nothingLeft is the report of a plan that broke off and was completed since.
+func (o *Office) nothingLeft(id string) (*apply.Report, error) {
+	now := o.deps.Now().UTC()
+	rep := &apply.Report{
+		ID: id, Plan: id, Notes: []string{"plan: nothing is left of it"}, Started: now, Finished: now,
+		Conflicts: []plan.Skip{}, Skipped: []plan.Skip{}, Failures: []apply.Failure{}, Warnings: []string{}, Refused: []plan.Refusal{},
+	}
+	return rep, o.keepRun(id, run{now, now})
+}
+
+// rest selects rows of a plan that broke off.
+func (o *Office) rest(ctx context.Context, id, part string) (restore.Selection, error) {
+	_, pl, err := o.LoadPlan(ctx, id)
+	if err != nil {
+		return restore.Selection{}, err
+	}
+	ids := map[string]map[allod.GUID]struct{}{}
+	for _, s := range pl.Packed() {
+		row := s.Op != plan.OpAssociate && s.Op != plan.OpParties
+		if part == partMade && row && s.Version == 0 || part == partReopened && s.Pass == plan.PassReopen {
+			t := pl.TableOf(s)
+			if ids[t] == nil {
+				ids[t] = map[allod.GUID]struct{}{}
+			}
+			ids[t][s.Key] = struct{}{}
+		}
+	}
+	var sel restore.Selection
+	for _, t := range slices.Sorted(maps.Keys(ids)) {
+		keys := slices.SortedFunc(maps.Keys(ids[t]), func(x, y allod.GUID) int { return bytes.Compare(x[:], y[:]) })
+		sel.Tables = append(sel.Tables, restore.TableSelection{Table: t, IDs: keys})
+	}
+	return sel, nil
+}
+
+// interrupted makes of the outcome of a restore what it is when ctx ended it:
+// writes that were not sent any more have not failed.
+func interrupted(ctx context.Context, rep *apply.Report, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	was := len(rep.Failures)
+	rep.Failures = slices.DeleteFunc(rep.Failures, func(f apply.Failure) bool { return strings.Contains(f.Reason, context.Canceled.Error()) })
+	rep.Failed -= int64(was - len(rep.Failures))
+	rep.Paused = "interrupted"
+	end := &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("restore %s: %w", rep.ID, ctx.Err())}
+	return allod.WithHint(end, "Rows may be half made. `allod restore --apply %s` says what is left.", rep.Plan)
+}
