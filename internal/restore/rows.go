@@ -502,14 +502,19 @@ func (b *builder) emitUpdate(tp *tablePlan, r, now *allod.Row, c changes) {
 		b.p.Counts.Unchanged++
 		return
 	}
-	b.p.Counts.Update++
 	writes := len(c.cols)+len(c.later)+len(c.last)+len(c.owner)+len(c.files) > 0
-	if writes && liveState.Type() == allod.Integer && liveState.Int() != traps.ActiveState && traps.LockedWhenClosed(tp.lt) {
+	reopen := writes && liveState.Type() == allod.Integer && liveState.Int() != traps.ActiveState && traps.LockedWhenClosed(tp.lt)
+	if reopen && !c.state {
+		if r.Cell(tp.state) != liveState || r.Cell(tp.status) != now.Cell(tp.lt.ColumnIndex("statuscode")) {
+			b.skip(name, key, "closed live, in a state that this restore would not give back: not touched")
+			return
+		}
+		c.state = true // it is closed again as it is
+	}
+	b.p.Counts.Update++
+	if reopen {
 		b.emit(plan.PassReopen, plan.OpState, name, key, []string{"statecode", "statuscode"}, plan.ReasonReopen, version)
 		b.p.Counts.States++
-		if !c.state {
-			_, _, c.state = b.stateOf(tp, r)
-		}
 	}
 	if len(c.cols) > 0 {
 		b.emit(plan.PassRows, plan.OpUpdate, name, key, c.cols, reasonDiffers, version)

@@ -486,3 +486,66 @@ func TestAlternateKeyTakenByUpdate(t *testing.T) {
 		t.Errorf("the key is free again: %+v", p.Counts)
 	}
 }
+
+// A closed row that has to be opened for a change is closed again as it was, or
+// not touched at all.
+func TestClosedRowKeepsItsState(t *testing.T) {
+	task, mail := gid("task", 1), gid("email", 1)
+	for _, tc := range []struct {
+		name    string
+		table   string
+		id      allod.GUID
+		prepare func(snap, live *org)
+		o       Options
+		steps   int // reopen, change, close
+		state   [2]int64
+	}{
+		{"same state", "task", task, func(snap, live *org) {}, Options{}, 3, [2]int64{1, 2}},
+		{"another state then", "task", task, func(snap, live *org) { snap.touch("task", task, "statuscode", num(4)) }, Options{}, 3, [2]int64{1, 4}},
+		{"open then", "task", task, func(snap, live *org) {
+			snap.touch("task", task, "statecode", num(0))
+			snap.touch("task", task, "statuscode", num(1))
+		}, Options{}, 3, [2]int64{0, 1}},
+		{"single column, same state", "task", task, func(snap, live *org) {}, Options{Columns: []string{"name"}}, 3, [2]int64{1, 2}},
+		{"single column, another state", "task", task, func(snap, live *org) { snap.touch("task", task, "statuscode", num(4)) }, Options{Columns: []string{"name"}}, 0, [2]int64{1, 2}},
+		{"state left out", "task", task, func(snap, live *org) { snap.touch("task", task, "statecode", num(0)) }, Options{ExcludeColumns: []string{"statecode", "statuscode"}}, 0, [2]int64{1, 2}},
+		{"fill empty, open then", "task", task, func(snap, live *org) {
+			snap.touch("task", task, "statecode", num(0))
+			snap.touch("task", task, "statuscode", num(1))
+			live.touch("task", task, "name", allod.NullValue())
+		}, Options{OnConflict: plan.FillEmpty}, 0, [2]int64{1, 2}},
+		{"state not read", "task", task, func(snap, live *org) {
+			snap.touch("task", task, "statecode", allod.Value{})
+			snap.touch("task", task, "statuscode", allod.Value{})
+		}, Options{}, 0, [2]int64{1, 2}},
+		{"sent since", "email", mail, func(snap, live *org) { snap.touch("email", mail, "statuscode", num(6)) }, Options{}, 0, [2]int64{1, 3}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			live := sample()
+			live.name = "live"
+			snap := live.snapshot("snap")
+			live.touch(tc.table, tc.id, "name", str("overwritten"))
+			tc.prepare(snap, live)
+			tc.o.Loopback, tc.o.Now = true, at
+			p := build(t, snap, live, Selection{Tables: []TableSelection{{Table: tc.table, IDs: []allod.GUID{tc.id}}}}, tc.o)
+			if got := slices.Collect(p.Steps()); len(got) != tc.steps {
+				t.Errorf("steps: got %+v, want %d", got, tc.steps)
+			}
+			skips := map[plan.Skip]int{}
+			for _, s := range p.Skipped {
+				if skips[s]++; skips[s] > 1 {
+					t.Errorf("listed twice: %+v", s)
+				}
+			}
+			if tc.steps == 0 && len(skips) == 0 {
+				t.Error("it is not listed")
+			}
+			if r := run(t, p, snap, live, apply.Options{}); r.Err() != nil {
+				t.Fatalf("%v: %+v", r.Err(), r.Failures)
+			}
+			if got := [2]int64{live.get(tc.table, tc.id, "statecode").Int(), live.get(tc.table, tc.id, "statuscode").Int()}; got != tc.state {
+				t.Errorf("state: got %v, want %v", got, tc.state)
+			}
+		})
+	}
+}
