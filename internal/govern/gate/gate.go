@@ -5,10 +5,12 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -213,18 +215,25 @@ func (g *Gate) record(ctx context.Context, r Request, d Decision) (*grant, error
 		Action: wordOf(string(r.Action), r.Action.Known()), Purpose: shippedPurpose(r.Purpose),
 		Class: shippedClass(r.Resource.Class), Effect: d.Effect.String(), Commitment: commitment,
 	})
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", phrase(r), err)
+	}
 	s.head = g.ledger.Head()
-	return s, err
+	return s, nil
 }
 
-// append records e, detached from cancellation, and turns every failure into
-// Denied.
+// append records e, detached from cancellation. A failure is Unavailable when the
+// store says so, a full disk for one, and else Denied; nothing is allowed either
+// way.
 func (g *Gate) append(ctx context.Context, e ledger.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.Wait)
 	defer cancel()
 	if _, err := g.ledger.Append(ctx, e); err != nil {
-		err = allod.Errorf(allod.Denied, "record a %s in the ledger: %w", e.Kind, err)
-		return allod.WithHint(err, "Nothing is shown that cannot be recorded: make the vault's store writable under ledger/ and try again.")
+		kind, hint := allod.Denied, cmp.Or(allod.HintOf(err), "Make the vault's store writable under ledger/ and try again.")
+		if allod.KindOf(err) == allod.Unavailable {
+			kind = allod.Unavailable
+		}
+		return allod.WithHint(allod.Errorf(kind, "record a %s in the ledger: %w", e.Kind, err), "Nothing is done or shown that cannot be recorded. %s", hint)
 	}
 	return nil
 }

@@ -199,7 +199,7 @@ func TestRecordedBeforeAllowed(t *testing.T) {
 
 	m.down = true
 	s, err := g.Open(t.Context(), r)
-	if allod.KindOf(err) != allod.Denied || allod.HintOf(err) == "" || s.Allows("contoso", "") == nil {
+	if allod.KindOf(err) != allod.Unavailable || allod.HintOf(err) == "" || s.Allows("contoso", "") == nil {
 		t.Errorf("open without a ledger: %v", err)
 	}
 	m.down = false
@@ -234,7 +234,7 @@ func TestRecordedBeforeAllowed(t *testing.T) {
 		t.Errorf("act with free text: %v", err)
 	}
 	m.down = true
-	if err := g.Act(t.Context(), s, "rows-shown", nil); allod.KindOf(err) != allod.Denied {
+	if err := g.Act(t.Context(), s, "rows-shown", nil); allod.KindOf(err) != allod.Unavailable {
 		t.Errorf("act without a ledger: %v", err)
 	}
 }

@@ -248,12 +248,15 @@ func (c *check) digestOf(ctx context.Context, o vlog.Object) error {
 		return err
 	}
 	h := sha256.New()
-	n, err := object.Copy(ctx, h, r)
+	n, err := object.Copy(ctx, h, io.LimitReader(r, o.Size+1)) // one that grew to a terabyte is not read to its end
 	if e := r.Close(); err == nil {
 		err = e
 	}
 	if err != nil {
 		return allod.Errorf(allod.KindOf(err), "read it: %w", err)
+	}
+	if n > o.Size {
+		return allod.Errorf(allod.Corrupt, "it has more than the %d bytes that were stored under this name", o.Size)
 	}
 	if n != o.Size || vlog.Digest(h.Sum(nil)) != o.Digest {
 		return allod.Errorf(allod.Corrupt, "its %d bytes are not the %d that were stored under this name", n, o.Size)
