@@ -3,7 +3,6 @@ package act
 import (
 	"context"
 
-	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/history"
 )
