@@ -549,3 +549,25 @@ func TestClosedRowKeepsItsState(t *testing.T) {
 		})
 	}
 }
+
+// A closed row whose change is refused is closed again all the same.
+func TestClosedAgainAfterFailure(t *testing.T) {
+	live := sample()
+	live.name = "live"
+	snap := live.snapshot("snap")
+	id := gid("case", 2)
+	live.touch("incident", id, "name", str("overwritten"))
+	live.before = func(op *source.Op) error {
+		if op.Kind == source.OpUpdate && op.Key == id {
+			return allod.Errorf(allod.Invalid, "refused by a plug-in")
+		}
+		return nil
+	}
+	r := run(t, build(t, snap, live, Selection{All: true}, loopback()), snap, live, apply.Options{})
+	if r.Failed != 1 || allod.KindOf(r.Err()) != allod.Partial {
+		t.Errorf("%v: %+v", r.Err(), r.Failures)
+	}
+	if got := live.get("incident", id, "statecode").Int(); got != 1 {
+		t.Errorf("state: got %d, want 1", got)
+	}
+}

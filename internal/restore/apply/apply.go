@@ -168,6 +168,7 @@ type rowState struct {
 	counted bool
 	skip    string
 	touched bool // this restore has written it
+	opened  bool // this restore has opened it, to close it again
 }
 
 func newApplier(p *plan.Plan, snap, live source.View, target source.Target, o Options) *applier {
@@ -505,6 +506,9 @@ func (a *applier) lost(w *write, st *rowState, failed bool, why string) {
 func (a *applier) succeeded(w *write, st *rowState, res source.Result) {
 	if st != nil {
 		st.version, st.touched = res.Version, true
+		if w.op.Kind == source.OpState {
+			st.opened = a.p.ReasonOf(w.step) == plan.ReasonReopen
+		}
 	}
 	switch w.op.Kind {
 	case source.OpCreate:

@@ -99,13 +99,14 @@ func get(ctx context.Context, v source.View, table string, ids []allod.GUID) (ma
 	return out, nil
 }
 
-// standing leaves out steps of rows that an earlier step has lost.
+// standing leaves out steps of rows that an earlier step has lost, but for
+// closing again what was opened.
 func (a *applier) standing(steps []plan.Packed) []plan.Packed {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var out []plan.Packed
 	for _, s := range steps {
-		if st := a.multi[rowID{s.Table, s.Key}]; s.Op != plan.OpAssociate && st != nil && st.skip != "" {
+		if st := a.multi[rowID{s.Table, s.Key}]; s.Op != plan.OpAssociate && st != nil && st.skip != "" && (s.Op != plan.OpState || !st.opened) {
 			a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: a.p.TableOf(s), ID: s.Key, Reason: string(s.Op.Kind()) + " not done: " + st.skip})
 			continue
 		}
