@@ -101,14 +101,18 @@ func Run(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source,
 
 // runner is one run. mu guards everything below it.
 type runner struct {
-	env      string
-	o        Options
-	src      source.Source
-	run      *vault.Run
-	schema   *allod.Schema
-	asker    *rightsReader
-	memory   *semaphore.Weighted // bytes
-	started  time.Time
+	env     string
+	o       Options
+	src     source.Source
+	run     *vault.Run
+	schema  *allod.Schema
+	asker   *rightsReader
+	memory  *semaphore.Weighted // bytes
+	started time.Time
+	// settling is held for reading from the moment a table finishes its rows
+	// until it stands in the state, and for writing by who commits: a commit in
+	// between would take the rows without their deletions and their token.
+	settling sync.RWMutex
 	lineWhy  string
 	progress *reporter
 
@@ -121,7 +125,7 @@ type runner struct {
 	gaps      []allod.Gap
 	alarms    []string
 	pending   int64     // bytes read since the last commit
-	committed time.Time // when the last commit was
+	committed time.Time // when the last commit began
 	first     time.Time // first read of this run began
 	last      time.Time // last read of this run ended
 	snapshot  allod.Snapshot
@@ -256,9 +260,29 @@ func (r *runner) mayRead(table string) bool {
 	return r.rights == nil || r.rights.Depth[table] != source.DepthNone
 }
 
-// commit writes what is finished since the last commit. complete closes the
-// run. The caller must not hold mu.
+// commit writes what is finished since the last commit, while other tables are
+// read on. complete closes the run. The caller must hold neither mu nor
+// settling.
 func (r *runner) commit(ctx context.Context, complete bool) error {
+	r.settling.Lock()
+	defer r.settling.Unlock()
+	m, err := r.manifest(complete)
+	if err != nil {
+		return err
+	}
+	snap, err := r.run.Commit(ctx, m)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	r.snapshot = snap
+	r.stored += snap.StoredBytes
+	return nil
+}
+
+// manifest takes what the next commit says.
+func (r *runner) manifest(complete bool) (vault.Manifest, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if complete {
@@ -266,16 +290,15 @@ func (r *runner) commit(ctx context.Context, complete bool) error {
 	}
 	state, err := r.state.encode()
 	if err != nil {
-		return err
+		return vault.Manifest{}, err
 	}
-	snap, err := r.run.Commit(ctx, vault.Manifest{Identity: r.schema.Identity, Tables: r.tableList(r.dirty), Gaps: r.gapList(), State: state, From: cmp.Or(r.first, r.started), To: cmp.Or(r.last, r.o.Now().UTC()), Complete: complete})
-	if err != nil {
-		return err
+	m := vault.Manifest{
+		Identity: r.schema.Identity, Tables: r.tableList(r.dirty), Gaps: r.gapList(), State: state,
+		From: cmp.Or(r.first, r.started), To: cmp.Or(r.last, r.o.Now().UTC()), Complete: complete,
 	}
-	r.snapshot, r.pending, r.committed = snap, 0, r.o.Now()
+	r.pending, r.committed = 0, r.o.Now()
 	clear(r.dirty)
-	r.stored += snap.StoredBytes
-	return nil
+	return m, nil
 }
 
 // tableList returns the manifests of the named tables, sorted; nil = of all.

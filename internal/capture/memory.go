@@ -58,6 +58,16 @@ func (c *claim) take(ctx context.Context, n int64) error {
 	return nil
 }
 
+// more holds n bytes in addition if they are free, and spare besides.
+func (c *claim) more(n, spare int64) bool {
+	if !c.of.TryAcquire(n + spare) {
+		return false
+	}
+	c.of.Release(spare)
+	c.n += n
+	return true
+}
+
 func (c *claim) drop() {
 	c.of.Release(c.n)
 	c.n = 0
@@ -68,6 +78,12 @@ func (t *tableRun) small(ctx context.Context) error {
 	return t.memory.take(ctx, firstPage*t.rowBytes()+writerBytes/8)
 }
 
+// large claims what full pages take, and a second page to read ahead if that
+// leaves enough for another table: tables that are read at once fill each
+// other's waits already.
 func (t *tableRun) large(ctx context.Context) error {
-	return t.memory.take(ctx, int64(t.pageRows())*t.rowBytes()+writerBytes)
+	page := int64(t.pageRows()) * t.rowBytes()
+	err := t.memory.take(ctx, page+writerBytes)
+	t.twoPages = err == nil && t.memory.more(page, page+writerBytes)
+	return err
 }

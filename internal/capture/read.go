@@ -84,6 +84,7 @@ type tableRun struct {
 	before  *source.Rights // as known before the read; nil = the source cannot say
 	memory  claim
 
+	twoPages  bool  // there is room to read a page ahead
 	rows      int64 // read since the last checkpoint
 	any       bool  // rows were read at all
 	high      uint64
@@ -158,7 +159,11 @@ func (t *tableRun) readStart(ctx context.Context) error {
 // readPages reads the table in pages of so many rows. With one set it takes
 // nothing unless the first page is all there is.
 func (t *tableRun) readPages(ctx context.Context, size int, one bool) error {
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Track: t.table.Tracking, PageSize: size}) {
+	read := t.ahead
+	if one {
+		read = t.src.Read // nobody wants the second page
+	}
+	for page, err := range read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Track: t.table.Tracking, PageSize: size}) {
 		if err != nil || one && !page.Last {
 			return err
 		}
@@ -197,7 +202,7 @@ func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
 		return err
 	}
 	t.method = "full, then key-delta"
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Cursor: from, PageSize: t.pageRows()}) {
+	for page, err := range t.ahead(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Cursor: from, PageSize: t.pageRows()}) {
 		if err != nil {
 			return err
 		}
@@ -364,13 +369,7 @@ func (t *tableRun) checkpoint(ctx context.Context, next source.Cursor) error {
 	if !t.first || t.rows < t.o.Checkpoint || next == (source.Cursor{}) {
 		return nil
 	}
-	c, err := t.w.Finish(ctx)
-	if err != nil {
-		return fatal(err)
-	}
-	t.addChanges(c)
-	t.ts.Resume = next
-	if err := t.record(allod.TableCarried); err != nil {
+	if err := t.finishPart(ctx, next); err != nil {
 		return err
 	}
 	if err := t.commit(ctx, false); err != nil {
@@ -378,6 +377,18 @@ func (t *tableRun) checkpoint(ctx context.Context, next source.Cursor) error {
 	}
 	t.rows = 0
 	return t.open(ctx, vault.ModeDelta)
+}
+
+func (t *tableRun) finishPart(ctx context.Context, next source.Cursor) error {
+	t.settling.RLock()
+	defer t.settling.RUnlock()
+	c, err := t.w.Finish(ctx)
+	if err != nil {
+		return fatal(err)
+	}
+	t.addChanges(c)
+	t.ts.Resume = next
+	return t.record(allod.TableCarried)
 }
 
 func (t *tableRun) addChanges(c vault.Changes) {
@@ -406,6 +417,8 @@ func (t *tableRun) settle(ctx context.Context) error {
 		reason = allod.DeleteRetention
 		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapRetention, Rows: int64(len(t.gone)), Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"})
 	}
+	t.settling.RLock()
+	defer t.settling.RUnlock()
 	for _, id := range t.gone {
 		if err := t.w.Delete(allod.RecordRef{Table: t.table.Name, Key: id}, reason); err != nil {
 			return fatal(err)
@@ -564,8 +577,10 @@ func (t *tableRun) record(state allod.TableState) error {
 	now := t.o.Now().UTC()
 	ts := t.ts
 	ts.Rows = t.alive
-	m := allod.TableManifest{Table: t.table.Name, State: state, Rows: ts.Rows, Created: t.changes.Created, Updated: t.changes.Updated, Deleted: t.changes.Deleted,
-		Started: t.started, Finished: now, HighWater: max(t.high, ts.High), Method: t.method}
+	m := allod.TableManifest{
+		Table: t.table.Name, State: state, Rows: ts.Rows, Created: t.changes.Created, Updated: t.changes.Updated, Deleted: t.changes.Deleted,
+		Started: t.started, Finished: now, HighWater: max(t.high, ts.High), Method: t.method,
+	}
 	t.manifests[t.table.Name] = m
 	t.dirty[t.table.Name] = true
 	ts.High = m.HighWater

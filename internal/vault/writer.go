@@ -171,8 +171,13 @@ func (w *TableWriter) finish(ctx context.Context) error {
 	if err := w.missing.End(); err != nil {
 		return err
 	}
+	if err := w.sorter.Close(); err != nil {
+		return err
+	}
+	w.r.mu.Lock() // from here on the next commit takes it, whoever commits
+	defer w.r.mu.Unlock()
 	w.finished = true
-	return w.sorter.Close()
+	return nil
 }
 
 // latest yields the last record put under each tag.
