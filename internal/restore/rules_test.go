@@ -571,3 +571,37 @@ func TestClosedAgainAfterFailure(t *testing.T) {
 		t.Errorf("state: got %d, want 1", got)
 	}
 }
+
+// A restore that stops closes what it has opened, once.
+func TestClosedAgainAfterPause(t *testing.T) {
+	for _, closes := range []string{"", "given id"} {
+		live := sample()
+		live.closes = closes
+		live.put("incident", gid("case", 3), cells{"customerid": ref("account", gid("account", 1)), "name": str("closed too"), "statecode": num(1), "statuscode": num(2)})
+		live.name = "live"
+		snap := live.snapshot("snap")
+		live.touch("incident", gid("case", 2), "name", str("overwritten"))
+		live.touch("incident", gid("case", 3), "name", str("overwritten"))
+		live.touch("product", gid("product", 1), "name", str("overwritten"))
+		p := build(t, snap, live, Selection{All: true}, loopback())
+		live.touch("product", gid("product", 1), "name", str("theirs"))
+		r := run(t, p, snap, live, apply.Options{Parallel: 1})
+		if r.Paused == "" || len(r.Conflicts) != 1 {
+			t.Fatalf("paused %q, conflicts %+v", r.Paused, r.Conflicts)
+		}
+		for _, n := range []int{2, 3} {
+			if got := live.get("incident", gid("case", n), "statecode").Int(); got != 1 {
+				t.Errorf("case %d: state %d, want 1", n, got)
+			}
+		}
+		opened := 0
+		for _, l := range live.log {
+			if l == "state incident" {
+				opened++
+			}
+		}
+		if opened != 4 {
+			t.Errorf("%d states were written, want 4: %v", opened, live.log)
+		}
+	}
+}

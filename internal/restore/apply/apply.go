@@ -123,7 +123,7 @@ func Run(ctx context.Context, p *plan.Plan, snap, live source.View, target sourc
 		n := a.group(i)
 		if err := a.runGroup(ctx, i, i+n); err != nil {
 			if errors.Is(err, errPaused) {
-				return a.r, nil
+				return a.r, a.closeOpened(ctx, i)
 			}
 			if ctx.Err() != nil {
 				a.pause("interrupted")
@@ -234,7 +234,7 @@ func (a *applier) group(i int) int {
 // runGroup carries out the steps [from, to) in batches. Steps of one row stay
 // in one batch, in order.
 func (a *applier) runGroup(ctx context.Context, from, to int) error {
-	if err := a.platformMade(ctx, from); err != nil {
+	if err := a.platformMade(ctx, a.p.Packed()[from]); err != nil {
 		return err
 	}
 	var g errgroup.Group // without a context of its own: what is under way ends in order, also when another batch stops the restore
@@ -280,6 +280,44 @@ func rounds(steps []plan.Packed) [][]plan.Packed {
 		out[n] = append(out[n], s)
 	}
 	return out
+}
+
+// closeOpened carries out, after a pause, the steps from i on that close rows
+// which this restore has opened: nobody is to find a closed case open because
+// something else went wrong.
+func (a *applier) closeOpened(ctx context.Context, i int) error {
+	var left []plan.Packed
+	for _, s := range a.p.Packed()[i:] {
+		if s.Op == plan.OpState && a.p.ReasonOf(s) != plan.ReasonReopen && a.isOpened(s) {
+			left = append(left, s)
+		}
+	}
+	for len(left) > 0 {
+		n := 1
+		for n < len(left) && n < a.o.Batch && left[n].Table == left[0].Table {
+			n++
+		}
+		if err := a.platformMade(ctx, left[0]); err != nil {
+			return err
+		}
+		w, err := a.build(ctx, left[:n])
+		if err != nil {
+			return err
+		}
+		if err := a.send(ctx, w); err != nil {
+			return err
+		}
+		a.r.Steps += int64(n)
+		left = left[n:]
+	}
+	return nil
+}
+
+func (a *applier) isOpened(s plan.Packed) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	st := a.multi[rowID{s.Table, s.Key}]
+	return st != nil && st.opened
 }
 
 // batch reads the values of some steps, writes them and notes what came of it.
@@ -497,6 +535,7 @@ func conflictReason(k source.OpKind) string {
 func (a *applier) lost(w *write, st *rowState, failed bool, why string) {
 	if st != nil {
 		st.skip = why
+		st.opened = st.opened && failed // what somebody touched since is theirs
 	}
 	if w.op.Kind == source.OpCreate && failed {
 		a.dropped[allod.RecordRef{Table: w.op.Table.Name, Key: w.step.Key}] = struct{}{}

@@ -90,9 +90,8 @@ func (b *opBuilder) closeWith(op *source.Op) {
 }
 
 // platformMade reads what the platform has made, or is about to make, before
-// the group of steps that has to know it.
-func (a *applier) platformMade(ctx context.Context, at int) error {
-	s := a.p.Packed()[at]
+// the group of steps, of which s is one, that has to know it.
+func (a *applier) platformMade(ctx context.Context, s plan.Packed) error {
 	table := a.p.TableOf(s)
 	lt := a.live.Schema().Table(table)
 	if lt == nil {
