@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -67,7 +68,7 @@ func CheckName(name string) error {
 // loadConfig reads allod.yaml. NotFound, with the next step, when there is none.
 func loadConfig(dir string) (*Config, error) {
 	path := filepath.Join(dir, ConfigFile)
-	b, err := os.ReadFile(path)
+	b, err := readSmall(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, "vault")); err == nil {
 			return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is a vault in this folder, but no %s", dir, ConfigFile), "Put %s and %s back from a copy of this folder.", ConfigFile, PinFile)
@@ -75,13 +76,13 @@ func loadConfig(dir string) (*Config, error) {
 		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is no Allod in this folder", dir), "Run `allod init --dir %s`, or name the right folder with --dir or ALLOD_DIR.", dir)
 	}
 	if err != nil {
-		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("read the configuration: %w", err)}
+		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	var c Config
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil {
-		return nil, allod.Errorf(allod.Invalid, "read %s: %w", path, err)
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read %s: %w", path, err), "Mend the file, or put it back from a copy of this folder.")
 	}
 	if c.Format != 1 {
 		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read %s: its format is %d, this program knows 1", path, c.Format), "Use the Allod that wrote it, or a newer one.")
@@ -96,6 +97,26 @@ func loadConfig(dir string) (*Config, error) {
 		c.Environments = map[string]Connection{}
 	}
 	return &c, nil
+}
+
+// maxConfig bounds the files beside the vault, in bytes.
+const maxConfig = 1 << 20
+
+// readSmall reads a file of at most maxConfig bytes; a longer one is Invalid.
+func readSmall(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, durable.Wrap(err, "open it")
+	}
+	defer func() { _ = f.Close() }() // only read
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return nil, durable.Wrap(err, "read %s", path)
+	}
+	if len(b) > maxConfig {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "%s has more than %d bytes", path, maxConfig), "Put the file back from a copy of this folder.")
+	}
+	return b, nil
 }
 
 // saveConfig writes allod.yaml, whole or not at all.
@@ -125,17 +146,17 @@ type pinned struct {
 }
 
 func loadPin(path string) (vault.Pin, error) {
-	b, err := os.ReadFile(path)
+	b, err := readSmall(path)
 	if err != nil {
 		return vault.Pin{}, allod.WithHint(&allod.Error{Kind: allod.Corrupt, Err: fmt.Errorf("read what is pinned of the vault: %w", err)}, "Put %s back from a copy of this folder.", PinFile)
 	}
 	var p pinned
 	if err := json.Unmarshal(b, &p); err != nil {
-		return vault.Pin{}, allod.Errorf(allod.Corrupt, "read %s: %w", path, err)
+		return vault.Pin{}, allod.WithHint(allod.Errorf(allod.Corrupt, "read %s: %w", path, err), "Put %s back from a copy of this folder.", PinFile)
 	}
 	id, err := allod.ParseGUID(p.Vault)
 	if err != nil {
-		return vault.Pin{}, allod.Errorf(allod.Corrupt, "read %s: %w", path, err)
+		return vault.Pin{}, allod.WithHint(allod.Errorf(allod.Corrupt, "read %s: %w", path, err), "Put %s back from a copy of this folder.", PinFile)
 	}
 	return vault.Pin{Vault: id, Recipients: p.Recipients, Signers: p.Signers}, nil
 }

@@ -67,13 +67,21 @@ func Open(ctx context.Context, dir string, deps Deps) (*Office, error) {
 		return nil, err
 	}
 	if o.vault, err = vault.Open(ctx, cfg, w); err != nil {
-		return nil, fmt.Errorf("open the vault in %s: %w", dir, err)
+		return nil, damaged(fmt.Errorf("open the vault in %s: %w", dir, err))
 	}
 	o.key = w
 	if err := o.openGate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the ledger of the vault in %s: %w", dir, err), o.vault.Close())
+		return nil, errors.Join(damaged(fmt.Errorf("open the ledger of the vault in %s: %w", dir, err)), o.vault.Close())
 	}
 	return o, nil
+}
+
+// damaged says what to do about a vault that does not open because of its bytes.
+func damaged(err error) error {
+	if allod.KindOf(err) != allod.Corrupt || allod.HintOf(err) != "" {
+		return err
+	}
+	return allod.WithHint(err, "Keep this folder as it is, and put the named object back from a copy; `allod vault verify --public` says what else is damaged.")
 }
 
 // openGate opens the ledger that decisions are written to, and the gate.
@@ -102,7 +110,7 @@ func OpenPublic(ctx context.Context, dir string, deps Deps) (*Office, error) {
 		return nil, err
 	}
 	if o.vault, err = vault.OpenPublic(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("open the vault in %s: %w", dir, err)
+		return nil, damaged(fmt.Errorf("open the vault in %s: %w", dir, err))
 	}
 	return o, nil
 }

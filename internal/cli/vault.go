@@ -126,7 +126,7 @@ func (a *app) verify(cmd *cobra.Command, o *act.Office, opts verify.Options) err
 		return nil
 	}
 	for _, b := range rep.Bad {
-		a.outf("BAD  %s: %s (%s)\n", b.Object, b.What, b.Kind)
+		a.para("     ", "BAD  %s: %s (%s)", b.Object, b.What, b.Kind)
 	}
 	a.outf("%d objects checked, %d rows and %d files opened, %d bad, %d orphans.\n", rep.Objects, rep.Rows, rep.Files, len(rep.Bad), rep.Orphans)
 	return err
