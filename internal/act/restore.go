@@ -256,6 +256,9 @@ func (o *Office) LoadPlan(ctx context.Context, id string) (RestoreRequest, *plan
 	if err := json.Unmarshal(b, &saved); err != nil || saved.Plan == nil {
 		return saved.Request, nil, allod.Errorf(allod.Corrupt, "read the plan %s: %w", id, err)
 	}
+	if err := saved.Plan.Check(); err != nil {
+		return saved.Request, nil, err
+	}
 	return saved.Request, saved.Plan, ctx.Err()
 }
 

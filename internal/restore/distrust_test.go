@@ -204,3 +204,55 @@ func FuzzRunPlan(f *testing.F) {
 		}
 	})
 }
+
+// A kept plan is what it was, or is refused.
+func TestKeptPlanIsWhatItWas(t *testing.T) {
+	live := sample()
+	live.name = "live"
+	snap := live.snapshot("snap")
+	delete(live.rows["account"], gid("account", 1))
+	delete(live.rows["activityparty"], gid("party", 1))
+	live.touch("task", gid("task", 1), "name", str("overwritten"))
+	live.pairs["accountleads"] = nil
+	for i := range 3 {
+		snap.put("node", gid("node", i), cells{"parentnodeid": ref("node", gid("node", max(i-1, 0)))})
+	}
+	snap.touch("contact", gid("contact", 2), "parentcustomerid", ref("account", gid("nowhere", 1)))
+	src := sample()
+	for name, p := range map[string]*plan.Plan{
+		"damage":     build(t, snap, live, Selection{All: true}, loopback()),
+		"everything": build(t, src, newOrg("dst"), Selection{All: true}, loopback()),
+		"nothing":    build(t, src, src.snapshot("same"), Selection{All: true}, loopback()),
+	} {
+		js, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back plan.Plan
+		if err := json.Unmarshal(js, &back); err != nil {
+			t.Fatal(err)
+		}
+		if err := back.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, edit := range [][2]string{
+			{`"on_conflict":"stop"`, `"on_conflict":"backup"`},
+			{`"approval":"none"`, `"approval":"2 people"`},
+			{`"pass":1`, `"pass":2`},
+			{`"name_computed"`, `"name"`},
+			{`"op":"update"`, `"op":"create"`},
+		} {
+			text := strings.Replace(string(js), edit[0], edit[1], 1)
+			if text == string(js) {
+				continue
+			}
+			var edited plan.Plan
+			if err := json.Unmarshal([]byte(text), &edited); err != nil {
+				t.Fatal(err)
+			}
+			if err := edited.Check(); allod.KindOf(err) != allod.Corrupt {
+				t.Errorf("%s, %s: got %v, want it to be Corrupt", name, edit[1], err)
+			}
+		}
+	}
+}

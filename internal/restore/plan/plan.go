@@ -298,14 +298,25 @@ func (p *Plan) sort() {
 	})
 }
 
-// seal computes the id from everything else. Steps are hashed as they are
+// Check reports whether the plan still has the id it was given: Corrupt if it
+// was changed since, on disk for example. What was shown and approved under an
+// id is what is carried out.
+func (p *Plan) Check() error {
+	id, err := p.number()
+	if err == nil && id != p.ID {
+		err = allod.WithHint(allod.Errorf(allod.Corrupt, "check plan %s: it is not what it was when it was made", p.ID), "plan again")
+	}
+	return err
+}
+
+// number computes the id from everything else. Steps are hashed as they are
 // packed: writing out those of a whole environment would take gigabytes.
-func (p *Plan) seal() error {
-	p.ID = ""
+func (p *Plan) number() (string, error) {
 	h := sha256.New()
-	head := []any{(*plainPlan)(p), p.tables}
-	if err := json.NewEncoder(h).Encode(head); err != nil {
-		return allod.Errorf(allod.Internal, "number the plan: %w", err)
+	head := plainPlan(*p)
+	head.ID = ""
+	if err := json.NewEncoder(h).Encode([]any{&head, p.tables}); err != nil {
+		return "", allod.Errorf(allod.Internal, "number the plan: %w", err)
 	}
 	sets := make([][32]byte, len(p.sets)) // what they say, not their numbers: those follow the order of reading
 	for i, cols := range p.sets {
@@ -322,8 +333,7 @@ func (p *Plan) seal() error {
 		b = append(b, p.reasons[s.Reason]...)
 		h.Write(b)
 	}
-	p.ID = hex.EncodeToString(h.Sum(nil))[:16]
-	return nil
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
 // plainPlan is Plan without its methods.
@@ -438,7 +448,9 @@ func (w *Writer) Finish() error {
 		p.Counts.Steps++
 	}
 	p.Counts.Skipped = int64(len(p.Skipped))
-	return p.seal()
+	var err error
+	p.ID, err = p.number()
+	return err
 }
 
 // Table numbers a table; the numbers are the order of writing.
