@@ -52,15 +52,21 @@ func figure(t *testing.T, what, value, goal string) {
 	t.Logf("| %s | %s | %s |", what, value, goal)
 }
 
-// check marks a goal that is missed; small sizes have no goals.
+// check fails the test when a goal is missed. Small sizes have goals too, far
+// enough from what they measure to hold on a busy machine.
 func check(t *testing.T, ok bool, what string) {
 	t.Helper()
-	if !ok && full() {
-		t.Logf("MISSED: %s", what)
+	if !ok {
+		t.Errorf("MISSED: %s", what)
 	}
 }
 
 func median(all []time.Duration) time.Duration {
+	s := slices.Sorted(slices.Values(all))
+	return s[len(s)/2]
+}
+
+func middle(all []float64) float64 {
 	s := slices.Sorted(slices.Values(all))
 	return s[len(s)/2]
 }
