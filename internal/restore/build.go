@@ -255,7 +255,13 @@ func (b *builder) closure(ctx context.Context) error {
 		}
 		roots = append(roots, refsOf(name, sortedKeys(b.chosen[name].keys))...)
 	}
-	spec := relate.Spec{Follow: append(relate.Attached(), b.o.Related...), Limit: b.o.RelatedLimit}
+	attached := relate.Attached()
+	for i := range attached { // to the rows that are followed as well
+		for _, f := range b.o.Related {
+			attached[i].Depth = max(attached[i].Depth, f.Depth+1)
+		}
+	}
+	spec := relate.Spec{Follow: append(attached, b.o.Related...), Limit: b.o.RelatedLimit}
 	if spec.Limit == 0 {
 		spec.Limit = max(relate.DefaultLimit, 10*len(roots))
 	}

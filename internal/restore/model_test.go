@@ -143,7 +143,10 @@ func testSchema() *allod.Schema {
 		activity(data("task", look("regardingobjectid", "account", "incident"))), email, party, keyed, process,
 		table("customeraddress", allod.ClassData, required(look("parentid", "account", "contact")), col("addressnumber", allod.Integer), col("city", allod.String), late("contactid", "contact")),
 		intersect("accountleads", "accountid", "contactid"),
-		table("systemuser", allod.ClassSecurity, col("domainname", allod.String), col("isdisabled", allod.Boolean)),
+		table("systemuser", allod.ClassSecurity, col("domainname", allod.String), col("isdisabled", allod.Boolean),
+			col("azureactivedirectoryobjectid", allod.ID), col("internalemailaddress", allod.String)),
+		table("team", allod.ClassSecurity, col("name", allod.String), col("isdefault", allod.Boolean), look("businessunitid", "businessunit")),
+		table("transactioncurrency", allod.ClassSecurity, col("isocurrencycode", allod.String)),
 		table("businessunit", allod.ClassSecurity, col("name", allod.String), look("parentbusinessunitid", "businessunit")),
 		table("workflow", allod.ClassConfiguration, col("name", allod.String)),
 	}, Relationships: []allod.Relationship{

@@ -46,8 +46,9 @@ type Options struct {
 	ExcludeColumns []string
 
 	// Related is followed from the selected rows in addition to what is
-	// attached to them (relate.Attached); RelatedLimit is the largest number
-	// of rows that this may give, 0 = relate.DefaultLimit. Not used with All.
+	// attached to them and to what is found so (relate.Attached);
+	// RelatedLimit is the largest number of rows that this may give, 0 =
+	// relate.DefaultLimit. Not used with All.
 	Related      []relate.Follow
 	RelatedLimit int
 
