@@ -108,9 +108,8 @@ func TestPast(t *testing.T) {
 		}
 		s.commit(0, vlog.KindSlot) // not a capture
 	}
-	shelf := s.open(1) // one pack at a time
-	for _, k := range []uint64{0, 1, 5, captures, 99} {
-		past := shelf.Past(s.log, env, k)
+	for k, limit := range map[uint64]int64{0: 1 << 20, 3: 1, 5: 1 << 20, captures: 1 << 20, 99: 1 << 20} { // 1: one pack at a time
+		past := s.open(limit).Past(s.log, env, k)
 		for table := uint32(1); table <= tables+1; table++ {
 			newest := map[byte]pack.Key{}
 			versions := map[byte]int{}
