@@ -3,7 +3,8 @@
 // Package bench_test measures the whole of Allod: time, memory and bytes of a
 // backup against an emulator in a process of its own. By default everything
 // runs small, to keep the measuring itself from breaking; ALLOD_BENCH=full
-// takes the sizes of docs/benchmarks.md (`make bench`).
+// takes the sizes of docs/benchmarks.md (`make bench`), ALLOD_BENCH=year those
+// and a whole year of hourly captures.
 package bench_test
 
 import (
@@ -24,7 +25,10 @@ func TestMain(m *testing.M) {
 }
 
 // full reports whether the real sizes are wanted.
-func full() bool { return os.Getenv("ALLOD_BENCH") == "full" }
+func full() bool { return os.Getenv("ALLOD_BENCH") == "full" || year() }
+
+// year reports whether a year of captures is wanted.
+func year() bool { return os.Getenv("ALLOD_BENCH") == "year" }
 
 // together lets small tests run side by side; the real ones measure time.
 func together(t *testing.T) {
