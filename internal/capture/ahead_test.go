@@ -87,6 +87,7 @@ func TestAheadInterrupted(t *testing.T) { synctest.Test(t, testAheadInterrupted)
 func testAheadInterrupted(t *testing.T) {
 	run := &tableRun{runner: &runner{src: &pagedSource{pages: 5}}, twoPages: true}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	pages := 0
 	for _, err := range run.ahead(ctx, source.ReadRequest{}) {

@@ -55,8 +55,10 @@ func benchModel(s emulatorSpec) (*entity.Model, error) {
 		return nil, err
 	}
 	table := func(name string) *entity.Table {
-		t := &entity.Table{LogicalName: name, SchemaName: name, SetName: name + "s", PrimaryID: name + "id", ODataKey: name + "id", PrimaryName: "new_text00",
-			TableType: "Standard", Ownership: 8, ChangeTracking: true, CanTrack: true, Optimistic: true, Custom: true}
+		t := &entity.Table{
+			LogicalName: name, SchemaName: name, SetName: name + "s", PrimaryID: name + "id", ODataKey: name + "id", PrimaryName: "new_text00",
+			TableType: "Standard", Ownership: 8, ChangeTracking: true, CanTrack: true, Optimistic: true, Custom: true,
+		}
 		m.Tables = append(m.Tables, t)
 		return t
 	}

@@ -21,7 +21,12 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(emulatorEnv); spec != "" {
 		os.Exit(runEmulator(spec))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := os.RemoveAll(built); err != nil { // nothing if there is none
+		fmt.Fprintln(os.Stderr, "remove the program:", err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // full reports whether the real sizes are wanted.

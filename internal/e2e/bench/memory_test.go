@@ -164,8 +164,10 @@ func openVault(t *testing.T, dir string) (*vault.Vault, *vault.Snapshot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := gate.New(gate.ShippedMatrix(), l, time.Now).Open(ctx, gate.Request{Actor: "bench", Action: gate.ActionRead, Purpose: allod.PurposeOperate,
-		Resource: gate.Resource{Environment: "bench", Class: allod.ClassContent}})
+	s, err := gate.New(gate.ShippedMatrix(), l, time.Now).Open(ctx, gate.Request{
+		Actor: "bench", Action: gate.ActionRead, Purpose: allod.PurposeOperate,
+		Resource: gate.Resource{Environment: "bench", Class: allod.ClassContent},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,13 +20,16 @@ import (
 	"allod/internal/capture"
 )
 
+// built is the folder of the program, "" before it was built.
+var built string
+
 // program builds cmd/allod as it is delivered, once.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "allod-bench-")
-	if err != nil {
+	var err error
+	if built, err = os.MkdirTemp("", "allod-bench-"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "allod")
+	path := filepath.Join(built, "allod")
 	cmd := exec.Command("go", "build", "-o", path, "allod/cmd/allod")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
