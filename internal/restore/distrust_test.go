@@ -256,3 +256,39 @@ func TestKeptPlanIsWhatItWas(t *testing.T) {
 		}
 	}
 }
+
+// Fresh reads find every planted difference in what the plan was to write, and
+// nothing else.
+func TestVerifyFindsDifferences(t *testing.T) {
+	a1, note := gid("account", 1), gid("note", 1)
+	for _, tc := range []struct {
+		name  string
+		plant func(*org)
+		want  []apply.Different
+	}{
+		{"nothing", func(*org) {}, []apply.Different{}},
+		{"a cell", func(o *org) { o.touch("account", a1, "name", str("planted")) }, []apply.Different{{Table: "account", ID: a1, Columns: []string{"name"}}}},
+		{"a reference of the second pass", func(o *org) { o.touch("account", a1, "primarycontactid", allod.NullValue()) }, []apply.Different{{Table: "account", ID: a1, Columns: []string{"primarycontactid"}}}},
+		{"a state", func(o *org) { o.touch("task", gid("task", 1), "statecode", num(0)) }, []apply.Different{{Table: "task", ID: gid("task", 1), Columns: []string{"statecode"}}}},
+		{"a file of the same size", func(o *org) { o.file("annotation", note, "documentbody", "jello", false) }, []apply.Different{{Table: "annotation", ID: note, Columns: []string{"documentbody"}}}},
+		{"a row", func(o *org) { delete(o.rows["annotation"], note) }, []apply.Different{{Table: "annotation", ID: note, Columns: []string{}}}},
+		{"what is computed", func(o *org) { o.touch("account", a1, "name_computed", str("anew")) }, []apply.Different{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			src, dst := sample(), newOrg("dst")
+			p := build(t, src, dst, Selection{All: true}, loopback())
+			run(t, p, src, dst, apply.Options{})
+			tc.plant(dst)
+			v, err := apply.Verify(t.Context(), p, src, dst)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tc.want, v.Differ); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			if v.OK() != (len(tc.want) == 0) || v.Equal+int64(len(tc.want)) != v.Rows || v.Rows == 0 {
+				t.Errorf("%+v", v)
+			}
+		})
+	}
+}

@@ -129,7 +129,7 @@ func testSchema() *allod.Schema {
 	res := activity(data("incidentresolution", required(look("incidentid", "incident"))))
 	party := table("activityparty", allod.ClassLink, look("activityid", "email", "task", "incidentresolution"), look("partyid", "account", "contact", "systemuser"),
 		col("participationtypemask", allod.Integer), col("addressused", allod.String))
-	keyed := data("product", col("number", allod.String), col("sheet", allod.File), col("manual", allod.File))
+	keyed := data("product", col("optin", allod.Boolean), col("number", allod.String), col("sheet", allod.File), col("manual", allod.File))
 	keyed.Keys = []allod.AltKey{{Name: "byNumber", Columns: []string{"number"}}}
 	process := data("caseprocess", look("caseid", "incident"))
 	process.Columns = append(process.Columns, col("businessprocessflowinstanceid", allod.ID))
@@ -140,7 +140,7 @@ func testSchema() *allod.Schema {
 		data("incident", required(look("customerid", "account", "contact"))), res,
 		data("node", required(look("parentnodeid", "node", "account"))),
 		data("annotation", look("objectid", "account", "incident"), col("documentbody", allod.File)),
-		activity(data("task", look("regardingobjectid", "account", "incident"))), email, party, keyed, process,
+		activity(data("task", look("regardingobjectid", "account", "incident", "incidentresolution"))), email, party, keyed, process,
 		table("customeraddress", allod.ClassData, required(look("parentid", "account", "contact")), col("addressnumber", allod.Integer), col("city", allod.String), late("contactid", "contact")),
 		intersect("accountleads", "accountid", "contactid"),
 		table("systemuser", allod.ClassSecurity, col("domainname", allod.String), col("isdisabled", allod.Boolean),

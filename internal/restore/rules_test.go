@@ -605,3 +605,57 @@ func TestClosedAgainAfterPause(t *testing.T) {
 		}
 	}
 }
+
+// Nulls are left to the platform when a row is made, but where it would put a
+// default of its own they are said.
+func TestNullsOfNewRows(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	seen := false
+	dst.before = func(op *source.Op) error {
+		if op.Kind != source.OpCreate || op.Table.Name != "product" {
+			return nil
+		}
+		seen = true
+		if v, said := op.Cells["optin"]; !said || !v.IsNull() {
+			t.Errorf("the choice that was empty is not said to be: %v", op.Cells)
+		}
+		if _, said := op.Cells["sheet"]; said {
+			t.Error("a file is a cell")
+		}
+		if src.get("product", op.Key, "number").IsNull() {
+			t.Fatal("the sample has changed")
+		}
+		return nil
+	}
+	src.schema.Table("product").Column("optin").Native = "Boolean"
+	dst.schema.Table("product").Column("optin").Native = "Boolean"
+	run(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, apply.Options{})
+	if !seen {
+		t.Error("no product was made")
+	}
+}
+
+// Participants and owners who have another id in the target are given by that,
+// and what says the same is equal.
+func TestMappedParties(t *testing.T) {
+	src, dst := sample(), newOrg("dst")
+	src.put("systemuser", gid("user", 2), cells{"domainname": str("kari@contoso")})
+	dst.put("systemuser", gid("kari there", 1), cells{"domainname": str("kari@contoso")})
+	src.put("activityparty", gid("party", 9), cells{"activityid": ref("email", gid("email", 1)), "participationtypemask": num(1), "partyid": ref("systemuser", gid("user", 2))})
+	src.touch("product", gid("product", 1), "ownerid", ref("systemuser", gid("user", 2)))
+	if r := run(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, apply.Options{}); r.Err() != nil {
+		t.Fatalf("%v: %+v", r.Err(), r.Failures)
+	}
+	n := 0
+	for id := range dst.rows["activityparty"] {
+		if _, who := dst.get("activityparty", id, "partyid").Target(); who == gid("kari there", 1) {
+			n++
+		}
+	}
+	if n != 1 || len(dst.rows["activityparty"]) != 4 {
+		t.Errorf("%d of %d parties are the one mapped, want 1 of 4", n, len(dst.rows["activityparty"]))
+	}
+	if again := build(t, src, dst, Selection{All: true}, loopback()); !again.Empty() {
+		t.Errorf("second plan has steps: %+v", slices.Collect(again.Steps()))
+	}
+}

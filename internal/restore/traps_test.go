@@ -143,3 +143,34 @@ func TestAddressMatchedByNumber(t *testing.T) {
 		t.Errorf("addresses of the account: got %d, want 1", n)
 	}
 }
+
+// A row that refers to a close activity gets the reference after everything
+// else, and its own state after that.
+func TestReferencesToCloseActivities(t *testing.T) {
+	for _, tc := range []struct {
+		closes string
+		kept   bool
+	}{{"", true}, {"given id", true}, {"own id", false}} {
+		src, dst := sample(), newOrg("dst")
+		dst.closes = tc.closes
+		res := gid("resolution of", 2)
+		src.touch("task", gid("task", 1), "regardingobjectid", ref("incidentresolution", res))
+		r := run(t, build(t, src, dst, Selection{All: true}, loopback()), src, dst, apply.Options{})
+		if r.Failed > 0 || len(r.Conflicts) > 0 {
+			t.Fatalf("%q: failures %+v, conflicts %+v", tc.closes, r.Failures, r.Conflicts)
+		}
+		want := allod.NullValue()
+		if tc.kept {
+			want = ref("incidentresolution", res)
+		}
+		if got := dst.get("task", gid("task", 1), "regardingobjectid"); got != want {
+			t.Errorf("%q: the task refers to %v, want %v", tc.closes, got, want)
+		}
+		if got := dst.get("task", gid("task", 1), "statecode").Int(); got != 1 {
+			t.Errorf("%q: the task's state is %d, want 1", tc.closes, got)
+		}
+		if tc.kept {
+			mustEqual(t, src, dst)
+		}
+	}
+}
