@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,12 @@ type Client struct {
 	ID     string
 	Secret string
 	Tenant string // "" = any
+
+	// Certificates are those registered for the client, and Workloads the
+	// subjects of its federated credentials. With none, any assertion will do
+	// whose claims are in order.
+	Certificates []*x509.Certificate
+	Workloads    []string
 }
 
 // Authority imitates the token endpoint of Entra for client credentials
@@ -45,6 +52,7 @@ var (
 	tokenPath     = regexp.MustCompile(`^/([^/]+)/oauth2/(?:v2\.0/)?token$`)
 	openidPath    = regexp.MustCompile(`^/([^/]+)/(?:v2\.0/)?\.well-known/openid-configuration$`)
 	instancesPath = "/common/discovery/instance"
+	managedPath   = "/msi/token"
 )
 
 // Serve answers requests to the authority's own paths; false = not one.
@@ -65,6 +73,10 @@ func (a *Authority) Serve(w http.ResponseWriter, r *http.Request) bool {
 			"jwks_uri":                              base + "/" + m[1] + "/discovery/v2.0/keys",
 			"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt"},
 		})
+		return true
+	}
+	if r.URL.Path == managedPath {
+		a.managed(w, r)
 		return true
 	}
 	if r.URL.Path == instancesPath {
@@ -103,6 +115,12 @@ func (a *Authority) token(w http.ResponseWriter, r *http.Request, tenant string)
 	case known != nil && !asserted && subtle.ConstantTimeCompare([]byte(known.Secret), []byte(secret)) != 1, secret == "" && !asserted:
 		a.refuse(w, http.StatusUnauthorized, 7000215, "invalid_client", "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '"+id+"'.")
 	default:
+		if asserted {
+			if code, text := a.assertion(r, known, id); code != 0 {
+				a.refuse(w, http.StatusUnauthorized, code, "invalid_client", text)
+				return
+			}
+		}
 		life := a.lifetime()
 		writeJSON(w, http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": a.Issue(id, tenant)})
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -211,7 +212,13 @@ func (c *Client) token(ctx context.Context, fresh bool) (string, error) {
 	if !fresh && c.idToken.Token != "" && c.o.Now().Before(c.idToken.ExpiresOn.Add(-5*time.Minute)) {
 		return c.idToken.Token, nil
 	}
-	t, err := c.o.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{c.o.Scope}})
+	want := policy.TokenRequestOptions{Scopes: []string{c.o.Scope}}
+	if fresh {
+		// Credentials return what they kept unless a claim asks for a newer one:
+		// https://learn.microsoft.com/entra/identity-platform/claims-challenge
+		want.Claims = fmt.Sprintf(`{"access_token":{"nbf":{"essential":true,"value":"%d"}}}`, c.o.Now().Unix())
+	}
+	t, err := c.o.Credential.GetToken(ctx, want)
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", &allod.Error{Kind: allod.Unavailable, Err: wrap("sign in to "+c.o.Environment, ctx.Err())}

@@ -3,6 +3,7 @@
 package access
 
 import (
+	"crypto/x509"
 	"net/http"
 	"slices"
 
@@ -28,6 +29,11 @@ type User struct {
 	Tenant   string     `json:"tenant,omitempty"` // "" = any
 	Name     string     `json:"name"`
 	User     allod.GUID `json:"user"` // systemuser; zero = made up
+
+	// What the application may sign in with besides its secret; see
+	// emulator.Client.
+	Certificates []*x509.Certificate `json:"-"`
+	Workloads    []string            `json:"workloads,omitempty"`
 
 	// Administrator sees secured columns. Depth holds the read depth by
 	// table (logical name); the entry "*" is for all others, Global when
