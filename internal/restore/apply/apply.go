@@ -391,13 +391,13 @@ func (a *applier) send(ctx context.Context, w []write) error {
 }
 
 // unmoved reads the versions of rows whose files or parties are about to be
-// written and takes out, as conflicts, those that are not as they were planned
-// against: these writes have addresses of their own, for which no source is
+// written and takes out, as conflicts, those that are not as this restore
+// knows them: these writes have addresses of their own, for which no source is
 // known to heed a version (protocols/dataverse.md §6.1, §8.2).
 func (a *applier) unmoved(ctx context.Context, w []write) ([]write, error) {
 	var ask []write
 	for i := range w {
-		if k := w[i].op.Kind; (k == source.OpFile || k == source.OpReplaceParty) && w[i].planned() {
+		if w[i].unguarded() {
 			ask = append(ask, w[i])
 		}
 	}
@@ -412,7 +412,7 @@ func (a *applier) unmoved(ctx context.Context, w []write) ([]write, error) {
 	for i := range w {
 		one := w[i]
 		v, there := now[one.op.Key]
-		if !one.planned() || !there || v == one.op.Version {
+		if !one.unguarded() || !there || v == one.op.Version {
 			out = append(out, one)
 			continue
 		}
@@ -427,9 +427,11 @@ func (a *applier) unmoved(ctx context.Context, w []write) ([]write, error) {
 	return out, nil
 }
 
-// planned reports whether the op has the version of the plan, not one that
-// this restore has found out.
-func (w *write) planned() bool { return w.op.Version != 0 && w.op.Version == w.step.Version }
+// unguarded reports whether the op has a version that the source is not known
+// to heed.
+func (w *write) unguarded() bool {
+	return w.op.Version != 0 && (w.op.Kind == source.OpFile || w.op.Kind == source.OpReplaceParty)
+}
 
 // mayRetry reports whether a conflict is settled by writing again: the
 // snapshot is to win, or this restore has made the row itself. Of such a row
