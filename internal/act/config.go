@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -71,18 +72,22 @@ func loadConfig(dir string) (*Config, error) {
 	b, err := readSmall(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, "vault")); err == nil {
-			return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is a vault in this folder, but no %s", dir, ConfigFile), "Put %s and %s back from a copy of this folder.", ConfigFile, PinFile)
+			return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is a vault in this folder, but no %s", dir, ConfigFile), "Put %s and %s back from a copy of this folder; where `allod init` never came to its end, run it again.", ConfigFile, PinFile)
 		}
 		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "open %s: there is no Allod in this folder", dir), "Run `allod init --dir %s`, or name the right folder with --dir or ALLOD_DIR.", dir)
 	}
 	if err != nil {
+		if allod.HintOf(err) == "" {
+			err = allod.WithHint(err, "Name the right folder with --dir or ALLOD_DIR.")
+		}
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	var c Config
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil {
-		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read %s: %w", path, err), "Mend the file, or put it back from a copy of this folder.")
+		what := strings.Join(strings.Fields(err.Error()), " ") // yaml's errors have lines
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read %s: %s", path, what), "Mend the file, or put it back from a copy of this folder.")
 	}
 	if c.Format != 1 {
 		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read %s: its format is %d, this program knows 1", path, c.Format), "Use the Allod that wrote it, or a newer one.")
@@ -106,7 +111,8 @@ const maxConfig = 1 << 20
 func readSmall(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, durable.Wrap(err, "open it")
+		what := durable.Wrap(err, "open it") // for kind and hint: err names the file
+		return nil, &allod.Error{Kind: allod.KindOf(what), Hint: allod.HintOf(what), Err: err}
 	}
 	defer func() { _ = f.Close() }() // only read
 	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))

@@ -129,6 +129,9 @@ func (o *Office) Config() *Config { return o.config }
 func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, error) {
 	store, err := o.deps.OpenStore(ctx, o.path(o.config.Store), create)
 	if err != nil {
+		if allod.HintOf(err) == "" {
+			err = allod.WithHint(err, "The vault is not where %s says: mount its disk, or put this folder back from a copy.", ConfigFile)
+		}
 		return vault.Config{}, fmt.Errorf("open the vault's store: %w", err)
 	}
 	cfg := vault.Config{Store: store, Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin}
@@ -299,6 +302,9 @@ func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, 
 		return nil, err
 	}
 	if err := deps.Disk.MkdirAll(dir); err != nil {
+		if allod.HintOf(err) == "" {
+			err = allod.WithHint(err, "Name another folder with --dir or ALLOD_DIR.")
+		}
 		return nil, fmt.Errorf("make the folder %s: %w", dir, err)
 	}
 	c := &Config{Store: cmp.Or(opts.Store, "vault"), Slots: opts.Slots, Key: cmp.Or(opts.Key, "passphrase"), Environments: map[string]Connection{}}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+
 	"github.com/spf13/cobra"
 
 	"allod"
@@ -21,7 +23,7 @@ func (a *app) checkCommand() *cobra.Command {
 				cerr := o.CheckSource(cmd.Context(), args[0], table, a.showCheck)
 				gaps, err := o.Rights(cmd.Context(), args[0])
 				if err != nil {
-					return worse(cerr, err)
+					return cmp.Or(cerr, err) // they fail for the same reason
 				}
 				if a.json {
 					for _, g := range gaps {

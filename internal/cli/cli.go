@@ -160,7 +160,7 @@ func (a *app) rootCommand() *cobra.Command {
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
 	f.StringVar(&a.dir, "dir", "", "`FOLDER` of this Allod (default $ALLOD_DIR, else "+defaultDirText()+")")
 	f.BoolVar(&a.json, "json", false, "machine-readable output on stdout")
@@ -171,6 +171,16 @@ func (a *app) rootCommand() *cobra.Command {
 		a.vaultCommand(), a.emulateCommand(), a.versionCommand())
 	wrapArgs(root)
 	return root
+}
+
+// flagError says which flag was not understood, without the parser's own words,
+// and where the flags are listed.
+func flagError(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	for _, parser := range []string{": strconv.", ": time:"} {
+		text, _, _ = strings.Cut(text, parser)
+	}
+	return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "%s: %s", cmd.CommandPath(), text), "`%s --help` lists what it takes.", cmd.CommandPath())}
 }
 
 // wrapArgs makes wrong arguments usage errors everywhere.

@@ -119,7 +119,7 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 		return err
 	}
 	if f.plan || !f.yes && f.apply == "" || p.Empty() {
-		return a.showPlan(p, f.steps, f.req.Selection.DeletedSince != "")
+		return a.showPlan(p, f.steps, leftOut(&f.req))
 	}
 	if err := a.confirm(p, f); err != nil {
 		return err
@@ -165,10 +165,10 @@ func (a *app) confirm(p *plan.Plan, f *restoreFlags) error {
 }
 
 // showPlan shows a plan. Partial when something that was asked for is not in it.
-func (a *app) showPlan(p *plan.Plan, steps int, deletedOnly bool) error {
+func (a *app) showPlan(p *plan.Plan, steps int, left string) error {
 	if a.json {
 		a.print(p)
-	} else if err := a.planText(p, steps, deletedOnly); err != nil {
+	} else if err := a.planText(p, steps, left); err != nil {
 		return err
 	}
 	if len(p.Refused) > 0 || p.Empty() && len(p.Skipped) > 0 {
@@ -177,7 +177,7 @@ func (a *app) showPlan(p *plan.Plan, steps int, deletedOnly bool) error {
 	return nil
 }
 
-func (a *app) planText(p *plan.Plan, steps int, deletedOnly bool) error {
+func (a *app) planText(p *plan.Plan, steps int, left string) error {
 	if err := p.WriteText(a.deps.Out, steps); err != nil {
 		return err
 	}
@@ -187,13 +187,28 @@ func (a *app) planText(p *plan.Plan, steps int, deletedOnly bool) error {
 		a.para("", "There is nothing to do. If something should be, it was lost before %s: `allod snapshots %s` lists earlier moments.", p.From, env)
 	case p.Empty():
 	default:
-		if deletedOnly {
-			a.para("", lookupsStay, p.From)
+		if left != "" {
+			a.para("", left, p.From)
 		}
 		a.outf("Carry it out with `allod restore --apply %s`.\n", p.ID)
 	}
 	return nil
 }
+
+// leftOut says what a plan of this kind leaves as it is, although somebody may
+// expect it back; "" for nothing. It is a format that takes the moment.
+func leftOut(r *act.RestoreRequest) string {
+	switch {
+	case r.Selection.DeletedSince != "":
+		return lookupsStay
+	case plan.OnConflict(r.Conflict) == plan.FillEmpty:
+		return partiesStay
+	}
+	return ""
+}
+
+// partiesStay is what filling empty columns leaves undone.
+const partiesStay = "Senders and recipients of mails, calls and appointments that are still there are lists, not columns, and are not filled. `allod restore %s --all --plan` shows what differs then."
 
 // lookupsStay is what restoring only deleted rows leaves undone.
 const lookupsStay = "Rows that are still there are not touched, although their lookups to what was deleted are empty now. `allod restore %s --all --on-conflict fill-empty` would make what is gone and fill what is empty, and leave later edits alone."
