@@ -187,10 +187,14 @@ func TestReadPages(t *testing.T) {
 			allod.FileValue(allod.FileRef{SourceID: id3 + "/638000000000000001"}),
 			value(allod.DateTime, "2023-04-07T21:59:01Z"), allod.StringValue("Contoso Ł"),
 			allod.LookupValue("team", guid(t, id2)), allod.LookupValue("contact", guid(t, id3)),
-			value(allod.Decimal, "20000.0000"), allod.IntegerValue(0), allod.IntegerValue(1)}},
+			value(allod.Decimal, "20000.0000"), allod.IntegerValue(0), allod.IntegerValue(1),
+		}},
 		{Table: "account", Key: guid(t, id2), Version: 7, Cells: []allod.Value{
 			allod.IDValue(guid(t, id2)), allod.NullValue(), allod.NullValue(), allod.NullValue(), allod.StringValue(""),
-			allod.LookupValue("", guid(t, id3)), allod.NullValue(), allod.NullValue(), {}, {}}},
+			allod.LookupValue("", guid(t, id3)), allod.NullValue(), allod.NullValue(),
+			{},
+			{},
+		}},
 	}
 	if d := cmp.Diff(got, want, cmp.Comparer(func(a, b allod.Value) bool { return a == b })); d != "" {
 		t.Errorf("rows (-got +want):\n%s", d)
@@ -249,8 +253,13 @@ func TestDelta(t *testing.T) {
 		code   string
 		want   bool
 	}{
-		{400, "0x80044352", true}, {410, "", true}, {400, "0x0", true}, {500, "0x80044352", true},
-		{403, "0x80040220", false}, {503, "", false}, {404, "0x8006088a", false},
+		{400, "0x80044352", true},
+		{410, "", true},
+		{400, "0x0", true},
+		{500, "0x80044352", true},
+		{403, "0x80040220", false},
+		{503, "", false},
+		{404, "0x8006088a", false},
 	} {
 		s.fail(delta, c.status, c.code)
 		_, err := collect(t, src, source.ReadRequest{Table: table, Cursor: from})

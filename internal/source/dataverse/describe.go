@@ -50,8 +50,10 @@ func (s *Source) describeTables(ctx context.Context, list []metadata.Entity) err
 	more := make([]metadata.Entity, len(list))
 	ask := make([]question, len(list))
 	for i := range list {
-		ask[i] = question{link: definition(&list[i]) + "?$select=LogicalName&$expand=Attributes,Keys,ManyToOneRelationships,ManyToManyRelationships",
-			table: list[i].LogicalName, into: &more[i]}
+		ask[i] = question{
+			link:  definition(&list[i]) + "?$select=LogicalName&$expand=Attributes,Keys,ManyToOneRelationships,ManyToManyRelationships",
+			table: list[i].LogicalName, into: &more[i],
+		}
 	}
 	if err := s.askMany(ctx, ask, tablesPerBatch); err != nil {
 		return err
@@ -71,8 +73,10 @@ func (s *Source) describeTables(ctx context.Context, list []metadata.Entity) err
 			if cast == "BooleanAttributeMetadata" {
 				parts = "$select=TrueOption,FalseOption"
 			}
-			options = append(options, question{table: e.LogicalName, into: &sets{},
-				link: definition(e) + "/Attributes/Microsoft.Dynamics.CRM." + cast + "?$select=LogicalName&$expand=OptionSet(" + parts + "),GlobalOptionSet(" + parts + ")"})
+			options = append(options, question{
+				table: e.LogicalName, into: &sets{},
+				link: definition(e) + "/Attributes/Microsoft.Dynamics.CRM." + cast + "?$select=LogicalName&$expand=OptionSet(" + parts + "),GlobalOptionSet(" + parts + ")",
+			})
 			owner = append(owner, i)
 		}
 	}

@@ -59,7 +59,7 @@ func (s *Source) OpenFile(ctx context.Context, table *allod.Table, row *allod.Ro
 	}
 	f := &fileReader{ctx: ctx, s: s, table: table, column: column, at: at, size: -1}
 	// The first range is read at once, so that a missing file is said here.
-	if err := f.fill(); err != nil && err != io.EOF {
+	if err := f.fill(); err != nil && err != io.EOF { //nolint:errorlint // exact: a broken connection wraps it, and that is no end
 		return nil, err
 	}
 	return f, nil

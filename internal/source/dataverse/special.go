@@ -92,7 +92,7 @@ func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res sourc
 	outer := payload{w: w, table: op.Table}
 	outer.raw("Status", strconv.AppendInt(nil, op.Cells["statuscode"].Int(), 10))
 	outer.raw(c.parameter, inner.body())
-	_, version, err := w.send(ctx, &odataclient.Request{
+	version, err := w.send(ctx, &odataclient.Request{
 		Method: http.MethodPost, Table: op.Table.Name, URL: w.address(c.message), Header: w.headers(), Body: outer.body(),
 	}, func(ctx context.Context) (bool, uint64, error) {
 		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{"statecode"})
@@ -227,6 +227,9 @@ func (w *writer) content(op *source.Op, limit int64) (data []byte, err error) {
 	if int64(len(data)) > limit {
 		return nil, allod.Errorf(allod.Invalid, "%s, table %s: the file is larger than the column can hold", w.s.name, op.Table.Name)
 	}
+	if int64(len(data)) != op.File.Size {
+		return nil, allod.Errorf(allod.Invalid, "%s, table %s: the file to write has %d bytes, said were %d", w.s.name, op.Table.Name, len(data), op.File.Size)
+	}
 	return data, nil
 }
 
@@ -246,13 +249,18 @@ func (w *writer) upload(ctx context.Context, op *source.Op, at string) (err erro
 	at = w.address(at, "x-ms-file-name="+escapeQuery(name))
 	buf := make([]byte, chunk)
 	n, err := io.ReadFull(r, buf)
-	whole := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	whole := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // exact: a store that breaks off wraps them, and that is no end of the file
 	if err != nil && !whole {
 		return fmt.Errorf("%s, table %s: read the file to write: %w", w.s.name, op.Table.Name, err)
 	}
 	if whole {
-		_, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodPatch, Table: op.Table.Name, URL: at,
-			Header: w.headers("Content-Type", "application/octet-stream"), Body: buf[:n:n], Repeatable: true})
+		if int64(n) != op.File.Size {
+			return allod.Errorf(allod.Invalid, "%s, table %s: the file to write has %d bytes, said were %d", w.s.name, op.Table.Name, n, op.File.Size)
+		}
+		_, err := w.s.client.Do(ctx, &odataclient.Request{
+			Method: http.MethodPatch, Table: op.Table.Name, URL: at,
+			Header: w.headers("Content-Type", "application/octet-stream"), Body: buf[:n:n], Repeatable: true,
+		})
 		return err
 	}
 	return w.chunks(ctx, op, at, r, buf)
@@ -264,8 +272,10 @@ func (w *writer) chunks(ctx context.Context, op *source.Op, at string, r io.Read
 	if size < int64(len(buf)) {
 		return allod.Errorf(allod.Invalid, "%s, table %s: the size of the file to write is not known", w.s.name, op.Table.Name)
 	}
-	res, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodPatch, Table: op.Table.Name, URL: at,
-		Header: w.headers("x-ms-transfer-mode", "chunked"), Repeatable: true})
+	res, err := w.s.client.Do(ctx, &odataclient.Request{
+		Method: http.MethodPatch, Table: op.Table.Name, URL: at,
+		Header: w.headers("x-ms-transfer-mode", "chunked"), Repeatable: true,
+	})
 	if err != nil {
 		return err
 	}
@@ -287,16 +297,18 @@ func (w *writer) chunks(ctx context.Context, op *source.Op, at string, r io.Read
 			}
 			held = slices.Concat(held, more)
 		}
-		_, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodPatch, Table: op.Table.Name, URL: session, Body: held[:n:n],
+		_, err := w.s.client.Do(ctx, &odataclient.Request{
+			Method: http.MethodPatch, Table: op.Table.Name, URL: session, Body: held[:n:n],
 			Header: w.headers("Content-Type", "application/octet-stream", "x-ms-file-name", url.PathEscape(op.File.Name),
-				"Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, offset+n-1, size))})
+				"Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, offset+n-1, size)),
+		})
 		if err != nil {
 			return err
 		}
 		offset += n
 		held = held[n:]
 	}
-	if n, err := io.ReadFull(r, make([]byte, 1)); n > 0 || (err != nil && !errors.Is(err, io.EOF)) {
+	if n, err := io.ReadFull(r, make([]byte, 1)); n > 0 || err != io.EOF {
 		return allod.Errorf(allod.Invalid, "%s, table %s: the file to write is longer than said", w.s.name, op.Table.Name)
 	}
 	return nil

@@ -135,30 +135,33 @@ func condition(version uint64) string {
 // to be sent again, or an error.
 type settled func(context.Context) (done bool, version uint64, err error)
 
-// send sends a write once, and again only after asking.
-func (w *writer) send(ctx context.Context, r *odataclient.Request, ask settled) (*odataclient.Response, uint64, error) {
+// send sends a write once, and again only after asking. It returns the version
+// of the row, 0 if that is not known.
+func (w *writer) send(ctx context.Context, r *odataclient.Request, ask settled) (version uint64, err error) {
 	for n := 1; ; n++ {
 		res, err := w.s.client.Do(ctx, r)
 		if err == nil {
-			return res, responseVersion(res), nil
+			return responseVersion(res), nil
 		}
 		if !odataclient.IsLost(err) || ctx.Err() != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		done, version, asked := ask(ctx)
 		if asked != nil {
 			// What was found decides the kind; the request id is the write's.
-			return nil, 0, &allod.Error{Kind: allod.KindOf(asked), Hint: allod.HintOf(asked), RequestID: allod.RequestIDOf(err),
-				Err: fmt.Errorf("%w; asked whether it was done: %w", err, asked)}
+			return 0, &allod.Error{
+				Kind: allod.KindOf(asked), Hint: allod.HintOf(asked), RequestID: allod.RequestIDOf(err),
+				Err: fmt.Errorf("%w; asked whether it was done: %w", err, asked),
+			}
 		}
 		if done {
-			return nil, version, nil
+			return version, nil
 		}
 		if n >= repeats {
-			return nil, 0, err
+			return 0, err
 		}
 		if werr := w.s.client.Backoff(ctx, n); werr != nil {
-			return nil, 0, err
+			return 0, err
 		}
 	}
 }
@@ -197,8 +200,10 @@ func (w *writer) create(ctx context.Context, op *source.Op) source.Result {
 	if !op.CreatedOn.IsZero() && op.Table.Column("overriddencreatedon") != nil {
 		p.text("overriddencreatedon", op.CreatedOn.UTC().Format("2006-01-02T15:04:05Z"))
 	}
-	r := &odataclient.Request{Method: http.MethodPatch, Table: op.Table.Name, URL: w.address(rowURL(op.Table, op.Key), "$select="+op.Table.Key),
-		Header: w.headers("If-None-Match", "*", "Prefer", "return=representation")}
+	r := &odataclient.Request{
+		Method: http.MethodPatch, Table: op.Table.Name, URL: w.address(rowURL(op.Table, op.Key), "$select="+op.Table.Key),
+		Header: w.headers("If-None-Match", "*", "Prefer", "return=representation"),
+	}
 	if len(op.Parties) > 0 {
 		nav, err := w.s.partyNavigation(ctx, op.Table.Name)
 		if err != nil {
@@ -213,7 +218,7 @@ func (w *writer) create(ctx context.Context, op *source.Op) source.Result {
 		r.Method, r.URL, r.Header = http.MethodPost, w.address(op.Table.Set, "$select="+op.Table.Key), w.headers("Prefer", "return=representation")
 	}
 	r.Body = p.body()
-	_, version, err := w.send(ctx, r, w.asWritten(op, 0))
+	version, err := w.send(ctx, r, w.asWritten(op, 0))
 	return source.Result{Err: err, Version: version, Note: p.note()}
 }
 
@@ -230,7 +235,7 @@ func (w *writer) update(ctx context.Context, op *source.Op) source.Result {
 }
 
 func (w *writer) patch(ctx context.Context, op *source.Op, body []byte) (uint64, error) {
-	_, version, err := w.send(ctx, &odataclient.Request{
+	version, err := w.send(ctx, &odataclient.Request{
 		Method: http.MethodPatch, Table: op.Table.Name, URL: w.address(rowURL(op.Table, op.Key), "$select="+op.Table.Key),
 		Header: w.headers("If-Match", condition(op.Version), "Prefer", "return=representation"), Body: body,
 	}, w.asWritten(op, op.Version))
@@ -280,8 +285,9 @@ func same(got, want allod.Value) bool {
 		return got.IsNull() == want.IsNull()
 	case allod.Lookup:
 		return got.GUID() == want.GUID()
+	default:
+		return got == want
 	}
-	return got == want
 }
 
 func (w *writer) remove(ctx context.Context, op *source.Op) source.Result {
@@ -289,7 +295,7 @@ func (w *writer) remove(ctx context.Context, op *source.Op) source.Result {
 	if op.Version != 0 {
 		r.Header = w.headers("If-Match", condition(op.Version))
 	}
-	_, _, err := w.send(ctx, r, func(ctx context.Context) (bool, uint64, error) {
+	_, err := w.send(ctx, r, func(ctx context.Context) (bool, uint64, error) {
 		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{op.Table.Key})
 		return err == nil && len(found) == 0, 0, err
 	})

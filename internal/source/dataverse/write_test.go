@@ -2,9 +2,11 @@ package dataverse_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"allod"
 	"allod/internal/source"
@@ -147,5 +149,32 @@ func TestFileInRanges(t *testing.T) {
 	}
 	if err := f.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A store that breaks off, or gives less than was said, is no end of the file:
+// nothing is uploaded.
+func TestFileCutShortIsNotUploaded(t *testing.T) {
+	broken := fmt.Errorf("read object: %w", io.ErrUnexpectedEOF)
+	for name, content := range map[string]io.Reader{
+		"breaks off":    io.MultiReader(strings.NewReader("half"), iotest.ErrReader(broken)),
+		"breaks at end": io.MultiReader(strings.NewReader("whole123"), iotest.ErrReader(fmt.Errorf("read object: %w", io.EOF))),
+		"short":         strings.NewReader("half"),
+		"long":          strings.NewReader("whole123 and more"),
+	} {
+		s := newService(t)
+		written := false
+		s.on("PATCH accounts("+id1+")/doc", func(w http.ResponseWriter, _ *http.Request) {
+			written = true
+			w.WriteHeader(http.StatusNoContent)
+		})
+		op := source.Op{
+			Kind: source.OpFile, Table: accounts(), Key: guid(t, id1), Column: "doc", File: allod.FileRef{Name: "a.bin", Size: 8},
+			Content: func() (io.ReadCloser, error) { return io.NopCloser(content), nil },
+		}
+		res, err := s.source(t).Apply(t.Context(), source.WriteOptions{}, []source.Op{op})
+		if err != nil || len(res) != 1 || res[0].Err == nil || written {
+			t.Errorf("%s: uploaded %v, %v, %v; want an error and nothing uploaded", name, written, err, res)
+		}
 	}
 }
