@@ -193,7 +193,8 @@ func TestConnectorWritesAndTracks(t *testing.T) {
 	must(source.Op{Kind: source.OpCreate, Table: contact, Key: c, Cells: map[string]allod.Value{"lastname": allod.StringValue("Nowak")}})
 	create := source.Op{Kind: source.OpCreate, Table: account, Key: a, CreatedOn: created, Cells: map[string]allod.Value{
 		"name": allod.StringValue(name), "revenue": allod.TextValue(allod.Decimal, "1234.5600"), "primarycontactid": allod.LookupValue("contact", c),
-		"description": allod.NullValue(), "numberofemployees": allod.IntegerValue(12), "donotemail": allod.BooleanValue(true)}}
+		"description": allod.NullValue(), "numberofemployees": allod.IntegerValue(12), "donotemail": allod.BooleanValue(true),
+	}}
 	res := must(create)
 	if res.Version == 0 {
 		t.Error("create gave no version")
@@ -220,7 +221,8 @@ func TestConnectorWritesAndTracks(t *testing.T) {
 	}
 
 	res = must(source.Op{Kind: source.OpUpdate, Table: account, Key: a, Version: row.Version, Cells: map[string]allod.Value{
-		"name": allod.StringValue("new"), "primarycontactid": allod.NullValue()}})
+		"name": allod.StringValue("new"), "primarycontactid": allod.NullValue(),
+	}})
 	if stale := one(source.Op{Kind: source.OpUpdate, Table: account, Key: a, Version: row.Version, Cells: map[string]allod.Value{"name": allod.StringValue("x")}}); allod.KindOf(stale.Err) != allod.Conflict {
 		t.Errorf("stale update: got %v", stale.Err)
 	}
@@ -228,7 +230,8 @@ func TestConnectorWritesAndTracks(t *testing.T) {
 		t.Error("an update made a row")
 	}
 	must(source.Op{Kind: source.OpState, Table: account, Key: a, Version: res.Version, Cells: map[string]allod.Value{
-		"statecode": allod.IntegerValue(1), "statuscode": allod.IntegerValue(2)}})
+		"statecode": allod.IntegerValue(1), "statuscode": allod.IntegerValue(2),
+	}})
 
 	changed, deleted, last := readTable(t, src, source.ReadRequest{Table: account, Cursor: last.Delta})
 	if len(changed) != 1 || len(deleted) != 0 {
@@ -299,8 +302,10 @@ func TestConnectorNotesKeepTheirFiles(t *testing.T) {
 	data := strings.Repeat("\x00\xff bytes of a note ", 5000)
 	ops := []source.Op{
 		{Kind: source.OpCreate, Table: note, Key: id, Cells: map[string]allod.Value{"subject": allod.StringValue("s"), "isdocument": allod.BooleanValue(true)}},
-		{Kind: source.OpFile, Table: note, Key: id, Column: "documentbody", File: allod.FileRef{Name: "a b.bin", MIME: "application/octet-stream", Size: int64(len(data))},
-			Content: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(data)), nil }},
+		{
+			Kind: source.OpFile, Table: note, Key: id, Column: "documentbody", File: allod.FileRef{Name: "a b.bin", MIME: "application/octet-stream", Size: int64(len(data))},
+			Content: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(data)), nil },
+		},
 	}
 	results, err := src.Apply(t.Context(), source.WriteOptions{}, ops)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"allod"
 	"allod/internal/capture"
@@ -108,12 +109,13 @@ func restored(c allod.Class) bool { return c == allod.ClassData || c == allod.Cl
 type trip struct {
 	*person
 	src, dst string
+	began    time.Time
 	backup   capture.Result
 }
 
 func newTrip(t *testing.T, bin string, flags ...string) *trip {
 	t.Helper()
-	p := &trip{person: newPerson(t, bin)}
+	p := &trip{person: newPerson(t, bin), began: time.Now().Add(-time.Minute)} // what is made from rows is an hour old at least
 	p.src = p.emulates(flags...)
 	p.dst = p.emulates(append(flags, "--empty")...)
 	p.types("init")
@@ -161,7 +163,7 @@ func (p *trip) planIsEmpty() {
 
 func (p *trip) plain(wanted func(string) (bool, error)) *plain.Result {
 	p.t.Helper()
-	r, err := plain.Compare(p.t.Context(), p.src, p.dst, wanted)
+	r, err := plain.Compare(p.t.Context(), p.src, p.dst, p.began, wanted)
 	if err != nil {
 		p.t.Fatal(err)
 	}

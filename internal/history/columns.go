@@ -338,6 +338,7 @@ func Equal(a, b allod.Value) bool {
 		ta, ia := a.Target()
 		tb, ib := b.Target()
 		return ia == ib && (ta == "" || tb == "")
+	default: // identical or not
 	}
 	return false
 }

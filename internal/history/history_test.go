@@ -41,6 +41,7 @@ func (v *view) Rows(_ context.Context, t string) iter.Seq2[allod.Row, error] {
 		}
 	}
 }
+
 func (v *view) Get(_ context.Context, t string, refs []allod.RecordRef) ([]allod.Row, error) {
 	v.gets++
 	var out []allod.Row
@@ -51,6 +52,7 @@ func (v *view) Get(_ context.Context, t string, refs []allod.RecordRef) ([]allod
 	}
 	return out, nil
 }
+
 func (v *view) OpenFile(_ context.Context, r *allod.Row, column string) (io.ReadCloser, error) {
 	s, ok := v.files[r.Key.String()+"/"+column]
 	if !ok {
@@ -72,10 +74,14 @@ func sampleSchema() *allod.Schema {
 	derived := col("labelname", allod.String)
 	derived.Derived = "label"
 	return &allod.Schema{Tables: []allod.Table{
-		{Name: "account", Class: allod.ClassData, Key: "accountid", Columns: []allod.Column{col("accountid", allod.ID), col("name", allod.String), col("amount", allod.Decimal),
-			col("when", allod.DateTime), col("owner", allod.Lookup), col("overriddencreatedon", allod.DateTime), col("file", allod.File), computed, platform, meta, derived}},
-		{Name: "activityparty", Class: allod.ClassLink, Key: "activitypartyid", Columns: []allod.Column{col("activitypartyid", allod.ID), col("activityid", allod.Lookup),
-			col("partyid", allod.Lookup), col("participationtypemask", allod.Integer), col("addressused", allod.String)}},
+		{Name: "account", Class: allod.ClassData, Key: "accountid", Columns: []allod.Column{
+			col("accountid", allod.ID), col("name", allod.String), col("amount", allod.Decimal),
+			col("when", allod.DateTime), col("owner", allod.Lookup), col("overriddencreatedon", allod.DateTime), col("file", allod.File), computed, platform, meta, derived,
+		}},
+		{Name: "activityparty", Class: allod.ClassLink, Key: "activitypartyid", Columns: []allod.Column{
+			col("activitypartyid", allod.ID), col("activityid", allod.Lookup),
+			col("partyid", allod.Lookup), col("participationtypemask", allod.Integer), col("addressused", allod.String),
+		}},
 		{Name: "pairs", Class: allod.ClassLink, Intersect: true, Key: "pairsid", Columns: []allod.Column{{Name: "pairsid", Type: allod.ID}, {Name: "one", Type: allod.ID}, {Name: "two", Type: allod.ID}}},
 		{Name: "virtual", Class: allod.ClassPlatform, Unreadable: "virtual"},
 	}}

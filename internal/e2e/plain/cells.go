@@ -164,16 +164,13 @@ func (r *Result) cells(ctx context.Context, t *table, columns []column, roots [2
 	return nil
 }
 
-// fresh is how young a row is that its environment made for itself when it
-// began, such as its currency.
-const fresh = 30 * time.Minute
-
-// age compares the dates of creation of a row.
+// age compares the dates of creation of a row that is older than the
+// environments.
 func (r *Result) age(a, b any) {
 	text, _ := a.(string)
 	made, err := time.Parse(time.RFC3339, text)
 	switch {
-	case err != nil || time.Since(made) < fresh:
+	case err != nil || !made.Before(r.began):
 	case a == b:
 		r.Kept++
 	default:

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Result counts what was compared, and lists what differs.
@@ -29,6 +30,8 @@ type Result struct {
 	Kept, Lost int64
 	// Differ lists differences without values, sorted.
 	Differ []string
+
+	began time.Time
 }
 
 func (r *Result) bad(format string, args ...any) {
@@ -50,9 +53,11 @@ func (r *Result) add(one *Result) {
 
 // Compare compares the tables that two environments serve; a and b are their
 // addresses, e.g. http://127.0.0.1:8080. wanted is asked for each table that
-// has an entity set; an error from it ends the comparison. What differs is in
+// has an entity set; an error from it ends the comparison. Dates of creation
+// are compared of rows made before began: what an environment makes for itself
+// when it begins, such as its currency, is of its own day. What differs is in
 // the result, not in the error.
-func Compare(ctx context.Context, a, b string, wanted func(table string) (bool, error)) (*Result, error) {
+func Compare(ctx context.Context, a, b string, began time.Time, wanted func(table string) (bool, error)) (*Result, error) {
 	a, b = a+"/api/data/v9.2/", b+"/api/data/v9.2/"
 	tables, err := describe(ctx, a)
 	if err != nil {
@@ -74,7 +79,7 @@ func Compare(ctx context.Context, a, b string, wanted func(table string) (bool, 
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			one, err := compareTable(ctx, a, b, t)
+			one, err := compareTable(ctx, a, b, began, t)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -127,7 +132,7 @@ func describe(ctx context.Context, root string) ([]*table, error) {
 }
 
 // compareTable compares the rows of one table.
-func compareTable(ctx context.Context, a, b string, t *table) (*Result, error) {
+func compareTable(ctx context.Context, a, b string, began time.Time, t *table) (*Result, error) {
 	if err := get(ctx, a+"EntityDefinitions(LogicalName='"+t.LogicalName+"')?$select=LogicalName&$expand=Attributes", t); err != nil {
 		return nil, err
 	}
@@ -135,7 +140,7 @@ func compareTable(ctx context.Context, a, b string, t *table) (*Result, error) {
 		return nil, errors.New("nothing says what its pairs are")
 	}
 	columns := t.columns()
-	r := &Result{Tables: 1, Left: map[Reason]int64{}}
+	r := &Result{Tables: 1, Left: map[Reason]int64{}, began: began}
 	left, err := r.rows(ctx, a, t, columns)
 	if err != nil {
 		return nil, err
