@@ -16,7 +16,7 @@ import (
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/ledger"
-	"allod/internal/vault/content"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"

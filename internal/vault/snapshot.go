@@ -12,7 +12,7 @@ import (
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/source"
-	"allod/internal/vault/content"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"

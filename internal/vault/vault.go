@@ -11,7 +11,7 @@ import (
 	"filippo.io/age"
 
 	"allod/internal/blob"
-	"allod/internal/vault/content"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
 	vlog "allod/internal/vault/log"

@@ -3,7 +3,7 @@ package vault
 import (
 	"context"
 
-	"allod/internal/vault/content"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/verify"
 )
 

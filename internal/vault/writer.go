@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"allod"
-	"allod/internal/vault/content"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"

@@ -14,7 +14,7 @@ import (
 
 	"allod"
 	"allod/internal/blob"
-	"allod/internal/vault/content"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/object"

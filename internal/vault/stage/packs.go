@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"allod"
-	"allod/internal/vault/content"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/object"
