@@ -141,6 +141,9 @@ table. With --json every row is one line, as the source's own JSON.`,
 			if err != nil {
 				return err
 			}
+			if o.limit < 0 {
+				return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "ls %s --limit %d: fewer rows than none", m, o.limit), "Leave --limit out for all of them.")}
+			}
 			if o.deleted && len(args) == 1 {
 				return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "ls %s --deleted: of which table?", m), "`allod diff %s %s@live` says which tables lost rows.", m, m.Environment)}
 			}
