@@ -393,16 +393,3 @@ func identify(r *allod.Row, cols []int) allod.GUID {
 
 // Keyed reports whether rows are matched by their primary key.
 func (c *Columns) Keyed() bool { return c.identity == nil && !c.a.Intersect && !c.b.Intersect }
-
-// Compared returns the names of the compared columns, sorted.
-func (c *Columns) Compared() []string {
-	out := make([]string, len(c.pairs))
-	for i, p := range c.pairs {
-		out[i] = p.name
-	}
-	return out
-}
-
-// LeftOut returns the columns that have cells and are not compared, with the
-// reason.
-func (c *Columns) LeftOut() map[string]Reason { return c.left }
