@@ -62,6 +62,36 @@ func (o *Office) keepRun(id string, r run) error {
 	return nil
 }
 
+// BrokenOff are the ids of the plans whose restore into an environment was begun
+// and did not come to its end, sorted. Rows may be half made until they are
+// carried out to the end.
+func (o *Office) BrokenOff(ctx context.Context, env string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(o.Dir, "plans"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("look for restores that broke off: %w", err)}
+	}
+	var out []string
+	for _, e := range entries {
+		id, ok := strings.CutSuffix(e.Name(), ".run")
+		if !ok {
+			continue
+		}
+		if r, err := o.runOf(id); err != nil {
+			return nil, err
+		} else if r == nil || !r.Ended.IsZero() {
+			continue
+		}
+		req, _, err := o.LoadPlan(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if req.to() == env {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
 // The parts of a plan that broke off, as RestoreSelection.Part names them.
 const (
 	partMade     = "made"     // rows that it was to make: their references, files, owner and state come last

@@ -25,6 +25,7 @@ type EnvironmentStatus struct {
 	Slots         []string         `json:"slots"`             // proved and not, in words
 	Incomplete    bool             `json:"incomplete"`        // the newest run was cut off
 	TooOld        bool             `json:"too_old"`
+	BrokenOff     []string         `json:"broken_off,omitempty"` // plans whose restore did not come to its end
 }
 
 // Status says, per environment, when it was last captured well and what is
@@ -55,6 +56,9 @@ func (o *Office) Status(ctx context.Context, envs []string, maxAge time.Duration
 			return nil, err
 		}
 		st.Slots = slots
+		if st.BrokenOff, err = o.BrokenOff(ctx, env); err != nil {
+			return nil, err
+		}
 		res = append(res, *st)
 	}
 	return res, nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -112,8 +113,17 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 	if f.apply != "" {
 		f.req, p, err = o.LoadPlan(ctx, f.apply)
 	} else {
+		broken, err := o.BrokenOff(ctx, cmp.Or(f.req.To, f.req.From.Environment))
+		if err != nil {
+			return err
+		}
+		if !a.json {
+			a.showBrokenOff(broken)
+		}
 		a.errf("Planning: comparing %s with what is there now …\n", f.req.From)
-		p, err = o.PlanRestore(ctx, f.req)
+		if p, err = o.PlanRestore(ctx, f.req); err != nil {
+			return err
+		}
 	}
 	if err != nil {
 		return err
@@ -193,6 +203,14 @@ func (a *app) planText(p *plan.Plan, steps int, left string) error {
 		a.outf("Carry it out with `allod restore --apply %s`.\n", p.ID)
 	}
 	return nil
+}
+
+// showBrokenOff tells of restores that stopped before their end: what they left
+// half made is not deleted, and a new plan may pass it over.
+func (a *app) showBrokenOff(plans []string) {
+	for _, id := range plans {
+		a.para("  ", "A restore broke off and may have left rows half made: `allod restore --apply %s` says what is left of it.", id)
+	}
 }
 
 // leftOut says what a plan of this kind leaves as it is, although somebody may

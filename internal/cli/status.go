@@ -68,6 +68,7 @@ func (a *app) showStatus(s *act.EnvironmentStatus) {
 	if s.TokenAge > tokenAlarm {
 		a.outf("  The change-tracking tokens are %s old; they live 7 days. Back up soon, or the next\n  backup reads everything.\n", strings.TrimSuffix(agoText(time.Duration(s.TokenAge)*time.Second), " ago"))
 	}
+	a.showBrokenOff(s.BrokenOff)
 	a.showGaps(s.GapList)
 	if len(s.Slots) > 0 {
 		a.outf("  Keys: %s.\n", strings.Join(s.Slots, ", "))
