@@ -50,9 +50,9 @@ func TestCommitWhileDeletionsAreProven(t *testing.T) {
 	c := &clock{}
 	co := startCompany(t, c, nil)
 	m := &meeting{looking: make(chan struct{}), done: make(chan struct{}), once: &sync.Once{}}
-	deps := deskDeps(c.Now)
+	d := newDesk(t, c)
 	met := false
-	deps.OpenSource = func(_ context.Context, env string, conn act.Connection) (source.Source, error) {
+	d.deps.OpenSource = func(_ context.Context, env string, conn act.Connection) (source.Source, error) {
 		src, err := dataverse.New(dataverse.Options{Environment: env, URL: conn.URL, Now: c.Now})
 		if err != nil || !met {
 			return src, err
@@ -60,7 +60,7 @@ func TestCommitWhileDeletionsAreProven(t *testing.T) {
 		m.Source = src
 		return m, nil
 	}
-	d := newDeskIn(t, c, t.TempDir()+"/allod", deps, act.InitOptions{Key: "file:keys/test.key"})
+	d.reopen()
 	d.connect("dev", co.url)
 	tables := []string{"account", "contact"}
 	d.backup("dev", capture.Options{Tables: tables})
