@@ -407,8 +407,15 @@ func TestHeaderNumbers(t *testing.T) {
 		in   string
 		want time.Duration
 	}{
-		{"7", 7 * time.Second}, {" 0 ", 0}, {"", -1}, {"-5", -1}, {"NaN", -1}, {"abc", -1}, {"1e300", 10 * time.Minute},
-		{now.Add(30 * time.Second).Format(http.TimeFormat), 30 * time.Second}, {now.Add(-time.Hour).Format(http.TimeFormat), 0},
+		{"7", 7 * time.Second},
+		{" 0 ", 0},
+		{"", -1},
+		{"-5", -1},
+		{"NaN", -1},
+		{"abc", -1},
+		{"1e300", 10 * time.Minute},
+		{now.Add(30 * time.Second).Format(http.TimeFormat), 30 * time.Second},
+		{now.Add(-time.Hour).Format(http.TimeFormat), 0},
 	} {
 		if got := odataclient.RetryAfter(c.in, now); got != c.want {
 			t.Errorf("Retry-After %q: got %v, want %v", c.in, got, c.want)

@@ -77,8 +77,10 @@ func (r *Request) repeatable() bool {
 func (c *Client) Do(ctx context.Context, r *Request) (*Response, error) {
 	u, err := c.resolve(r.URL)
 	if err != nil {
-		return nil, &allod.Error{Kind: allod.Unavailable, Hint: "look what stands between here and the service, and report it if nothing does",
-			Err: fmt.Errorf("%s: %s: %w", c.where(r), r.method(), err)}
+		return nil, &allod.Error{
+			Kind: allod.Unavailable, Hint: "look what stands between here and the service, and report it if nothing does",
+			Err: fmt.Errorf("%s: %s: %w", c.where(r), r.method(), err),
+		}
 	}
 	var throttles, failures int
 	fresh := false

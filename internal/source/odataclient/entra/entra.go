@@ -102,7 +102,8 @@ func New(o Options) (azcore.TokenCredential, error) {
 		cred, err = azidentity.NewManagedIdentityCredential(mo)
 	case WorkloadIdentity:
 		cred, err = azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
-			ClientOptions: co, ClientID: o.ClientID, TenantID: o.TenantID, TokenFilePath: o.TokenFile, DisableInstanceDiscovery: unknown})
+			ClientOptions: co, ClientID: o.ClientID, TenantID: o.TenantID, TokenFilePath: o.TokenFile, DisableInstanceDiscovery: unknown,
+		})
 	default:
 		return nil, missing("the way to sign in is not known", "--auth secret, certificate, managed-identity or workload-identity")
 	}
