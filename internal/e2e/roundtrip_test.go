@@ -173,6 +173,8 @@ func (p *trip) plain(wanted func(string) (bool, error)) *plain.Result {
 // plant changes one cell of the target: both comparisons must say so.
 func (p *trip) plant() {
 	p.t.Helper()
+	p.says(0)
+	defer p.says(1)
 	co := &company{t: p.t, url: p.dst}
 	id, ok := co.rows("accounts", "?$select=accountid")[0]["accountid"].(string)
 	if !ok {
@@ -187,6 +189,22 @@ func (p *trip) plant() {
 	own := p.plain(func(table string) (bool, error) { return table == "account", nil })
 	if got, want := own.Differ, []string{"account.name differs"}; !slices.Equal(got, want) {
 		p.t.Errorf("a planted difference, independently: got %q, want %q", got, want)
+	}
+}
+
+// says checks what a person is told of the accounts.
+func (p *trip) says(changed int) {
+	p.t.Helper()
+	text := p.types("diff", "src@live", "dst@live", "--writable", "--table", "account")
+	for _, want := range []string{
+		fmt.Sprintf(`(?m)^src@live against dst@live: 0 added, 0 removed, %d changed, [1-9]\d* equal\.$`, changed),
+		fmt.Sprintf(`(?m)^  class data +1 tables: 0 added, 0 removed, %d changed, [1-9]\d* equal$`, changed),
+		`(?m)^    [1-9]\d* cells compared$`,
+		`(?m)^    [1-9]\d* not compared: set by the platform$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			p.t.Errorf("allod diff says\n%s, want %s", text, want)
+		}
 	}
 }
 
