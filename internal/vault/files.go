@@ -66,7 +66,8 @@ func (w *TableWriter) knownFiles(ctx context.Context, ref allod.RecordRef) ([]al
 // OpenFile opens the bytes of a File cell of a row of this snapshot. NotFound
 // when the bytes were never stored, or when the record's key is gone by an act
 // on record; Corrupt naming the object. Every chunk is checked before a byte
-// of it is given out.
+// of it is given out, and at the end that it was the file this row names: read
+// to io.EOF before relying on it.
 func (s *Snapshot) OpenFile(ctx context.Context, row *allod.Row, column string) (io.ReadCloser, error) {
 	number, err := s.table(row.Table)
 	if err != nil {

@@ -3,9 +3,11 @@ package content
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"strconv"
 	"strings"
@@ -42,14 +44,22 @@ func InPack(id [16]byte, capture uint64) string { return fmt.Sprintf("p%x.%d", i
 func InObject(digest string) string { return "f" + digest }
 
 // File opens the bytes of a file of the record, which past holds. NotFound when
-// they were never stored; for a key that is gone see Withheld.
+// they were never stored; for a key that is gone see Withheld. What is stored
+// says itself under which salt it is sealed, so one file of the record would
+// pass for another: at the end size and digest are compared with those of the
+// row, and the reader ends with Corrupt instead of io.EOF.
 func (o *Opener) File(ctx context.Context, past *shelf.Past, table uint32, ref allod.RecordRef, f allod.FileRef) (io.ReadCloser, error) {
 	if f.Content == "" {
 		return nil, allod.Errorf(allod.NotFound, "its bytes were not stored")
 	}
 	owner := &owner{table, o.Tag(table, ref.Key, ref.Pair)}
 	if f.Content[0] == 'f' {
-		return o.object(ctx, "files/"+f.Content[1:], owner)
+		name := "files/" + f.Content[1:]
+		r, err := o.object(ctx, name, owner)
+		if err != nil {
+			return nil, err
+		}
+		return &wholeReader{ReadCloser: r, name: name, want: f, hash: sha256.New()}, nil
 	}
 	id, capture, err := parseSmall(f.Content)
 	if err != nil {
@@ -63,7 +73,26 @@ func (o *Opener) File(ctx context.Context, past *shelf.Past, table uint32, ref a
 	if err != nil {
 		return nil, err
 	}
-	return io.NopCloser(r), nil
+	return &wholeReader{ReadCloser: io.NopCloser(r), name: p.Name, want: f, hash: sha256.New()}, nil
+}
+
+// wholeReader ends well only if what came was the file that the row means.
+type wholeReader struct {
+	io.ReadCloser
+	name string // of the object
+	want allod.FileRef
+	hash hash.Hash
+	n    int64
+}
+
+func (w *wholeReader) Read(p []byte) (int, error) {
+	k, err := w.ReadCloser.Read(p)
+	_, _ = w.hash.Write(p[:k]) // a hash does not fail
+	w.n += int64(k)
+	if w.n > w.want.Size || err == io.EOF && (w.n != w.want.Size || hex.EncodeToString(w.hash.Sum(nil)) != w.want.SHA256) { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
+		return 0, allod.Errorf(allod.Corrupt, "%s: it holds another file than the row names", w.name)
+	}
+	return k, err
 }
 
 // Object opens a file object whatever record it belongs to.
