@@ -8,6 +8,7 @@ import (
 
 	"allod"
 	"allod/internal/blob"
+	"allod/internal/blob/fault"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
 	"allod/internal/vault/object"
@@ -105,5 +106,88 @@ func replace(t *testing.T, s blob.Store, name string, b []byte) {
 	}
 	if err := object.Put(t.Context(), s, name, b); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCreateFails lets each call of Create fail in turn, in the store and in
+// the place of slots. Either there is a vault that opens, and Create said so,
+// or there is nothing, and the next Create makes one.
+func TestCreateFails(t *testing.T) {
+	ctx := t.Context()
+	opts := CreateOptions{Wrappers: []NamedWrapper{{Name: "plain", Wrapper: plainWrapper{}}}}
+	made, failed := 0, 0
+	for _, mode := range []fault.Mode{fault.NotDone, fault.DoneButFailed, fault.NoSpace} {
+		for _, inSlots := range []bool{false, true} {
+			for k := 1; ; k++ {
+				store, slots := mem.New(mem.Options{}), mem.New(mem.Options{})
+				cfg := Config{Store: store, Slots: []blob.Mutable{slots}, TempDir: t.TempDir()}
+				f := fault.New(store, fault.Fault{Call: k, Mode: mode})
+				cfg.Store = f
+				if inSlots {
+					f = fault.New(slots, fault.Fault{Call: k, Mode: mode})
+					cfg.Store, cfg.Slots = store, []blob.Mutable{f}
+				}
+				_, pin, err := Create(ctx, cfg, opts)
+				if f.Calls() < k {
+					break
+				}
+				cfg.Store, cfg.Slots = store, []blob.Mutable{slots}
+				_, statErr := store.Stat(ctx, "vault")
+				if (statErr == nil) != (err == nil) && pin.IsZero() {
+					t.Fatalf("mode %d, slots %v, call %d: create said %v, there is a vault: %v", mode, inSlots, k, err, statErr == nil)
+				}
+				if statErr != nil {
+					failed++
+					if left := append(objectNames(t, store), objectNames(t, slots)...); len(left) > 0 {
+						t.Fatalf("mode %d, slots %v, call %d: left behind: %v", mode, inSlots, k, left)
+					}
+					if _, pin, err = Create(ctx, cfg, opts); err != nil {
+						t.Fatalf("mode %d, slots %v, call %d: create again: %v", mode, inSlots, k, err)
+					}
+				} else {
+					made++
+				}
+				cfg.Pin = pin
+				if _, err := Open(ctx, cfg, plainWrapper{}); err != nil {
+					t.Fatalf("mode %d, slots %v, call %d: open: %v", mode, inSlots, k, err)
+				}
+			}
+		}
+	}
+	if made == 0 || failed == 0 {
+		t.Errorf("made %d, failed %d times, want both", made, failed)
+	}
+}
+
+// TestSlotsOfAnotherVaultAreKept makes a second vault with the places of the
+// first.
+func TestSlotsOfAnotherVaultAreKept(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	cfg := v.cfg
+	cfg.Store, cfg.Pin = mem.New(mem.Options{}), Pin{}
+	_, _, err := Create(t.Context(), cfg, CreateOptions{Wrappers: []NamedWrapper{{Name: "plain", Wrapper: plainWrapper{}}}})
+	if allod.KindOf(err) != allod.Conflict || allod.HintOf(err) == "" {
+		t.Errorf("create: got %v, want kind conflict with a hint", err)
+	}
+	if names := objectNames(t, cfg.Store); len(names) > 0 {
+		t.Errorf("left in the second store: %v", names)
+	}
+	v.reopen(v.store)
+}
+
+// TestCutOffCreate leaves what a killed Create leaves: the next one says what
+// to do and touches nothing.
+func TestCutOffCreate(t *testing.T) {
+	store := mem.New(mem.Options{})
+	if err := object.Put(t.Context(), store, "keytree/00000001/00000000000000000001/root", []byte("of another")); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Store: store, Slots: []blob.Mutable{mem.New(mem.Options{})}}
+	_, _, err := Create(t.Context(), cfg, CreateOptions{Wrappers: []NamedWrapper{{Name: "plain", Wrapper: plainWrapper{}}}})
+	if allod.KindOf(err) != allod.Conflict || !strings.Contains(allod.HintOf(err), "cut off") {
+		t.Errorf("create: got %v, hint %q", err, allod.HintOf(err))
+	}
+	if names := append(objectNames(t, store), objectNames(t, cfg.Slots[0])...); len(names) != 1 {
+		t.Errorf("after it: %v, want what was there", names)
 	}
 }

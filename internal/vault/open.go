@@ -39,9 +39,10 @@ func (c Config) complete() (Config, error) {
 }
 
 // Create makes a new vault in an empty store and returns it open, with the Pin
-// to keep in the configuration. Conflict if the store holds one already.
+// to keep in the configuration. Conflict if the store holds one already, or if
+// a place holds slots: writing its own would destroy the keys of another vault.
 // Slots are written first and the vault object last, so that what a crash
-// leaves behind is not yet a vault.
+// leaves behind is not yet a vault; after an error Create removes what it wrote.
 func Create(ctx context.Context, cfg Config, opts CreateOptions) (*Vault, Pin, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -89,24 +90,89 @@ func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []ke
 	if err != nil {
 		return nil, Pin{}, err
 	}
-	for _, o := range objects {
-		if err := object.Put(ctx, cfg.Store, o.Name, o.Data); err != nil {
-			return nil, Pin{}, err
-		}
-	}
-	if err := keyring.Write(ctx, cfg.Slots, slots, secrets, cfg.Now); err != nil {
-		return nil, Pin{}, err
-	}
 	b, err := vlog.EncodeVault(pin, slotKey)
 	if err != nil {
 		return nil, Pin{}, err
 	}
-	if err := object.Put(ctx, cfg.Store, vlog.VaultName, b); err != nil {
+	if err := emptyPlaces(ctx, cfg.Slots); err != nil {
 		return nil, Pin{}, err
+	}
+	undo := &written{store: cfg.Store}
+	err = undo.put(ctx, objects)
+	if err == nil {
+		undo.slots = cfg.Slots // nobody else writes there: the tree's objects were put if absent
+		err = keyring.Write(ctx, cfg.Slots, slots, secrets, cfg.Now)
+	}
+	if err == nil {
+		err = undo.put(ctx, []keytree.Object{{Name: vlog.VaultName, Data: b}})
+	}
+	if err != nil {
+		if undo.unknown { // it may be a vault by now: touch nothing
+			return nil, Pin{}, err
+		}
+		return nil, Pin{}, errors.Join(err, undo.remove(context.WithoutCancel(ctx), slots, secrets.Epoch))
 	}
 	cfg.Pin = pin
 	v, err := openWith(ctx, cfg, secrets)
 	return v, pin, err
+}
+
+// emptyPlaces is Conflict if a place holds a slot.
+func emptyPlaces(ctx context.Context, places []blob.Mutable) error {
+	for i, place := range places {
+		for info, err := range place.List(ctx, "slots/") {
+			if err != nil {
+				return allod.Errorf(allod.KindOf(err), "look for slots in place %d: %w", i+1, err)
+			}
+			return allod.WithHint(allod.Errorf(allod.Conflict, "create a vault: place %d of slots holds %s already", i+1, info.Name),
+				"Every vault needs a place of its own: name another folder, or remove these slots if they are of a vault that was never made.")
+		}
+	}
+	return nil
+}
+
+// written is what a Create has written, to be removed if it fails: it would
+// stand in the way of the next one.
+type written struct {
+	store   blob.Store
+	objects []keytree.Object
+	slots   []blob.Mutable
+	unknown bool // the store does not say whether an object is stored
+}
+
+// put stores objects. One that the store holds after an error, as it was to be
+// stored, is stored.
+func (w *written) put(ctx context.Context, objects []keytree.Object) error {
+	for _, o := range objects {
+		putErr := object.Put(ctx, w.store, o.Name, o.Data)
+		if putErr != nil {
+			there, err := object.Get(context.WithoutCancel(ctx), w.store, o.Name, int64(len(o.Data)))
+			switch {
+			case err == nil && bytes.Equal(there, o.Data):
+			case errors.Is(putErr, blob.ErrExists):
+				return allod.WithHint(putErr, "If an earlier `allod init` was cut off, remove the folder of the vault and that of its slots, which hold nothing yet, and begin again.")
+			default:
+				w.unknown = err != nil && !errors.Is(err, blob.ErrNotFound)
+				return putErr
+			}
+		}
+		w.objects = append(w.objects, o)
+	}
+	return nil
+}
+
+// remove deletes what was written, the vault object never: it is put last.
+func (w *written) remove(ctx context.Context, slots []keyring.Slot, epoch uint64) error {
+	var errs []error
+	for _, place := range w.slots {
+		for _, s := range slots {
+			errs = append(errs, place.Delete(ctx, keyring.ObjectName(s.Name, epoch)))
+		}
+	}
+	for _, o := range w.objects {
+		errs = append(errs, w.store.Delete(ctx, o.Name))
+	}
+	return errors.Join(errs...)
 }
 
 func pinOf(s keyring.Secrets) (Pin, error) {
