@@ -75,6 +75,7 @@ func Run(ctx context.Context, t Target, opts Options) (Report, error) {
 	c := &check{Target: t, opts: opts, live: map[string]bool{}}
 	err := c.run(ctx)
 	slices.SortFunc(c.Bad, func(a, b Bad) int { return strings.Compare(a.Object+"\x00"+a.What, b.Object+"\x00"+b.What) })
+	c.Bad = slices.Compact(c.Bad) // every snapshot that needs an object finds it
 	return c.Report, err
 }
 
