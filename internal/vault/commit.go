@@ -266,11 +266,11 @@ func (c *commit) place(ctx context.Context, e *vlog.Entry, part *meta.Part, fres
 // another environment, after having read it.
 func (c *commit) put(ctx context.Context, e *vlog.Entry) (taken bool, err error) {
 	v := c.r.v
-	b, digest, err := e.Encode(v.signer)
+	b, _, err := e.Encode(v.signer)
 	if err != nil {
 		return false, err
 	}
-	if err := v.log.WouldFollow(e, digest); err != nil {
+	if err := v.log.WouldFollow(b, e.N); err != nil {
 		return false, allod.Errorf(allod.Internal, "write the log: %w", err)
 	}
 	c.own = b
@@ -309,9 +309,9 @@ func (c *commit) done(ctx context.Context, e *vlog.Entry, fresh bool) (allod.Sna
 	v.content.Committed(r.env, r.name, schema, e.N)
 	r.capture, r.last, r.lastRun = c.capture, c.manifest, r.id
 	if e.N%vlog.CheckpointEvery == 0 {
-		if err := v.checkpoint(ctx, le); err != nil {
-			return snapshotOf(r.name, le), err
-		}
+		// The snapshot is committed and a checkpoint is a cache of the log: one
+		// that cannot be written must not make the commit look failed.
+		_ = v.checkpoint(ctx, le)
 	}
 	return snapshotOf(r.name, le), nil
 }

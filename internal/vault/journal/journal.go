@@ -53,6 +53,7 @@ type Log struct {
 	mu      sync.Mutex
 	chain   vlog.Chain
 	entries []*Entry
+	listed  bool // the names in the store were compared with the end
 }
 
 // New returns the log of the store's vault before anything of it was read.
@@ -100,11 +101,19 @@ func (l *Log) Epoch() uint64 {
 func (l *Log) Refresh(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	asked := uint64(0)
 	for {
 		n := l.chain.N + 1
 		b, err := object.Get(ctx, l.store, vlog.EntryName(n), vlog.MaxEntry)
 		if errors.Is(err, blob.ErrNotFound) {
-			return l.end(ctx, n)
+			if err := l.end(ctx, n); !errors.Is(err, errMore) {
+				return err
+			}
+			if asked == n {
+				return allod.Errorf(allod.Unavailable, "read %s: the store says that it is there and does not give it", vlog.EntryName(n))
+			}
+			asked = n
+			continue
 		}
 		if err != nil {
 			return err
@@ -115,21 +124,45 @@ func (l *Log) Refresh(ctx context.Context) error {
 	}
 }
 
-// end makes sure that n is missing because the log ends, not because an entry
-// was taken away.
+// end makes sure that n is missing because the log ends, not because entries
+// were taken away: the first time by the names that the store lists, later by
+// the two entries after n.
 func (l *Log) end(ctx context.Context, n uint64) error {
 	if len(l.entries) > 0 && l.entries[len(l.entries)-1].N != n-1 {
 		return allod.Errorf(allod.Internal, "read the log: entry %d is out of place", n)
 	}
+	later := uint64(0)
 	for i := uint64(1); i <= 2; i++ {
 		if _, err := l.store.Stat(ctx, vlog.EntryName(n+i)); err == nil {
-			return allod.Errorf(allod.Corrupt, "read %s: it is missing, although a later entry is there", vlog.EntryName(n))
+			later = n + i
 		} else if !errors.Is(err, blob.ErrNotFound) {
 			return allod.Errorf(allod.KindOf(err), "read %s: %w", vlog.EntryName(n+i), err)
 		}
 	}
+	if !l.listed && later == 0 {
+		for info, err := range l.store.List(ctx, vlog.EntryPrefix) {
+			if err != nil {
+				return allod.Errorf(allod.KindOf(err), "list the log: %w", err)
+			}
+			if i, ok := vlog.ParseEntryName(info.Name); ok && i > n {
+				later = i
+				break
+			}
+		}
+	}
+	if later != 0 {
+		// Another process may have written while this one looked: ask again.
+		if _, err := l.store.Stat(ctx, vlog.EntryName(n)); err == nil {
+			return errMore
+		}
+		return allod.Errorf(allod.Corrupt, "read %s: it is missing, although a later entry is there", vlog.EntryName(n))
+	}
+	l.listed = true
 	return nil
 }
+
+// errMore says that entry n has come meanwhile.
+var errMore = errors.New("the log goes on")
 
 // add checks entry n and appends it.
 func (l *Log) add(b []byte, n uint64) (*Entry, error) {
@@ -156,12 +189,16 @@ func (l *Log) AddOwn(b []byte, n uint64) (*Entry, error) {
 	return l.add(b, n)
 }
 
-// WouldFollow checks an entry against the log before it is put: an entry that
-// no reader accepts would make the vault unreadable. One whose number is taken
-// meanwhile passes: putting it will say so.
-func (l *Log) WouldFollow(e *vlog.Entry, digest vlog.Digest) error {
+// WouldFollow reads the object of entry n, before it is put, as every reader
+// will: an entry that none accepts would make the vault unreadable. One whose
+// number is taken meanwhile passes: putting it will say so.
+func (l *Log) WouldFollow(b []byte, n uint64) error {
+	e, digest, err := vlog.Decode(b, n, l.pin)
+	if err != nil {
+		return err
+	}
 	chain := l.Chain()
-	if e.N != chain.N+1 {
+	if n != chain.N+1 {
 		return nil
 	}
 	return chain.Add(e, digest)

@@ -2,13 +2,16 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"allod"
+	"allod/internal/blob"
 	"allod/internal/blob/mem"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/object"
@@ -41,8 +44,8 @@ func written(t *testing.T, n int) (*mem.Store, *Log) {
 	s := mem.New(mem.Options{})
 	l := New(s, pin())
 	for range n {
-		e, d, b := next(t, l.Chain(), "a")
-		if err := l.WouldFollow(e, d); err != nil {
+		e, _, b := next(t, l.Chain(), "a")
+		if err := l.WouldFollow(b, e.N); err != nil {
 			t.Fatal(err)
 		}
 		if err := object.Put(t.Context(), s, vlog.EntryName(e.N), b); err != nil {
@@ -116,18 +119,91 @@ func TestAnotherWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := vlog.Chain{N: 1, Last: l.Entries()[0].Digest}
-	e, d, b := next(t, before, "another run")
+	_, _, b := next(t, before, "another run")
 	if err := object.Put(t.Context(), s, vlog.EntryName(2), b); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Full(t.Context(), known); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("entry 2 in full, exchanged: got %v, want kind corrupt", err)
 	}
-	if err := l.WouldFollow(e, d); err != nil {
+	if err := l.WouldFollow(b, 2); err != nil {
 		t.Errorf("a number that is taken: got %v, want the put to decide", err)
 	}
-	e.N = 3
-	if err := l.WouldFollow(e, d); allod.KindOf(err) != allod.Corrupt {
+	_, _, b = next(t, vlog.Chain{N: 2, Last: vlog.Digest{9}}, "a run after something else")
+	if err := l.WouldFollow(b, 3); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("an entry that does not follow: got %v, want kind corrupt", err)
+	}
+	_, _, b = next(t, l.Chain(), "no text: \xff")
+	if err := l.WouldFollow(b, 3); allod.KindOf(err) != allod.Corrupt {
+		t.Errorf("an entry that no reader accepts: got %v, want kind corrupt", err)
+	}
+}
+
+// TestManyMissing takes several entries in a row away.
+func TestManyMissing(t *testing.T) {
+	for from := uint64(1); from <= 3; from++ {
+		s, _ := written(t, 9)
+		for n := from; n < 9; n++ {
+			if err := s.Delete(t.Context(), vlog.EntryName(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := New(s, pin()).Refresh(t.Context())
+		if allod.KindOf(err) != allod.Corrupt || !strings.Contains(err.Error(), vlog.EntryName(from)) {
+			t.Errorf("without entries %d to 8: got %v, want kind corrupt that names the first", from, err)
+		}
+	}
+}
+
+// lateStore puts an entry while the end of the log is looked for.
+type lateStore struct {
+	blob.Store
+	late [][]byte // entries, from number 1
+}
+
+func (s *lateStore) Stat(ctx context.Context, name string) (blob.Info, error) {
+	for i, b := range s.late {
+		if err := object.Put(ctx, s.Store, vlog.EntryName(uint64(i)+1), b); err != nil {
+			return blob.Info{}, err
+		}
+	}
+	s.late = nil
+	return s.Store.Stat(ctx, name)
+}
+
+func TestEntriesThatComeMeanwhile(t *testing.T) {
+	s, _ := written(t, 3)
+	late := &lateStore{Store: mem.New(mem.Options{})}
+	for n := uint64(1); n <= 3; n++ {
+		b, err := object.Get(t.Context(), s, vlog.EntryName(n), vlog.MaxEntry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.late = append(late.late, b)
+	}
+	l := New(late, pin())
+	if err := l.Refresh(t.Context()); err != nil || l.Chain().N != 3 {
+		t.Errorf("refresh: got %d entries, %v, want 3", l.Chain().N, err)
+	}
+}
+
+// denyStore lists an entry and does not give it.
+type denyStore struct {
+	blob.Store
+	name string
+}
+
+func (s denyStore) Get(ctx context.Context, name string, off, n int64) (io.ReadCloser, error) {
+	if name == s.name {
+		return nil, blob.ErrNotFound
+	}
+	return s.Store.Get(ctx, name, off, n)
+}
+
+func TestStoreThatGivesNothing(t *testing.T) {
+	s, _ := written(t, 3)
+	err := New(denyStore{s, vlog.EntryName(2)}, pin()).Refresh(t.Context())
+	if allod.KindOf(err) != allod.Unavailable {
+		t.Errorf("refresh: got %v, want kind unavailable", err)
 	}
 }
