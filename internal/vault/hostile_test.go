@@ -191,3 +191,76 @@ func TestCutOffCreate(t *testing.T) {
 		t.Errorf("after it: %v, want what was there", names)
 	}
 }
+
+// TestPuncturedElsewhere erases a record in another process: one that opened
+// the vault before shows nothing any more, until it opens it again.
+func TestPuncturedElsewhere(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	first := v.mustCapture(ModeFull, numbered(3, "x"))
+	before := v.reopen(v.store)
+	s, err := before.At(t.Context(), before.session(gate.ActionRead), "contoso", first.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := s.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)}); err != nil || len(rows) != 1 {
+		t.Fatalf("before: got %d rows, %v", len(rows), err)
+	}
+	if err := v.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.rowsAt(first.ID); allod.KindOf(err) != allod.Conflict {
+		t.Errorf("rows: got %v, want kind conflict", err)
+	}
+	if _, err := before.History(t.Context(), before.session(gate.ActionRead), "contoso", ref("account", 2)); allod.KindOf(err) != allod.Conflict {
+		t.Errorf("history: got %v, want kind conflict", err)
+	}
+	if rows, err := s.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)}); allod.KindOf(err) != allod.Conflict {
+		t.Errorf("a snapshot opened before: got %d rows, %v, want kind conflict", len(rows), err)
+	}
+	if _, _, err := before.captureRows(ModeDelta, map[int]string{2: "back"}); allod.KindOf(err) != allod.Conflict {
+		t.Errorf("capture: got %v, want kind conflict", err)
+	}
+	want := numbered(3, "x")
+	delete(want, 2)
+	before.reopen(v.store).wantRows(first.ID, want)
+}
+
+// TestCheckpointFails commits the entry that a checkpoint belongs to while
+// checkpoints cannot be written: it is committed, and once.
+func TestCheckpointFails(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.mustCapture(ModeFull, numbered(3, "x"))
+	for v.Head().N < 255 {
+		r, _ := begin(t, v, "contoso")
+		if _, err := r.Commit(t.Context(), Manifest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := fault.New(v.store.(*mem.Store), fault.Fault{Call: 1, Mode: fault.NoSpace, Match: func(c fault.Call) bool { return strings.HasPrefix(c.Name, "checkpoints/") }})
+	w := v.reopen(store)
+	snap, c, err := w.captureRows(ModeDelta, map[int]string{1: "new", 4: "new"})
+	if err != nil || c.Created != 1 || snap.ID != 256 || snap.Rows != 4 {
+		t.Fatalf("commit of entry 256: got %+v, %+v, %v", snap, c, err)
+	}
+	if store.Calls() == 0 {
+		t.Error("no checkpoint was tried")
+	}
+	if again, c, err := w.captureRows(ModeDelta, map[int]string{1: "new", 4: "new"}); err != nil || again.Rows != 4 || c.Created+c.Updated != 0 {
+		t.Errorf("the same again: got %+v, %+v, %v", again, c, err)
+	}
+}
+
+// TestRunIDThatIsNoText commits under a run id that no reader would read as it
+// was written: the entry is refused before it is put.
+func TestRunIDThatIsNoText(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	r, err := v.Begin(t.Context(), v.session(gate.ActionCapture), RunOptions{Environment: "contoso", Line: 1, RunID: "\xff"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Abort()
+	if _, err := r.Commit(t.Context(), Manifest{}); err == nil {
+		t.Error("committed")
+	}
+	v.reopen(v.store).mustCapture(ModeFull, numbered(2, "x"))
+}

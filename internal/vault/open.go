@@ -270,7 +270,7 @@ func (v *Vault) unlock(ctx context.Context, s keyring.Secrets) error {
 		return err
 	}
 	v.secrets = s
-	return nil
+	return v.epochInForce()
 }
 
 // Close forgets the keys. The vault must not be used afterwards.

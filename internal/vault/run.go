@@ -131,10 +131,16 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 	return r, r.load(ctx)
 }
 
-// epochInForce compares the tree loaded with what the log says.
+// epochInForce is Conflict unless the trees loaded are those that the log says
+// are in force: one that was punctured since would still open what was erased.
 func (v *Vault) epochInForce() error {
-	if e, have := v.log.Chain().Epochs[v.secrets.Root], v.content.Tree().Epoch(); e > have {
-		return allod.WithHint(allod.Errorf(allod.Conflict, "the key tree has moved to epoch %d while this process holds %d", e, have), "Run the command again.")
+	if err := v.needKeys("use the key tree"); err != nil {
+		return err
+	}
+	for root, epoch := range v.log.Chain().Epochs {
+		if have := v.content.Epoch(root); have < epoch {
+			return allod.WithHint(allod.Errorf(allod.Conflict, "root %d of the key tree has moved to epoch %d while this process holds %d", root, epoch, have), "Run the command again.")
+		}
 	}
 	return nil
 }

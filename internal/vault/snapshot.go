@@ -137,13 +137,18 @@ func (v *Vault) mayRead(s gate.Session) error {
 
 // At opens the snapshot; id 0 = the newest one of the environment. The session
 // must allow content of the environment, or of one of its tables; Rows, Get,
-// Deleted and OpenFile ask it again for their table.
+// Deleted and OpenFile ask it again for their table. Conflict, there too, once
+// the log is known to name a newer key tree than the one loaded: what was erased
+// meanwhile must not be shown.
 func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.SnapshotID) (*Snapshot, error) {
 	if err := v.mayRead(s); err != nil {
 		return nil, err
 	}
 	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
+	}
+	if err := v.epochInForce(); err != nil {
+		return nil, object.Named("open a snapshot of "+env, err)
 	}
 	envs, _, err := v.environments(ctx)
 	if err != nil {
@@ -246,8 +251,8 @@ func (s *Snapshot) table(table string) (uint32, error) {
 
 // opener opens rows of the snapshot's environment.
 func (s *Snapshot) opener() (*content.Opener, error) {
-	if err := s.v.needKeys("open rows"); err != nil {
-		return nil, err
+	if err := s.v.epochInForce(); err != nil {
+		return nil, object.Named("open rows", err)
 	}
 	return s.v.content.Opener(s.entry.Environment, s.schema)
 }

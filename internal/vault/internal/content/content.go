@@ -110,6 +110,14 @@ func (r *Reader) ForgetPacks() { r.packs.Clear() }
 // Tree returns the key tree of new rows.
 func (r *Reader) Tree() *keytree.State { return r.trees[r.root] }
 
+// Epoch returns the epoch of a root that was loaded; 0 for any other.
+func (r *Reader) Epoch(root uint64) uint64 {
+	if t := r.trees[root]; t != nil {
+		return t.Epoch()
+	}
+	return 0
+}
+
 // Trees returns the key trees, by root.
 func (r *Reader) Trees() []*keytree.State {
 	var out []*keytree.State
