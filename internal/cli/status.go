@@ -14,16 +14,16 @@ func (a *app) statusCommand() *cobra.Command {
 	var maxAge time.Duration
 	cmd := &cobra.Command{
 		Use: "status [ENV]", Short: "Say when each environment was last captured well", Args: cobra.MaximumNArgs(1),
-		Long: "Say when each environment was last captured well and what is missing.\nWith --max-age it ends with 3 when that is longer ago, or never.",
+		Long: "Say when each environment was last captured well and what is missing.\nWith --max-age, which is for monitors, it ends with 3 when that is longer ago,\nor never, or when the newest backup has gaps that nobody chose.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withOffice(cmd.Context(), func(o *act.Office) error {
 				list, err := o.Status(cmd.Context(), args, maxAge)
 				if err != nil {
 					return err
 				}
-				old := false
+				wanting := false
 				for i := range list {
-					old = old || list[i].TooOld
+					wanting = wanting || list[i].TooOld || maxAge > 0 && list[i].Gaps > 0
 					if a.json {
 						a.print(&list[i])
 					} else {
@@ -33,14 +33,14 @@ func (a *app) statusCommand() *cobra.Command {
 				if len(list) == 0 && !a.json {
 					a.outf("No environment is connected. Run `allod connect ENV URL --kind dataverse`.\n")
 				}
-				if old {
-					return &silent{allod.Errorf(allod.Partial, "too old")}
+				if wanting {
+					return &silent{allod.Errorf(allod.Partial, "too old, or in part")}
 				}
 				return nil
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&maxAge, "max-age", 0, "end with 3 when the last good capture is older, e.g. 26h")
+	cmd.Flags().DurationVar(&maxAge, "max-age", 0, "end with 3 when the last good capture is older, e.g. 26h, or has gaps")
 	return cmd
 }
 
