@@ -177,13 +177,17 @@ type desk struct {
 	clock *clock
 }
 
-// newDesk makes an Allod whose stores and sources pass through the wrappers,
-// which may be nil.
+// newDesk makes an Allod in a folder of its own.
 func newDesk(t *testing.T, c *clock) *desk {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "allod")
-	d := &desk{t: t, dir: dir, deps: deskDeps(c.Now), clock: c}
-	if _, err := act.Init(t.Context(), dir, act.InitOptions{Key: "file:keys/test.key"}, d.deps); err != nil {
+	return newDeskIn(t, c, filepath.Join(t.TempDir(), "allod"), deskDeps(c.Now), act.InitOptions{Key: "file:keys/test.key"})
+}
+
+// newDeskIn makes an Allod in dir.
+func newDeskIn(t *testing.T, c *clock, dir string, deps act.Deps, o act.InitOptions) *desk {
+	t.Helper()
+	d := &desk{t: t, dir: dir, deps: deps, clock: c}
+	if _, err := act.Init(t.Context(), dir, o, d.deps); err != nil {
 		t.Fatal(err)
 	}
 	d.reopen()

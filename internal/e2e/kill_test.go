@@ -59,7 +59,11 @@ func die() {
 // killedBackup is the child process.
 func killedBackup(spec, dir string) int {
 	k := parseKill(spec)
-	deps := deskDeps(time.Now)
+	clk := &clock{}
+	if ahead, err := time.ParseDuration(os.Getenv("ALLOD_E2E_AHEAD")); err == nil {
+		clk.advance(ahead) // as the parent's
+	}
+	deps := deskDeps(clk.Now)
 	openStore := deps.OpenStore
 	deps.OpenStore = func(ctx context.Context, path string, create bool) (blob.Mutable, error) {
 		s, err := openStore(ctx, path, create)
