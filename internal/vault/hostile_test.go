@@ -3,6 +3,8 @@ package vault
 import (
 	"bytes"
 	"io"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -263,4 +265,48 @@ func TestRunIDThatIsNoText(t *testing.T) {
 		t.Error("committed")
 	}
 	v.reopen(v.store).mustCapture(ModeFull, numbered(2, "x"))
+}
+
+// TestKillLeavesNoTemporaryFiles looks into the temporary folder while rows
+// have spilled, files wait and a commit is on its way, which is what a killed
+// process would leave there.
+func TestKillLeavesNoTemporaryFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file keeps its name there")
+	}
+	v := newVault(t, mem.New(mem.Options{}))
+	looked := 0
+	look := func(when string) {
+		t.Helper()
+		looked++
+		if left, err := os.ReadDir(v.cfg.TempDir); err != nil || len(left) > 0 {
+			t.Errorf("%s: got %v, %v, want nothing", when, left, err)
+		}
+	}
+	store := fault.New(v.store.(*mem.Store), fault.Fault{Call: 1 << 30, Match: func(fault.Call) bool { look("at a call of the store"); return true }})
+	w := v.reopen(store)
+	w.fileObject = 1000
+	r, tw := begin(t, w, "contoso")
+	for n := range 3000 {
+		if err := tw.Put(account(n, strings.Repeat("long ", 1000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look("with spilled rows")
+	for _, size := range []int{10, 5000} {
+		if _, err := tw.PutFile(t.Context(), ref("account", 1), allod.FileRef{Name: "f"}, bytes.NewReader(make([]byte, size))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look("with files")
+	if _, err := tw.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	look("after finish")
+	if _, err := r.Commit(t.Context(), Manifest{}); err != nil {
+		t.Fatal(err)
+	}
+	if looked < 10 {
+		t.Errorf("looked %d times only", looked)
+	}
 }

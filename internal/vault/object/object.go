@@ -5,13 +5,14 @@ package object
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
-	"os"
 
 	"allod"
 	"allod/internal/blob"
+	"allod/internal/durable"
 )
 
 // Get reads a whole object of at most limit bytes. Corrupt if it is larger;
@@ -132,18 +133,17 @@ func Copy(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 }
 
 // Temp makes a temporary file in dir ("" = the system's) for an object on its
-// way: what is written to it must be sealed. Remove it with RemoveTemp.
-func Temp(dir, pattern string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, pattern)
+// way: what is written to it must be sealed. Let it go with RemoveTemp.
+func Temp(dir, pattern string) (*durable.Scratch, error) {
+	f, err := durable.NewScratch(dir, pattern)
 	if err != nil {
-		return nil, allod.Errorf(allod.Unavailable, "make a temporary file: %w", err)
+		return nil, allod.WithHint(allod.Errorf(allod.Unavailable, "%w", err), "%s", cmp.Or(allod.HintOf(err), "Make room on the disk of the temporary folder, or name another one."))
 	}
 	return f, nil
 }
 
-// RemoveTemp closes and removes a temporary file. What it holds is sealed, so
-// failing to remove it harms nobody.
-func RemoveTemp(f *os.File) {
-	_ = f.Close()           // see above
-	_ = os.Remove(f.Name()) // see above
+// RemoveTemp lets a temporary file go. What it holds is sealed, so failing to
+// remove it harms nobody.
+func RemoveTemp(f *durable.Scratch) {
+	_ = f.Close() // see above
 }

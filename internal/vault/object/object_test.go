@@ -117,7 +117,7 @@ func TestTempIsRemoved(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
-	if _, err := Temp(dir+"/none", "x-*"); allod.KindOf(err) != allod.Unavailable {
-		t.Errorf("no folder: got %v, want kind unavailable", err)
+	if _, err := Temp(dir+"/none", "x-*"); allod.KindOf(err) != allod.Unavailable || allod.HintOf(err) == "" {
+		t.Errorf("no folder: got %v, want kind unavailable with a hint", err)
 	}
 }

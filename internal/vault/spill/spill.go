@@ -1,6 +1,7 @@
 // Package spill sorts more records than fit into memory. What it writes to
 // disk is encrypted under keys that live in memory only, so that a crash
-// leaves nothing readable behind; the files are removed by Close.
+// leaves nothing readable behind; the files have no names where the system
+// allows that, and are let go by Close.
 package spill
 
 import (
@@ -10,10 +11,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
-	"os"
 	"slices"
 
 	"allod"
+	"allod/internal/durable"
 	"allod/internal/vault/keytree"
 	"allod/internal/vault/seal"
 )
@@ -32,7 +33,7 @@ const (
 // Queue keeps records on disk in the order in which they were added. It is
 // used by one goroutine; several may read at once after End.
 type Queue struct {
-	f    *os.File
+	f    *durable.Scratch
 	w    *bufio.Writer
 	enc  *seal.FileWriter
 	seed keytree.Seed
@@ -43,7 +44,7 @@ type Queue struct {
 
 // NewQueue makes an empty queue in dir.
 func NewQueue(dir string) (*Queue, error) {
-	f, err := os.CreateTemp(dir, "allod-spill-*")
+	f, err := durable.NewScratch(dir, "allod-spill-*")
 	if err != nil {
 		return nil, diskError("make a temporary file", err)
 	}
@@ -108,11 +109,7 @@ func (q *Queue) Close() error {
 	if q == nil || q.f == nil {
 		return nil
 	}
-	name := q.f.Name()
 	err := q.f.Close()
-	if rm := os.Remove(name); err == nil {
-		err = rm
-	}
 	q.f = nil
 	return err
 }

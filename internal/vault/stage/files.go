@@ -7,13 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"os"
 	"slices"
 
 	"filippo.io/age"
 
 	"allod"
 	"allod/internal/blob"
+	"allod/internal/durable"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
@@ -40,7 +40,7 @@ type Place struct {
 type Files struct {
 	to    Place
 	limit int // files of more plain bytes become objects
-	f     *os.File
+	f     *durable.Scratch
 	size  int64
 	small []small
 	large []vlog.Object
@@ -50,7 +50,7 @@ type small struct {
 	id  [16]byte
 	off int64
 	n   int64
-	f   *os.File
+	f   *durable.Scratch
 }
 
 // NewFiles keeps no files. Those of more than limit plain bytes become objects.
@@ -126,7 +126,7 @@ func (s *Files) keep(id [16]byte, sealed []byte) error {
 		s.f = f
 	}
 	if _, err := s.f.WriteAt(sealed, s.size); err != nil {
-		return allod.Errorf(allod.Unavailable, "write a temporary file: %w", err)
+		return err
 	}
 	s.small = append(s.small, small{id: id, off: s.size, n: int64(len(sealed)), f: s.f})
 	s.size += int64(len(sealed))

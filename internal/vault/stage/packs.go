@@ -5,12 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"sync"
 
 	"allod"
+	"allod/internal/durable"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
@@ -39,7 +39,7 @@ type Packs struct {
 	to      Place
 	capture Capture
 	done    []vlog.Object
-	tmp     *os.File // of the pack being written
+	tmp     *durable.Scratch // of the pack being written
 	pack    *pack.Writer
 	workers []*worker
 	batch   []row
