@@ -1,7 +1,6 @@
 package odata
 
 import (
-	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -94,20 +93,6 @@ func AppendGUID(dst []byte, g allod.GUID) []byte {
 func AppendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }
 
 func appendUint(dst []byte, n uint64) []byte { return strconv.AppendUint(dst, n, 10) }
-
-// AppendFloat appends f as a JSON number; what JSON lacks becomes "NaN",
-// "INF" and "-INF" as OData writes them.
-func AppendFloat(dst []byte, f float64) []byte {
-	switch {
-	case math.IsNaN(f):
-		return append(dst, `"NaN"`...)
-	case math.IsInf(f, 1):
-		return append(dst, `"INF"`...)
-	case math.IsInf(f, -1):
-		return append(dst, `"-INF"`...)
-	}
-	return strconv.AppendFloat(dst, f, 'g', -1, 64)
-}
 
 // AppendValue appends a value as JSON on the wire (protocols/dataverse.md
 // §2.3): decimals and doubles as numbers in the digits the value holds, dates,

@@ -47,15 +47,6 @@ type Graph struct {
 	Limit int  `json:"limit"`
 }
 
-// Refs returns the records, in the order of Members.
-func (g *Graph) Refs() []allod.RecordRef {
-	out := make([]allod.RecordRef, len(g.Members))
-	for i := range g.Members {
-		out[i] = g.Members[i].Record
-	}
-	return out
-}
-
 // Closure returns the roots and what belongs to them by spec. A root in a
 // table that the view does not have is NotFound; roots that do not exist are
 // listed.

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"allod"
 	"allod/internal/odata/query/internal/eval"
 	"allod/internal/odata/query/internal/expr"
 )
@@ -118,10 +117,6 @@ func IsIdentifier(s string) bool { return expr.IsIdentifier(s) }
 // tree. It is content.
 func Print(e Expr) string { return expr.Print(e) }
 
-// AppendQuoted appends s as a string literal in single quotes, as in a filter;
-// not percent-encoded.
-func AppendQuoted(dst []byte, s string) []byte { return expr.AppendQuoted(dst, s) }
-
 // ParseLiteral reads a primitive literal as it stands in a URL,
 // percent-encoded, e.g. 'O”Neil', 42 or duration'P1D'. Errors are Invalid.
 func (d Dialect) ParseLiteral(raw string) (*Literal, error) {
@@ -156,11 +151,6 @@ type Env[R any] = eval.Env[R]
 // no sense are Invalid, at once; operands that do not fit are Invalid when a row
 // shows it.
 func Compile[R any](e Expr, env Env[R]) (func(R) (bool, error), error) { return eval.Compile(e, env) }
-
-// CompileValue turns an expression into a function that computes its value.
-func CompileValue[R any](e Expr, env Env[R]) (func(R) (allod.Value, error), error) {
-	return eval.CompileValue(e, env)
-}
 
 // CompileOrder turns $orderby into a function that compares rows: null comes
 // first in ascending order.

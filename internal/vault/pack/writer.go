@@ -111,9 +111,6 @@ func (p *Writer) write(b []byte) error {
 // Size returns the plain bytes so far.
 func (p *Writer) Size() int64 { return int64(p.off) + int64(len(p.block)) }
 
-// Rows returns the rows so far.
-func (p *Writer) Rows() int64 { return int64(p.t.rows) }
-
 // Add appends a row version; keys must rise. Sealed is copied.
 func (p *Writer) Add(e *Entry) error {
 	if p.blobs || p.t.rows > 0 && p.prev.Key.Compare(&e.Key) >= 0 {

@@ -38,9 +38,6 @@ type Scanner struct {
 // s where they can be, and keep s alive.
 func New(s string) Scanner { return Scanner{s: strings.TrimPrefix(s, "\ufeff")} }
 
-// Offset is the position in bytes from the beginning.
-func (p *Scanner) Offset() int { return p.i }
-
 func (p *Scanner) fail() error {
 	base := ErrSyntax
 	if p.i >= len(p.s) {

@@ -89,21 +89,6 @@ func Compile[R any](e expr.Expr, env Env[R]) (func(R) (bool, error), error) {
 	}, nil
 }
 
-// CompileValue turns an expression into a function that computes its value.
-func CompileValue[R any](e expr.Expr, env Env[R]) (func(R) (allod.Value, error), error) {
-	n, err := newCompiler(env).compile(e)
-	if err != nil {
-		return nil, err
-	}
-	return func(row R) (allod.Value, error) {
-		v, err := n(&frame[R]{row: row})
-		if err != nil {
-			return allod.Value{}, err
-		}
-		return toValue(v), nil
-	}, nil
-}
-
 // Order is one item of $orderby.
 type Order struct {
 	Expr expr.Expr

@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"fmt"
 	"math/big"
 	"strings"
 
@@ -154,19 +153,6 @@ func decimalText(v val) string {
 	s := v.rat().FloatString(28)
 	if strings.IndexByte(s, '.') >= 0 {
 		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
-	}
-	return s
-}
-
-func dateText(d int64) string {
-	y, m, day := civil(d)
-	return fmt.Sprintf("%04d-%02d-%02d", y, m, day)
-}
-
-func clockText(sec int64, nano int32) string {
-	s := fmt.Sprintf("%02d:%02d:%02d", sec/3600, sec/60%60, sec%60)
-	if nano != 0 {
-		s += strings.TrimRight(fmt.Sprintf(".%09d", nano), "0")
 	}
 	return s
 }

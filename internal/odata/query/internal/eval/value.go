@@ -355,29 +355,3 @@ func ofValue(v allod.Value) (val, error) {
 	}
 	return out, nil
 }
-
-// toValue turns a val back into a cell.
-func toValue(v val) allod.Value {
-	switch v.k {
-	case kBool:
-		return allod.BooleanValue(v.num != 0)
-	case kNum:
-		if v.big == nil && v.sub == 0 {
-			return allod.IntegerValue(v.num)
-		}
-		return allod.TextValue(allod.Decimal, decimalText(v))
-	case kText:
-		return allod.StringValue(v.text)
-	case kGUID:
-		return allod.IDValue(v.guid)
-	case kDate:
-		return allod.TextValue(allod.Date, dateText(v.num))
-	case kDateTime:
-		day := floorDiv(v.num, 86400)
-		return allod.TextValue(allod.DateTime, dateText(day)+"T"+clockText(v.num-day*86400, v.sub)+"Z")
-	case kTime:
-		return allod.StringValue(clockText(v.num, v.sub))
-	case kNull, kNaN, kInf, kDuration, kList:
-	}
-	return allod.NullValue()
-}

@@ -14,12 +14,6 @@ func IsIdentifier(s string) bool {
 	return n > 0 && n == len(s)
 }
 
-// IsQualified reports whether s is two or more identifiers joined by dots.
-func IsQualified(s string) bool {
-	n := DottedLen(s)
-	return n > 0 && n == len(s) && strings.IndexByte(s, '.') > 0
-}
-
 // DottedLen returns the length of the identifier or dotted name at the start
 // of s, 0 if there is none.
 func DottedLen(s string) int {
