@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"allod"
+	"allod/internal/blob"
 )
 
 var testVault = allod.GUID{0xa1, 0x10, 0xd0, 1}
@@ -337,6 +339,39 @@ func TestRemoved(t *testing.T) {
 				t.Errorf("verify: %+v, want %q", r.Bad, test.object)
 			}
 		})
+	}
+}
+
+// oddLists lists every object twice, but the newest entries not yet.
+type oddLists struct{ *memory }
+
+func (o oddLists) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	return func(yield func(blob.Info, error) bool) {
+		for info, err := range o.memory.List(ctx, prefix) {
+			if info.Name >= entryName(1290) && strings.HasPrefix(info.Name, entryPrefix) {
+				continue
+			}
+			if !yield(info, err) || !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestListingsAreNotBelieved verifies a whole ledger through listings that are
+// late and name objects twice, and one with a hole that such a listing hides.
+func TestListingsAreNotBelieved(t *testing.T) {
+	c := testConfig(nil)
+	c.Store = oddLists{full()}
+	l := mustOpen(t, c)
+	if r, err := l.Verify(t.Context()); err != nil || len(r.Bad) > 0 || r.Entries != 1300 || l.Head().Size != 1300 {
+		t.Errorf("verify: got %+v, %v, want 1300 entries and nothing bad", r, err)
+	}
+	m := full()
+	delete(m.objects, entryName(700))
+	c.Store = oddLists{m}
+	if r, err := mustOpen(t, c).Verify(t.Context()); err != nil || len(r.Bad) == 0 || r.Bad[0].Object != entryName(700) {
+		t.Errorf("verify with a hole: got %+v, %v, want it named", r, err)
 	}
 }
 

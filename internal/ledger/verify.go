@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -112,8 +113,10 @@ func (v *verification) rootAt(size int64) (tlog.Hash, error) {
 	return tlog.TreeHash(size, v)
 }
 
-// entries reads the entries in the order of their names.
+// entries reads the entries by number, as far as a name was listed and while
+// there are more: a listing may be late, or name an object twice.
 func (v *verification) entries(ctx context.Context) error {
+	end := int64(0) // behind the last number listed
 	for info, err := range v.l.store.List(ctx, entryPrefix) {
 		if err != nil {
 			return allod.Errorf(allod.KindOf(err), "list the entries of the ledger: %w", err)
@@ -123,22 +126,25 @@ func (v *verification) entries(ctx context.Context) error {
 			v.report.bad(info.Name, "not the name of an entry", allod.Corrupt)
 			continue
 		}
-		if n != v.head.Size {
-			if !v.broken {
-				v.report.bad(entryName(v.head.Size), "missing, although later entries are there", allod.NotFound)
+		end = max(end, n+1)
+	}
+	for {
+		n := v.head.Size
+		object, err := read(ctx, v.l.store, entryName(n), maxObject)
+		switch {
+		case allod.KindOf(err) == allod.NotFound:
+			if n < end {
+				v.report.bad(entryName(n), "missing, although later entries are there", allod.NotFound)
+				v.broken = true // nothing can be said of entries after a hole
 			}
-			v.broken = true
-			continue // nothing can be said of entries after a hole
-		}
-		object, err := read(ctx, v.l.store, info.Name, maxObject)
-		if err != nil && allod.KindOf(err) != allod.Corrupt {
+			return nil
+		case err != nil && allod.KindOf(err) != allod.Corrupt:
 			return err
 		}
 		if err := v.entry(n, object, err); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // entry checks one object and takes it into the tree as it is, so that the
@@ -187,7 +193,8 @@ func (v *verification) others(ctx context.Context) ([]string, error) {
 			names = append(names, info.Name)
 		}
 	}
-	return names, nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 func (v *verification) other(ctx context.Context, name string) error {

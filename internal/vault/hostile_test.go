@@ -2,7 +2,9 @@ package vault
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"iter"
 	"os"
 	"runtime"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
 	"allod/internal/vault/object"
+	"allod/internal/vault/verify"
 )
 
 // captureFile commits one row of account with the file.
@@ -308,5 +311,48 @@ func TestKillLeavesNoTemporaryFiles(t *testing.T) {
 	}
 	if looked < 10 {
 		t.Errorf("looked %d times only", looked)
+	}
+}
+
+// oddLists lists every object twice, and log entries from the third on not yet.
+type oddLists struct{ blob.Mutable }
+
+func (o oddLists) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	return func(yield func(blob.Info, error) bool) {
+		for info, err := range o.Mutable.List(ctx, prefix) {
+			if strings.HasPrefix(info.Name, "log/") && info.Name > "log/00000000000000000002" {
+				continue
+			}
+			if !yield(info, err) || !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestListingsAreNotBelieved opens, reads, verifies and goes on with a vault
+// whose store and place of slots list late and twice.
+func TestListingsAreNotBelieved(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.mustCapture(ModeFull, numbered(3, "x"))
+	v.mustCapture(ModeDelta, map[int]string{1: "y"})
+	v.mustCapture(ModeDelta, map[int]string{1: "z"})
+	v.mustCapture(ModeDelta, map[int]string{4: "z"})
+	if err := object.Put(t.Context(), v.store, "packs/of-nobody", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	odd := *v
+	odd.cfg.Slots = []blob.Mutable{oddLists{v.slots}}
+	w := odd.reopen(oddLists{v.store.(*mem.Store)})
+	want := numbered(3, "x")
+	want[1], want[4] = "z", "z"
+	w.wantRows(0, want)
+	w.mustCapture(ModeDelta, map[int]string{5: "z"})
+	rep, err := w.Verify(t.Context(), verify.Options{Sample: 1})
+	if err != nil || len(rep.Bad) > 0 || rep.Orphans != 1 {
+		t.Errorf("verify: got %+v, %v, want nothing bad and one orphan", rep, err)
+	}
+	if s, err := w.Status(t.Context()); err != nil || len(s.Slots) != 1 || s.Entries != 5 {
+		t.Errorf("status: got %+v, %v, want one slot and five entries", s, err)
 	}
 }

@@ -211,6 +211,7 @@ func list(ctx context.Context, place blob.Store, pin Pin) (good []object, bad []
 		return nil, nil, allod.WithHint(err, "Take both from the configuration of the vault, or from the printed recovery sheet.")
 	}
 	count := 0
+	listed := map[string]bool{}
 	for info, err := range place.List(ctx, slotPrefix) {
 		if err != nil {
 			return nil, nil, allod.Errorf(allod.KindOf(err), "list the slots: %w", err)
@@ -218,6 +219,10 @@ func list(ctx context.Context, place blob.Store, pin Pin) (good []object, bad []
 		if count++; count > maxObjects {
 			return nil, nil, allod.Errorf(allod.Corrupt, "list the slots: more than %d objects", maxObjects)
 		}
+		if listed[info.Name] {
+			continue // a store may list an object twice
+		}
+		listed[info.Name] = true
 		name, epoch, ok := parseObjectName(info.Name)
 		if !ok {
 			bad = append(bad, allod.Errorf(allod.Corrupt, "%s: not the name of a slot", info.Name))
@@ -349,5 +354,6 @@ func older(ctx context.Context, place blob.Store, before uint64) ([]string, erro
 			names = append(names, info.Name)
 		}
 	}
-	return names, nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }

@@ -214,7 +214,7 @@ func (c *check) checkpoints(ctx context.Context) error {
 		if err == nil {
 			var cp *vlog.Checkpoint
 			cp, err = vlog.DecodeCheckpoint(b, n, c.Pin)
-			if err == nil && (n > uint64(len(c.entries)) || c.entries[n-1].Digest != cp.Last) {
+			if err == nil && (n == 0 || n > uint64(len(c.entries)) || c.entries[n-1].Digest != cp.Last) {
 				err = c.unfit(n)
 			}
 		}
@@ -536,6 +536,7 @@ func (c *check) orphans(ctx context.Context) error {
 		if info.Name == vlog.VaultName || c.live[info.Name] || slices.ContainsFunc(checked, func(p string) bool { return strings.HasPrefix(info.Name, p) }) {
 			continue
 		}
+		c.live[info.Name] = true // a store may list it twice
 		if c.Orphans++; len(c.OrphanNames) < maxNamed {
 			c.OrphanNames = append(c.OrphanNames, info.Name)
 		}
