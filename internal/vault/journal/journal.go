@@ -87,13 +87,8 @@ func (l *Log) Chain() vlog.Chain {
 // Epoch returns the epoch that the log says is in force for its last root; 0
 // when the log is empty.
 func (l *Log) Epoch() uint64 {
-	var root, epoch uint64
-	for r, e := range l.Chain().Epochs {
-		if r >= root {
-			root, epoch = r, e
-		}
-	}
-	return epoch
+	c := l.Chain()
+	return c.Epochs[c.Root()]
 }
 
 // Refresh reads the entries that came since, checks them and keeps them.

@@ -259,9 +259,20 @@ type Chain struct {
 	Capture map[uint32]uint64 // environment → last capture number
 }
 
+// Root returns the current root of the key tree: the highest that an entry
+// named; 0 before entry 1.
+func (c *Chain) Root() uint64 {
+	root := uint64(0)
+	for r := range c.Epochs {
+		root = max(root, r)
+	}
+	return root
+}
+
 // Add checks that e, whose object has digest d, follows, and moves on.
 // Anything else is Corrupt: numbers and chain, time not going back, capture
-// numbers rising, the epoch not going back.
+// numbers rising, the epoch not going back, nor moved, nor another root begun,
+// by an entry whose kind may not.
 func (c *Chain) Add(e *Entry, d Digest) error {
 	bad := func(why string) error { return allod.Errorf(allod.Corrupt, "check log entry %d: %s", e.N, why) }
 	switch {
@@ -275,8 +286,10 @@ func (c *Chain) Add(e *Entry, d Digest) error {
 		return bad("its capture number does not follow")
 	case e.Epoch < c.Epochs[e.Root]:
 		return bad("its epoch is older than the one in force")
-	case e.Epoch > c.Epochs[e.Root] && c.Epochs[e.Root] != 0 && !mayMoveEpoch(e.Kind):
-		return bad("an entry of this kind may not move the epoch")
+	case e.Root == 0 || e.Epoch == 0:
+		return bad("roots and epochs begin at 1")
+	case len(c.Epochs) > 0 && (e.Root != c.Root() || e.Epoch != c.Epochs[e.Root]) && !mayMoveEpoch(e.Kind):
+		return bad("an entry of this kind may not move the epoch or name another root")
 	}
 	if c.Epochs == nil {
 		c.Epochs, c.Capture = map[uint64]uint64{}, map[uint32]uint64{}

@@ -125,7 +125,8 @@ func TestChain(t *testing.T) {
 	for name, change := range map[string]func(*Entry){
 		"number": func(e *Entry) { e.N = 3 }, "prev": func(e *Entry) { e.Prev = Digest{2} }, "time": func(e *Entry) { e.Time = e.Time.Add(-time.Hour) },
 		"capture again": func(e *Entry) { e.Capture, e.Base = 1, 0 }, "base": func(e *Entry) { e.Capture, e.Base = 3, 2 }, "epoch back": func(e *Entry) { e.Epoch = 0 },
-		"epoch moved by a capture": func(e *Entry) { e.Epoch = 2 },
+		"epoch moved by a capture": func(e *Entry) { e.Epoch = 2 }, "root begun by a capture": func(e *Entry) { e.Root = 2 }, "no root": func(e *Entry) { e.Root = 0 },
+		"no epoch, by who may move it": func(e *Entry) { e.Kind, e.Root, e.Epoch = KindErase, 2, 0 },
 	} {
 		c := base()
 		e := ok()
@@ -142,6 +143,16 @@ func TestChain(t *testing.T) {
 	erase.Kind, erase.Base, erase.Epoch = KindErase, 0, 2
 	if err := c.Add(erase, Digest{3}); err != nil {
 		t.Error(err)
+	}
+	root := entryOf(4, 0, Digest{3})
+	root.Kind, root.Base, root.Root = KindRectify, 0, 2
+	if err := c.Add(root, Digest{4}); err != nil || c.Root() != 2 {
+		t.Errorf("a new root: got %v, current root %d", err, c.Root())
+	}
+	back := entryOf(5, 3, Digest{4})
+	back.Base, back.Epoch = 2, 2
+	if err := c.Add(back, Digest{5}); allod.KindOf(err) != allod.Corrupt {
+		t.Errorf("a capture under the former root: got %v, want kind corrupt", err)
 	}
 }
 

@@ -38,7 +38,7 @@ type Pack struct {
 	*pack.Reader
 	Name string // of the object, for errors
 
-	digest vlog.Digest
+	digest, trailer vlog.Digest
 }
 
 // New returns an empty shelf for packs that identity opens. It holds limit
@@ -62,17 +62,21 @@ func (c *Shelf) Open(o vlog.Object, env uint32) (*Pack, error) {
 	if el := c.items[o.Digest]; el != nil {
 		c.order.MoveToFront(el)
 		c.mu.Unlock()
-		return el.Value.(*Pack), nil
+		p := el.Value.(*Pack)
+		if err := p.fits(o, env); err != nil {
+			return nil, err
+		}
+		return p, nil
 	}
 	c.mu.Unlock()
 	r, err := pack.Open(object.NewReader(c.life, c.store, o.Name()), o.Size, c.identity, o.Trailer, c.blocks)
 	if err != nil {
 		return nil, object.Named(o.Name(), err)
 	}
-	if r.Environment() != env {
-		return nil, allod.Errorf(allod.Corrupt, "%s: it is of another environment than its log entry", o.Name())
+	p := &Pack{Reader: r, Name: o.Name(), digest: o.Digest, trailer: o.Trailer}
+	if err := p.fits(o, env); err != nil {
+		return nil, err
 	}
-	p := &Pack{Reader: r, Name: o.Name(), digest: o.Digest}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if el := c.items[o.Digest]; el != nil {
@@ -86,6 +90,18 @@ func (c *Shelf) Open(o vlog.Object, env uint32) (*Pack, error) {
 		c.used -= old.Memory()
 	}
 	return p, nil
+}
+
+// fits is Corrupt unless the pack is what an entry of the environment says,
+// whichever entry it was opened for.
+func (p *Pack) fits(o vlog.Object, env uint32) error {
+	switch {
+	case p.Environment() != env:
+		return allod.Errorf(allod.Corrupt, "%s: it is of another environment than its log entry", p.Name)
+	case p.trailer != o.Trailer:
+		return allod.Errorf(allod.Corrupt, "%s: its trailer is not the one in the log", p.Name)
+	}
+	return nil
 }
 
 // Last returns the last pack of an entry: the one with its schema and manifest.

@@ -183,6 +183,8 @@ func TestSmallFiles(t *testing.T) {
 	}
 }
 
+func opened(_ *Pack, err error) error { return err }
+
 func TestWrongPacks(t *testing.T) {
 	s := newShelves(t)
 	o := s.put([]pack.Entry{row(1, 1, 1, 0)})
@@ -208,6 +210,11 @@ func TestWrongPacks(t *testing.T) {
 	}
 	if again, err := shelf.Open(o, env); err != nil || again != first {
 		t.Errorf("opened twice: got another pack, %v", err)
+	}
+	for what, err := range map[string]error{"another environment": opened(shelf.Open(o, env+1)), "another trailer": opened(shelf.Open(changed, env))} {
+		if allod.KindOf(err) != allod.Corrupt || !strings.Contains(err.Error(), o.Name()) {
+			t.Errorf("%s, opened before: got %v, want kind corrupt that names the object", what, err)
+		}
 	}
 	shelf.Clear()
 	if again, err := shelf.Open(o, env); err != nil || again == first {
