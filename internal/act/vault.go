@@ -29,7 +29,11 @@ func (o *Office) Verify(ctx context.Context, opts verify.Options) (verify.Report
 	}
 	rep, err := o.vault.Verify(ctx, opts)
 	if err == nil && len(rep.Bad) > 0 {
-		err = allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(rep.Bad), rep.Objects, rep.Bad[0].Object),
+		objects := map[string]bool{}
+		for _, b := range rep.Bad {
+			objects[b.Object] = true
+		}
+		err = allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(objects), rep.Objects, rep.Bad[0].Object),
 			"Keep this store as it is and put the named objects back from a copy; snapshots that do not need them can still be read.")
 	}
 	return rep, err

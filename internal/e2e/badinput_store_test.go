@@ -289,7 +289,7 @@ func hostileLengths(t *testing.T, r *rough) {
 		{"disk/vault/vault", "vault", 7, 7},
 		{"disk/vault/log/*2", "log/", 7, 7},
 		{"disk/vault/packs/*", "packs/", 7, 7},
-		{"disk/vault/ledger/*/*", "ledger/", 7, 7},
+		{"disk/vault/ledger/entry/*", "ledger/", 7, 7},
 		{"disk/vault/keytree/*/*/root", "keytree/", 7, 7},
 		{"slots/slots/*", "slots/", 7, 7},
 		{"allod.yaml", "allod.yaml", 2, 2},
@@ -299,7 +299,10 @@ func hostileLengths(t *testing.T, r *rough) {
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v %v", c.glob, found, err)
 		}
-		path := slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(sizeOf(t, a), sizeOf(t, b)) })
+		path := found[len(found)-1]
+		if c.names == "packs/" { // their names are digests
+			path = slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(sizeOf(t, a), sizeOf(t, b)) })
+		}
 		had, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

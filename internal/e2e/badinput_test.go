@@ -69,6 +69,7 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 	r.use(t)
+	r.desk.reopen()
 	if res := r.desk.backup("demo", capture.Options{}); !res.Complete {
 		t.Error("the backup after all that is not complete")
 	}
