@@ -95,14 +95,14 @@ func (k KnownRow) Cell(column string) allod.Value {
 }
 
 // Begin starts a capture run. The session must have been opened to capture the
-// environment. Denied otherwise, or when the vault was opened without keys;
+// environment, with content: a run compares whole rows. Denied otherwise, or when the vault was opened without keys;
 // Conflict when the log names a newer epoch of the key tree than the one
 // loaded: open the vault again.
 func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Run, error) {
 	if err := s.AllowsAction(gate.ActionCapture, gate.ActionUndo, gate.ActionRestore); err != nil {
 		return nil, err
 	}
-	if err := s.Allows(opts.Environment, ""); err != nil {
+	if err := s.AllowsContent(opts.Environment, ""); err != nil { // Known shows whole rows
 		return nil, err
 	}
 	if s.Vault() != v.ID() {

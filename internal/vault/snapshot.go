@@ -175,7 +175,10 @@ func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.Sna
 	if snap.schema, err = v.content.Schema(e.Environment, snap.manifest.Schema, snap.manifest.SchemaEntry); err != nil {
 		return nil, err
 	}
-	return snap, snap.mayOpen()
+	if err := snap.mayOpen(); err != nil {
+		return nil, err
+	}
+	return snap, nil
 }
 
 // mayOpen asks the session for the environment or any of its tables.

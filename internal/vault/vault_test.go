@@ -111,6 +111,41 @@ func TestSessionsAreAsked(t *testing.T) {
 			t.Errorf("rows of another table: got %v, want kind denied", err)
 		}
 	}
+	for _, err := range s.Deleted(ctx, "account") {
+		if allod.KindOf(err) != allod.Denied {
+			t.Errorf("deleted rows of another table: got %v, want kind denied", err)
+		}
+	}
+	if _, err := s.Get(ctx, "account", []allod.RecordRef{ref("account", 1)}); allod.KindOf(err) != allod.Denied {
+		t.Errorf("a row of another table: got %v, want kind denied", err)
+	}
+	if _, err := v.History(ctx, one, "contoso", ref("account", 1)); allod.KindOf(err) != allod.Denied {
+		t.Errorf("history of another table: got %v, want kind denied", err)
+	}
+	if _, err := s.OpenFile(ctx, &allod.Row{Table: "account", Key: key(1)}, "document"); allod.KindOf(err) != allod.Denied {
+		t.Errorf("a file of another table: got %v, want kind denied", err)
+	}
+	if _, err := v.Begin(ctx, one, RunOptions{Environment: "contoso"}); allod.KindOf(err) != allod.Denied {
+		t.Errorf("capture with a session to read one table: got %v, want kind denied", err)
+	}
+	for action, env := range map[gate.Action]string{gate.ActionRead: "contoso", gate.ActionCapture: "contoso"} {
+		bare, err := v.gate.Open(ctx, gate.Request{Actor: "os:test", Action: action, Purpose: allod.PurposeRestore, Resource: gate.Resource{Environment: env, Class: allod.ClassCustomerData}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, readErr := v.At(ctx, bare, env, 0)
+		_, writeErr := v.Begin(ctx, bare, RunOptions{Environment: env})
+		if allod.KindOf(readErr) != allod.Denied || allod.KindOf(writeErr) != allod.Denied {
+			t.Errorf("%s with a session without content: got %v and %v, want kind denied", action, readErr, writeErr)
+		}
+	}
+	elsewhere, err := v.gate.Open(ctx, gate.Request{Actor: "os:test", Action: gate.ActionRead, Purpose: allod.PurposeRestore, Resource: gate.Resource{Environment: "fabrikam", Class: allod.ClassContent}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if snap, err := v.At(ctx, elsewhere, "contoso", 0); allod.KindOf(err) != allod.Denied || snap != nil {
+		t.Errorf("read with a session for another environment: got %v, %v, want kind denied", snap, err)
+	}
 	pub, err := OpenPublic(ctx, v.cfg)
 	if err != nil {
 		t.Fatal(err)
