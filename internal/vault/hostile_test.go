@@ -3,10 +3,12 @@ package vault
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +17,7 @@ import (
 	"allod/internal/blob/fault"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/object"
 	"allod/internal/vault/verify"
 )
@@ -354,5 +357,131 @@ func TestListingsAreNotBelieved(t *testing.T) {
 	}
 	if s, err := w.Status(t.Context()); err != nil || len(s.Slots) != 1 || s.Entries != 5 {
 		t.Errorf("status: got %+v, %v, want one slot and five entries", s, err)
+	}
+}
+
+// TestWrongBytes gives out, for each object in turn, fewer bytes, more bytes,
+// none, and those of each other object of its kind: packs of other snapshots
+// and environments, earlier log entries, pages, slots of an earlier epoch. What
+// is read is what was stored, or an error of damage; verify names the object.
+func TestWrongBytes(t *testing.T) {
+	store := mem.New(mem.Options{})
+	v := newVaultWith(t, store, store, "plain")
+	v.mustCapture(ModeFull, numbered(30, "old"))
+	v.mustCapture(ModeDelta, map[int]string{1: "new", 31: "new"})
+	r, w := begin(t, v, "fabrikam")
+	if err := w.Put(account(1, "of fabrikam")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Commit(t.Context(), Manifest{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	v.mustCapture(ModeDelta, map[int]string{3: "newest"})
+	want := map[allod.SnapshotID]string{}
+	for _, id := range []allod.SnapshotID{1, 2, 5} {
+		rows, err := v.rowsAt(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[id] = fmt.Sprint(rows)
+	}
+	damage := func(inSlots bool, name, what string, b []byte) {
+		t.Helper()
+		from := v.store
+		if inSlots {
+			from = v.slots
+		}
+		changed := copyStore(t, from)
+		replace(t, changed, name, b)
+		odd := *v
+		odd.store, odd.side = copyStore(t, v.store), copyStore(t, v.store)
+		if inSlots {
+			odd.cfg.Slots = []blob.Mutable{changed}
+		} else {
+			odd.store = changed
+		}
+		w, err := odd.tryOpen(odd.store)
+		for id := range want {
+			var rows map[int]string
+			if err == nil {
+				rows, err = w.rowsAt(id)
+			}
+			if err == nil && fmt.Sprint(rows) != want[id] {
+				t.Errorf("%s, %s: snapshot %d holds something else", name, what, id)
+			}
+			if err != nil && allod.KindOf(err) != allod.Corrupt {
+				t.Errorf("%s, %s: snapshot %d: got %v, want kind corrupt", name, what, id, err)
+			}
+			if w == nil {
+				break
+			}
+			err = nil
+		}
+		if w == nil {
+			return
+		}
+		rep, err := w.Verify(t.Context(), verify.Options{Sample: 1})
+		if err != nil || !slices.ContainsFunc(rep.Bad, func(b verify.Bad) bool { return b.Object == name }) {
+			t.Errorf("%s, %s: verify says %+v, %v", name, what, rep.Bad, err)
+		}
+	}
+	kinds := map[string][]string{}
+	inSlots := map[string]bool{}
+	for _, name := range objectNames(t, v.store) {
+		kind, _, _ := strings.Cut(name, "/")
+		if kind != "ledger" {
+			kinds[kind] = append(kinds[kind], name)
+		}
+	}
+	kinds["slots"] = objectNames(t, v.slots)
+	for _, name := range kinds["slots"] {
+		inSlots[name] = true
+	}
+	for kind, names := range kinds {
+		for _, name := range names {
+			if strings.HasPrefix(name, "keytree/00000001/00000000000000000001/") || name == "slots/plain@1" {
+				continue // of the former epoch: nobody asks for them
+			}
+			from := v.store
+			if inSlots[name] {
+				from = v.slots
+			}
+			b := objectBytes(t, from, name)
+			damage(inSlots[name], name, "cut short", b[:len(b)-1])
+			damage(inSlots[name], name, "longer", append(bytes.Clone(b), 0))
+			damage(inSlots[name], name, "empty", nil)
+			for _, other := range kinds[kind] {
+				if other != name {
+					damage(inSlots[name], name, "those of "+other, objectBytes(t, from, other))
+				}
+			}
+		}
+	}
+	if len(kinds["packs"]) < 4 || len(kinds["log"]) != 5 || len(kinds["slots"]) != 2 || len(kinds["keytree"]) < 3 {
+		t.Errorf("objects: got %v", kinds)
+	}
+}
+
+// TestSlotOfAnEarlierEpoch leaves a place only the slot of before a puncture.
+func TestSlotOfAnEarlierEpoch(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.mustCapture(ModeFull, numbered(3, "x"))
+	if err := v.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.slots.Delete(t.Context(), keyring.ObjectName("plain", 2)); err != nil {
+		t.Fatal(err)
+	}
+	if names := objectNames(t, v.slots); len(names) != 1 {
+		t.Fatalf("slots: got %v, want that of epoch 1", names)
+	}
+	if _, err := v.tryOpen(v.store); allod.KindOf(err) != allod.NotFound {
+		t.Errorf("open: got %v, want kind not-found", err)
 	}
 }

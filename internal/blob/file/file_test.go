@@ -3,6 +3,7 @@ package file_test
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -139,6 +140,45 @@ func TestStaleTempFilesAreSwept(t *testing.T) {
 	}
 	if got, want := strings.Join(left, " "), "foreign "+durable.TempPrefix+"young"; got != want {
 		t.Errorf("left in the temp folder: %q, want %q", got, want)
+	}
+}
+
+// TestOthersMayNotLook checks the modes of everything that a store makes,
+// whatever the umask of the process is stricter than.
+func TestOthersMayNotLook(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	root := filepath.Join(t.TempDir(), "new", "store")
+	s, err := file.Create(root, file.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, s, "packs/a", "x"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"slots/a@1", "packs/b"} {
+		if err := s.Replace(t.Context(), name, []byte("y")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := 0
+	err = filepath.WalkDir(filepath.Dir(root), func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		want := fs.FileMode(0o600)
+		if d.IsDir() {
+			want = 0o700
+		}
+		if seen++; err == nil && info.Mode().Perm() != want {
+			t.Errorf("%s: got mode %v, want %v", path, info.Mode().Perm(), want)
+		}
+		return err
+	})
+	if err != nil || seen != 8 {
+		t.Errorf("looked at %d files and folders, %v, want 8", seen, err)
 	}
 }
 
