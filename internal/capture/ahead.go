@@ -13,7 +13,7 @@ import (
 // caller stores this one. Nothing of it runs on when the loop is left.
 func (t *tableRun) ahead(ctx context.Context, req source.ReadRequest) iter.Seq2[source.Page, error] {
 	if !t.twoPages {
-		return t.src.Read(ctx, req)
+		return t.pages(ctx, req)
 	}
 	type answer struct {
 		page source.Page
@@ -25,7 +25,7 @@ func (t *tableRun) ahead(ctx context.Context, req source.ReadRequest) iter.Seq2[
 		var reader sync.WaitGroup
 		reader.Go(func() {
 			defer close(pages)
-			for page, err := range t.src.Read(reading, req) {
+			for page, err := range t.pages(reading, req) {
 				select {
 				case pages <- answer{page, err}:
 				case <-reading.Done():

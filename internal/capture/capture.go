@@ -93,6 +93,9 @@ func Run(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source,
 	if err := r.readAll(ctx); err != nil {
 		return r.result(), fmt.Errorf("back up %s: %w", env, err)
 	}
+	if err := r.checkRights(ctx); err != nil {
+		return r.result(), fmt.Errorf("back up %s: read what the application user may see: %w", env, err)
+	}
 	if err := r.commit(ctx, true); err != nil {
 		return r.result(), fmt.Errorf("back up %s: commit: %w", env, err)
 	}
@@ -130,7 +133,8 @@ type runner struct {
 	last      time.Time // last read of this run ended
 	snapshot  allod.Snapshot
 	stored    int64
-	failures  int // tables in a row that failed because the source was unavailable
+	read      int64 // moment the last table was read
+	failures  int   // tables in a row that failed because the source was unavailable
 }
 
 func begin(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source, env string, o Options) (*runner, error) {
@@ -236,7 +240,7 @@ func (r *runner) askWitnesses(ctx context.Context) (map[allod.RecordRef]uint64, 
 	}
 	for name, keys := range byTable {
 		t := r.schema.Table(name)
-		if t == nil || t.Unreadable != "" || t.ID != r.state.Tables[name].ID || !r.mayRead(name) {
+		if t == nil || t.Unreadable != "" || t.ID != r.state.Tables[name].ID || !r.seesAll(name) {
 			for _, w := range r.state.Witnesses { // the table is gone or closed: it witnesses nothing
 				if w.Table == name {
 					now[w.Ref()] = w.Version
@@ -253,6 +257,11 @@ func (r *runner) askWitnesses(ctx context.Context) (map[allod.RecordRef]uint64, 
 		}
 	}
 	return now, nil
+}
+
+// seesAll reports whether the caller may read every row of the table.
+func (r *runner) seesAll(table string) bool {
+	return r.rights == nil || r.rights.Depth[table] == source.DepthGlobal
 }
 
 // mayRead reports whether the caller may read the table at all.
@@ -285,9 +294,8 @@ func (r *runner) commit(ctx context.Context, complete bool) error {
 func (r *runner) manifest(complete bool) (vault.Manifest, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if complete {
-		r.state.Witnesses = addWitnesses(r.state.Witnesses, r.witnesses)
-	}
+	// Witnesses go with the tokens they are for, also where the run is cut off.
+	r.state.Witnesses = addWitnesses(r.state.Witnesses, r.witnesses)
 	state, err := r.state.encode()
 	if err != nil {
 		return vault.Manifest{}, err

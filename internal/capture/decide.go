@@ -63,15 +63,15 @@ func JudgeAbsence(a Absence) Verdict {
 		return unproven("the reader's rights changed since the last capture")
 	}
 	v := Verdict{Delete: true, Reason: allod.DeleteAbsent}
-	if a.RetentionRun.After(a.LastCapture) {
-		v.Reason = allod.DeleteRetention
-		v.Gap = &allod.Gap{Table: a.Table, Kind: allod.GapRetention, Rows: a.Missing, Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"}
-		return v
-	}
 	if a.Missing > smallLossRows && large(a.Missing, a.Before) && !a.Confirmed {
 		u := unproven(fmt.Sprintf("%d of %d rows are missing, which is too many to believe without a second look", a.Missing, a.Before))
 		u.Ask = true
 		return u
+	}
+	if a.RetentionRun.After(a.LastCapture) {
+		v.Reason = allod.DeleteRetention
+		v.Gap = &allod.Gap{Table: a.Table, Kind: allod.GapRetention, Rows: a.Missing, Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"}
+		return v
 	}
 	v.Alarm = lossAlarm(a.Table, a.Missing, a.Before)
 	return v

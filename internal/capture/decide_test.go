@@ -36,7 +36,8 @@ func TestJudgeAbsence(t *testing.T) {
 		{name: "three of three", change: func(a *Absence) { a.Before, a.Missing = 3, 3 }, del: true, reason: allod.DeleteAbsent},
 		{name: "four of four", change: func(a *Absence) { a.Before, a.Missing = 4, 4 }, gap: allod.GapDeletionsUnproven, ask: true},
 		{name: "many of very many", change: func(a *Absence) { a.Before, a.Missing = 1_000_000, 1001 }, del: true, reason: allod.DeleteAbsent, alarm: true},
-		{name: "retention run", change: func(a *Absence) { a.Missing = 900; a.RetentionRun = a.LastCapture.Add(time.Hour) }, del: true, reason: allod.DeleteRetention, gap: allod.GapRetention},
+		{name: "retention run", change: func(a *Absence) { a.Missing = 900; a.Confirmed = true; a.RetentionRun = a.LastCapture.Add(time.Hour) }, del: true, reason: allod.DeleteRetention, gap: allod.GapRetention},
+		{name: "retention run, not confirmed", change: func(a *Absence) { a.Missing = 900; a.RetentionRun = a.LastCapture.Add(time.Hour) }, gap: allod.GapDeletionsUnproven, ask: true},
 		{name: "old retention run", change: func(a *Absence) { a.Missing = 900; a.RetentionRun = a.LastCapture.Add(-time.Hour) }, gap: allod.GapDeletionsUnproven, ask: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,17 +31,18 @@ func (t *tableRun) takeFiles(ctx context.Context, row *allod.Row) error {
 		if err != nil {
 			return err
 		}
-		if known.Content != "" && f.SourceID != "" && known.SourceID == f.SourceID {
+		// On another line the same id can stand for other bytes.
+		if t.sameLine && known.Content != "" && f.SourceID != "" && known.SourceID == f.SourceID {
 			f.Content, f.SHA256, f.Size = known.Content, known.SHA256, known.Size
 			row.Cells[c] = allod.FileValue(f)
 			continue
 		}
 		switch {
 		case t.o.NoFiles:
-			t.noteUnread("files were left out with --no-files")
+			t.noteUnread(row.Key, "files were left out with --no-files")
 			continue
 		case !ok:
-			t.noteUnread("the source cannot read files")
+			t.noteUnread(row.Key, "the source cannot read files")
 			continue
 		}
 		if f, err = t.readFile(ctx, reader, row, name, f); err != nil {
@@ -64,8 +65,10 @@ func (t *tableRun) knownFile(ctx context.Context, ref allod.RecordRef, column st
 	return allod.FileRef{}, nil
 }
 
-func (t *tableRun) noteUnread(why string) {
+// noteUnread remembers a row whose file was not read, to try again next time.
+func (t *tableRun) noteUnread(key allod.GUID, why string) {
 	t.unread++
+	t.lookAgain(key)
 	if t.unreadWhy == "" {
 		t.unreadWhy = why
 	}
@@ -79,7 +82,7 @@ func (t *tableRun) readFile(ctx context.Context, reader source.FileReader, row *
 		if ctx.Err() != nil {
 			return f, ctx.Err()
 		}
-		t.noteUnread(fmt.Sprintf("%s: %v", column, err))
+		t.noteUnread(row.Key, fmt.Sprintf("%s: %v", column, err))
 		return f, nil
 	}
 	defer body.Close() //nolint:errcheck // a reader: what matters was returned by Read
@@ -90,7 +93,7 @@ func (t *tableRun) readFile(ctx context.Context, reader source.FileReader, row *
 			if ctx.Err() != nil {
 				return f, ctx.Err()
 			}
-			t.noteUnread(fmt.Sprintf("%s: %v", column, watched.err))
+			t.noteUnread(row.Key, fmt.Sprintf("%s: %v", column, watched.err))
 			return f, nil
 		}
 		return f, fatal(err)

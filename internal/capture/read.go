@@ -48,7 +48,14 @@ var errRightsChanged = allod.Errorf(allod.Denied, "the rights of the application
 func (r *runner) newTableRun(j job) *tableRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := &tableRun{runner: r, job: j, started: r.o.Now().UTC(), ts: r.state.Tables[j.table.Name], before: r.rights, memory: claim{of: r.memory}}
+	ts := r.state.Tables[j.table.Name]
+	t := &tableRun{
+		runner: r, job: j, started: r.o.Now().UTC(), before: r.rights, memory: claim{of: r.memory},
+		sameLine: ts.Run != "", ts: j.stateFrom(ts, r.rights),
+	}
+	// Rights may have been asked for again since the table was chosen.
+	t.track = t.track && r.seesAll(t.table.Name)
+	t.full = t.full || !t.track || t.ts.Delta == (source.Cursor{})
 	if r.first.IsZero() || t.started.Before(r.first) {
 		r.first = t.started
 	}
@@ -89,10 +96,16 @@ type tableRun struct {
 	any       bool  // rows were read at all
 	high      uint64
 	newest    []Witness
-	ended     bool // the last page came
-	first     bool // the vault holds nothing of this table yet
+	ended     bool  // the last page came
+	endedAt   int64 // moment it had come
+	first     bool  // the vault holds nothing of this table yet
 	method    string
-	gone      []allod.GUID // said to be deleted
+	gone      map[allod.GUID]bool // said to be deleted, and not seen since
+	again     map[allod.GUID]bool // to be read again by the next capture
+	behind    map[allod.GUID]bool // of them, those that the source has newer than it answered
+	sameLine  bool                // the table was read on this line before
+	tooMany   bool                // more rows than again holds
+	unproven  bool                // rows are missing, and it is not known why
 	changes   vault.Changes
 	alive     int64 // rows alive once this is committed
 	unread    int64 // files whose bytes were not read
@@ -114,11 +127,17 @@ func (t *tableRun) read(ctx context.Context) error {
 		if err := t.open(ctx, vault.ModeDelta); err != nil {
 			return err
 		}
-		_, err := t.follow(ctx)
-		t.ended = err == nil
-		return err
+		if t.unreadBefore() {
+			t.unread, t.unreadWhy, t.tooMany = t.ts.Unread, "files were left out with --no-files", true
+		}
+		if _, err := t.follow(ctx); err != nil {
+			return err
+		}
+		t.ended = true
+		return t.readAgain(ctx, t.ts.Again)
 	}
-	t.first = t.ts.Rows == 0 && t.ts.ReadAt.IsZero()
+	resumed := t.ts.Resume != (source.Cursor{})
+	t.first = resumed || t.ts.Rows == 0 && t.ts.ReadAt.IsZero()
 	t.method = "full"
 	mode := vault.ModeFull
 	if t.first {
@@ -127,10 +146,21 @@ func (t *tableRun) read(ctx context.Context) error {
 	if err := t.open(ctx, mode); err != nil {
 		return err
 	}
-	if t.first && t.ts.Resume != (source.Cursor{}) {
-		return t.readLong(ctx, t.ts.Resume)
+	if resumed {
+		return t.resume(ctx)
 	}
 	return t.readStart(ctx)
+}
+
+// resume goes on where a first read was cut off. Whatever the source has
+// against that, other than not being there, the read begins anew.
+func (t *tableRun) resume(ctx context.Context) error {
+	err := t.readLong(ctx, t.ts.Resume)
+	var end *fatalError
+	if err == nil || ctx.Err() != nil || errors.As(err, &end) || errors.Is(err, source.ErrDeltaExpired) || allod.KindOf(err) == allod.Unavailable {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNoResume, err)
 }
 
 // readStart reads from the beginning. How many rows there are nobody knows: a
@@ -139,7 +169,7 @@ func (t *tableRun) read(ctx context.Context) error {
 // longer one gets its token first, so that nothing that changes while it is
 // read is missed (design/capture.md, reading much).
 func (t *tableRun) readStart(ctx context.Context) error {
-	if t.table.Tracking && t.ts.Rows > maxPage {
+	if t.track && t.ts.Rows > maxPage {
 		return t.readTracked(ctx)
 	}
 	if t.ts.Rows <= firstPage {
@@ -150,7 +180,7 @@ func (t *tableRun) readStart(ctx context.Context) error {
 	if err := t.large(ctx); err != nil {
 		return err
 	}
-	if err := t.readPages(ctx, t.pageRows(), t.table.Tracking); err != nil || t.ended {
+	if err := t.readPages(ctx, t.pageRows(), t.track); err != nil || t.ended {
 		return err
 	}
 	return t.readTracked(ctx)
@@ -161,9 +191,9 @@ func (t *tableRun) readStart(ctx context.Context) error {
 func (t *tableRun) readPages(ctx context.Context, size int, one bool) error {
 	read := t.ahead
 	if one {
-		read = t.src.Read // nobody wants the second page
+		read = t.pages // nobody wants the second page
 	}
-	for page, err := range read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Track: t.table.Tracking, PageSize: size}) {
+	for page, err := range read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Track: t.track, PageSize: size}) {
 		if err != nil || one && !page.Last {
 			return err
 		}
@@ -186,7 +216,7 @@ func (t *tableRun) readTracked(ctx context.Context) error {
 	if err := t.large(ctx); err != nil {
 		return err
 	}
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: []string{t.table.Key}, Track: true}) {
+	for page, err := range t.pages(ctx, source.ReadRequest{Table: t.table, Columns: []string{t.table.Key}, Track: true}) {
 		if err != nil {
 			return err
 		}
@@ -241,15 +271,15 @@ func (t *tableRun) follow(ctx context.Context) (int, error) {
 		columns, size = []string{t.table.Key}, maxPage
 		t.method = "key-delta"
 	}
-	changed := map[allod.GUID]bool{}
+	changed := map[allod.GUID]uint64{} // → version
 	var deleted, fetch []allod.GUID
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: columns, Cursor: t.ts.Delta, PageSize: size}) {
+	for page, err := range t.pages(ctx, source.ReadRequest{Table: t.table, Columns: columns, Cursor: t.ts.Delta, PageSize: size}) {
 		if err != nil {
 			return 0, err
 		}
 		deleted = append(deleted, page.Deleted...)
 		for i := range page.Rows {
-			changed[page.Rows[i].Key] = true
+			changed[page.Rows[i].Key] = page.Rows[i].Version
 			if t.ts.KeyOnly {
 				fetch = append(fetch, page.Rows[i].Key)
 			}
@@ -265,25 +295,32 @@ func (t *tableRun) follow(ctx context.Context) (int, error) {
 	}
 	// Both changed and deleted in one delta: only a fresh look tells.
 	for _, id := range deleted {
-		if changed[id] {
+		if _, both := changed[id]; both && !t.ts.KeyOnly {
 			fetch = append(fetch, id)
 		}
 	}
-	found, err := t.fetch(ctx, fetch)
+	found, err := t.fetch(ctx, fetch, changed)
 	if err != nil {
 		return 0, err
 	}
 	for _, id := range deleted {
 		if !found[id] {
-			t.gone = append(t.gone, id)
+			if t.gone == nil {
+				t.gone = map[allod.GUID]bool{}
+			}
+			t.gone[id] = true
+			delete(t.again, id)
+			delete(t.behind, id)
 		}
 	}
 	return len(changed) + len(deleted), nil
 }
 
 // fetch reads rows by id and stores them. Ids that the source has not are left
-// out: they will be said to be deleted.
-func (t *tableRun) fetch(ctx context.Context, ids []allod.GUID) (map[allod.GUID]bool, error) {
+// out: they will be said to be deleted. An answer older than the version said
+// is not taken, since it comes from behind the token; it is asked for again by
+// the next capture, like what was not found.
+func (t *tableRun) fetch(ctx context.Context, ids []allod.GUID, said map[allod.GUID]uint64) (map[allod.GUID]bool, error) {
 	found := map[allod.GUID]bool{}
 	if len(ids) == 0 {
 		return found, nil
@@ -297,9 +334,11 @@ func (t *tableRun) fetch(ctx context.Context, ids []allod.GUID) (map[allod.GUID]
 		if err != nil {
 			return nil, err
 		}
+		rows = slices.DeleteFunc(rows, func(r allod.Row) bool { return r.Version != 0 && r.Version < said[r.Key] })
 		for i := range rows {
 			found[rows[i].Key] = true
 		}
+		t.notFound(chunk, found, said)
 		if err := t.takePage(ctx, &source.Page{Rows: rows}); err != nil {
 			return nil, err
 		}
@@ -328,6 +367,7 @@ func (t *tableRun) takePage(ctx context.Context, page *source.Page) error {
 		if err := t.w.Put(row); err != nil {
 			return fatal(err)
 		}
+		delete(t.gone, row.Key) // said to be deleted earlier in this read: it is back
 		t.note(row)
 	}
 	t.rows += int64(len(page.Rows))
@@ -408,6 +448,7 @@ func (t *tableRun) addChanges(c vault.Changes) {
 // manifest and the state.
 func (t *tableRun) settle(ctx context.Context) error {
 	ended := t.asker.moment()
+	t.endedAt = ended
 	after, err := t.rightsAfter(ctx, ended)
 	if err != nil {
 		return err
@@ -419,7 +460,7 @@ func (t *tableRun) settle(ctx context.Context) error {
 	}
 	t.settling.RLock()
 	defer t.settling.RUnlock()
-	for _, id := range t.gone {
+	for id := range t.gone {
 		if err := t.w.Delete(allod.RecordRef{Table: t.table.Name, Key: id}, reason); err != nil {
 			return fatal(err)
 		}
@@ -434,8 +475,11 @@ func (t *tableRun) settle(ctx context.Context) error {
 	}
 	if t.changes.Missing > 0 {
 		if err := t.settleMissing(ctx, ended); err != nil {
-			return err
+			return err // ends the run: the rows are finished
 		}
+	}
+	if len(t.behind) > 0 {
+		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapConcurrentlyChanged, Rows: int64(len(t.behind)), Accepted: true, Reason: "the source answered with less than it said had changed; the next capture asks again"})
 	}
 	if t.unread > 0 {
 		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapFileUnread, Rows: t.unread, Reason: t.unreadWhy, Accepted: t.o.NoFiles})
@@ -473,8 +517,11 @@ func (t *tableRun) rightsAfter(ctx context.Context, ended int64) (*source.Rights
 // rights before and after it.
 func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 	after, err := t.asker.since(ctx, ended)
+	if ctx.Err() != nil {
+		return fatal(ctx.Err())
+	}
 	if err != nil {
-		return err
+		after = nil // then they are not known
 	}
 	a := Absence{Table: t.table.Name, Before: t.changes.Before, Missing: t.changes.Missing, Ended: t.ended, LastCapture: t.ts.ReadAt, DepthLast: t.ts.Depth}
 	if t.before != nil && after != nil {
@@ -485,12 +532,17 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 	v := JudgeAbsence(a)
 	if v.Ask && a.Missing <= confirmMax {
 		ok, err := t.confirm(ctx)
-		if err != nil {
+		var end *fatalError
+		switch {
+		case errors.As(err, &end):
 			return err
+		case ctx.Err() != nil:
+			return fatal(ctx.Err())
 		}
-		a.Confirmed = ok
+		a.Confirmed = ok && err == nil
 		v = JudgeAbsence(a)
 	}
+	t.unproven = !v.Delete
 	if v.Gap != nil {
 		t.addGap(*v.Gap)
 	}
@@ -557,7 +609,7 @@ func (t *tableRun) confirmPairs(ctx context.Context) (bool, error) {
 		}
 		missing[ref] = true
 	}
-	for page, err := range t.src.Read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, PageSize: t.pageRows()}) {
+	for page, err := range t.pages(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, PageSize: t.pageRows()}) {
 		if err != nil {
 			return false, err
 		}
@@ -588,12 +640,13 @@ func (t *tableRun) record(state allod.TableState) error {
 	if state != allod.TableCarried {
 		ts.ReadAt = t.started
 	}
+	t.remember(&ts)
 	if t.before != nil {
 		ts.Depth = t.before.Depth[t.table.Name]
 	}
 	t.ts = ts
 	t.state.Tables[t.table.Name] = ts
 	t.witnesses = addWitnesses(t.witnesses, t.newest)
-	t.last = now
+	t.last, t.runner.read = now, max(t.runner.read, t.endedAt)
 	return nil
 }

@@ -27,7 +27,7 @@ type State struct {
 // TableState is what is remembered of one table.
 type TableState struct {
 	ID      allod.GUID    `json:"id"`      // the source's immutable id
-	Columns string        `json:"columns"` // digest of the columns read
+	Columns string        `json:"columns"` // digest of the columns read, with their ids and types
 	Delta   source.Cursor `json:"delta,omitzero"`
 	DeltaAt time.Time     `json:"delta_at,omitzero"`  // UTC; when Delta was handed out
 	Resume  source.Cursor `json:"resume,omitzero"`    // where a first read that was cut off goes on
@@ -39,6 +39,10 @@ type TableState struct {
 	Hidden  []string      `json:"hidden,omitempty"` // secured columns the reader could not see
 	High    uint64        `json:"high"`             // highest row version read
 	Gone    bool          `json:"gone,omitempty"`   // the table is no longer in the source
+	Again   []allod.GUID  `json:"again,omitempty"`  // rows to read again though nothing says that they changed
+	Whole   bool          `json:"whole,omitempty"`  // the next read must be a whole one, whatever token there is
+	Unread  int64         `json:"unread,omitempty"` // files whose bytes are not stored
+	Gaps    []allod.Gap   `json:"gaps,omitempty"`   // what the stored rows lack, for captures that carry them
 }
 
 const stateFormat = 1
@@ -101,13 +105,16 @@ func addWitnesses(old, fresh []Witness) []Witness {
 }
 
 // columnsDigest names the set of columns a table is read with: a delta token
-// is bound to it.
-func columnsDigest(columns []string) string {
+// is bound to it. A column that was removed and made again under its name is
+// another one, and so is one of another type: its values are other ones in rows
+// that did not change.
+func columnsDigest(t *allod.Table, columns []string) string {
 	sorted := slices.Clone(columns)
 	slices.Sort(sorted)
 	h := sha256.New()
-	for _, c := range sorted {
-		fmt.Fprintf(h, "%d:%s", len(c), c)
+	for _, name := range sorted {
+		c := t.Column(name)
+		fmt.Fprintf(h, "%d:%s%s%d%t", len(name), name, c.ID, c.Type, c.Unreadable == "")
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

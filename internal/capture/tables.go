@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -66,7 +67,10 @@ type job struct {
 	hidden  []int    // indexes into table.Columns: nulls there say nothing
 	skip    []int    // indexes of excluded columns: absent
 	files   []int    // indexes of File columns that are read
+	digest  string   // of columns
+	track   bool     // whether changes can be followed
 	full    bool     // from the start; otherwise from the token
+	fresh   bool     // forget token and place of an earlier read: they are of no use
 }
 
 // choose decides what happens to each table and records what is not read.
@@ -95,39 +99,74 @@ func (r *runner) chooseTable(t *allod.Table) (job, bool) {
 	m := allod.TableManifest{Table: t.Name, State: allod.TableCarried, Rows: ts.Rows, HighWater: ts.High}
 	switch {
 	case t.Unreadable != "":
-		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapDerived, Reason: t.Unreadable, Accepted: true})
+		r.unreadable(t, ts)
 		return job{}, false
 	case excluded(r.o, t.Name, ""):
 		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapExcluded, Reason: "excluded by configuration", Accepted: true})
+		r.carry(ts)
 		r.setManifest(m)
 		return job{}, false
 	case !r.mayRead(t.Name):
 		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapTableUnreadable, Reason: "the application user may not read this table"})
 		m.State = allod.TableDenied
+		r.carry(ts)
 		r.setManifest(m)
 		return job{}, false
 	case len(r.o.Tables) > 0 && !slices.Contains(r.o.Tables, t.Name):
 		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapNotAsked, Reason: "this run was told to read other tables; its rows are those of an earlier one", Accepted: true})
+		r.carry(ts)
 		r.setManifest(m)
 		return job{}, false
 	}
 	j := r.newJob(t)
-	if ts.ID != t.ID {
-		ts = TableState{ID: t.ID} // new, or dropped and created again under the same name
+	if ts.ID != t.ID && !ts.Gone && ts.Rows > 0 {
+		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapTableDropped, Reason: "the table was dropped and created again; its former rows are in earlier snapshots only", Rows: ts.Rows})
 	}
-	digest := columnsDigest(j.columns)
-	hidden := names(t, j.hidden)
-	// A token is bound to its columns; columns that have become visible must be
-	// read anew, for the delta shows only rows that change.
-	j.full = r.o.Full || ts.Delta == (source.Cursor{}) || ts.Columns != digest || !slices.Equal(ts.Hidden, hidden)
-	if ts.Columns != digest {
-		ts.Resume = source.Cursor{}
-	}
-	ts.Columns, ts.Hidden, ts.Gone = digest, hidden, false
-	r.state.Tables[t.Name] = ts
+	ts = j.stateFrom(ts, r.rights)
+	j.full = r.o.Full || ts.Whole || ts.Delta == (source.Cursor{}) || ts.Resume != (source.Cursor{}) || ts.Unread > 0 && len(ts.Again) == 0 && !r.o.NoFiles
 	r.setManifest(m)
 	return j, true
 }
+
+// stateFrom is what an earlier read of the table is good for now. The state of
+// the run keeps the former one until the table is read: one that fails must be
+// read the same way next time.
+func (j *job) stateFrom(ts TableState, rights *source.Rights) TableState {
+	if ts.ID != j.table.ID {
+		ts = TableState{ID: j.table.ID} // new, or dropped and created again under the same name
+	}
+	hidden := names(j.table, j.hidden)
+	// A token is bound to its columns, and shows only rows that change: columns
+	// and rows that have become visible must be read anew.
+	other := ts.Columns != j.digest || !slices.Equal(ts.Hidden, hidden)
+	if rights != nil && ts.Depth != source.DepthNone && ts.Depth != rights.Depth[j.table.Name] {
+		other = true
+	}
+	if other || !j.track || j.fresh {
+		ts.Delta, ts.DeltaAt, ts.KeyOnly = source.Cursor{}, time.Time{}, false
+	}
+	if other || j.fresh {
+		ts.Resume = source.Cursor{}
+	}
+	ts.Columns, ts.Hidden, ts.Gone = j.digest, hidden, false
+	return ts
+}
+
+// unreadable notes a table that cannot be read by its nature, or any more.
+func (r *runner) unreadable(t *allod.Table, ts TableState) {
+	g := allod.Gap{Table: t.Name, Kind: allod.GapDerived, Reason: t.Unreadable, Accepted: true}
+	if ts.ID == t.ID && ts.Rows > 0 {
+		g.Kind, g.Rows, g.Accepted = allod.GapTableUnreadable, ts.Rows, ts.Gone
+		g.Reason = "the table was read before and cannot be read now; its rows are kept as they were last read: " + t.Unreadable
+		r.carry(ts)
+		ts.Gone, ts.Delta, ts.Resume = true, source.Cursor{}, source.Cursor{}
+		r.state.Tables[t.Name] = ts
+	}
+	r.gaps = append(r.gaps, g)
+}
+
+// carry says again what the rows of a table lack that is not read.
+func (r *runner) carry(ts TableState) { r.gaps = append(r.gaps, ts.Gaps...) }
 
 // setManifest notes what is known of a table before, or instead of, reading it.
 func (r *runner) setManifest(m allod.TableManifest) {
@@ -136,11 +175,12 @@ func (r *runner) setManifest(m allod.TableManifest) {
 }
 
 func (r *runner) newJob(t *allod.Table) job {
-	j := job{table: t}
+	j := job{table: t, track: t.Tracking}
 	var secured []string
 	if r.rights != nil {
 		secured = r.rights.Hidden[t.Name]
 		if d := r.rights.Depth[t.Name]; d != source.DepthGlobal {
+			j.track = false // takes organization-level read (protocols/dataverse.md §5.2), and would not show what is hidden
 			r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapReadDepth, Reason: "the application user sees only part of the rows (" + depthName(d) + ")"})
 		}
 	}
@@ -162,6 +202,7 @@ func (r *runner) newJob(t *allod.Table) job {
 			}
 		}
 	}
+	j.digest = columnsDigest(t, j.columns)
 	return j
 }
 
@@ -200,6 +241,7 @@ func depthName(d source.Depth) string {
 // were at their last number.
 func (r *runner) gone(name string, ts TableState) {
 	r.gaps = append(r.gaps, allod.Gap{Table: name, Kind: allod.GapTableDropped, Reason: "the table is no longer in the source; its rows are kept as they were last read", Rows: ts.Rows, Accepted: ts.Gone})
+	r.carry(ts)
 	r.setManifest(allod.TableManifest{Table: name, State: allod.TableGone, Rows: ts.Rows, HighWater: ts.High})
 	ts.Gone, ts.Delta, ts.Resume = true, source.Cursor{}, source.Cursor{}
 	r.state.Tables[name] = ts
@@ -210,7 +252,11 @@ func (r *runner) readTable(ctx context.Context, j job) error {
 	err := r.readOnce(ctx, j)
 	if errors.Is(err, source.ErrDeltaExpired) {
 		r.addGap(allod.Gap{Table: j.table.Name, Kind: allod.GapTrackingExpired, Accepted: true, Reason: "the change-tracking token was no longer valid: read in full; deletions lie between this capture and the one before"})
-		j.full = true
+		j.full, j.fresh = true, true
+		err = r.readOnce(ctx, j)
+	}
+	if errors.Is(err, errNoResume) {
+		j.full, j.fresh = true, true
 		err = r.readOnce(ctx, j)
 	}
 	r.mu.Lock()
@@ -226,6 +272,7 @@ func (r *runner) readTable(ctx context.Context, j job) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	r.carry(r.state.Tables[j.table.Name])
 	m := r.manifests[j.table.Name]
 	kind, reason := allod.GapTableFailed, err.Error()
 	m.State = allod.TableFailed
