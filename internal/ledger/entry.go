@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
 
 	"allod"
@@ -199,13 +200,19 @@ type parsed struct {
 }
 
 // parseText reads what text wrote and nothing else: any other spelling of the
-// same entry is Corrupt.
+// same entry is Corrupt, a newer format Invalid.
 func parseText(b []byte) (parsed, error) {
 	bad := func(what string) (parsed, error) {
 		return parsed{}, allod.Errorf(allod.Corrupt, "read a ledger entry: %s", what)
 	}
 	if len(b) > maxEntry {
 		return bad("too long")
+	}
+	var head struct {
+		Format string `json:"format"`
+	}
+	if json.Unmarshal(b, &head) == nil && head.Format != formatEntry && strings.HasPrefix(head.Format, "allod ledger entry v") {
+		return parsed{}, allod.WithHint(allod.Errorf(allod.Invalid, "read a ledger entry: it has another format, and this program reads %q", formatEntry), "Use a newer version of Allod for this vault.")
 	}
 	var w wireEntry
 	dec := json.NewDecoder(bytes.NewReader(b))
@@ -214,7 +221,7 @@ func parseText(b []byte) (parsed, error) {
 		return bad("not the JSON of an entry")
 	}
 	if w.Format != formatEntry {
-		return bad("another format; a newer Allod may know it")
+		return bad("another format")
 	}
 	var p parsed
 	var err error

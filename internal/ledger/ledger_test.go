@@ -362,16 +362,35 @@ func (o oddLists) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, 
 // late and name objects twice, and one with a hole that such a listing hides.
 func TestListingsAreNotBelieved(t *testing.T) {
 	c := testConfig(nil)
-	c.Store = oddLists{full()}
+	c.Store = oddLists{full().snapshot()}
 	l := mustOpen(t, c)
 	if r, err := l.Verify(t.Context()); err != nil || len(r.Bad) > 0 || r.Entries != 1300 || l.Head().Size != 1300 {
 		t.Errorf("verify: got %+v, %v, want 1300 entries and nothing bad", r, err)
 	}
-	m := full()
+	m := full().snapshot()
 	delete(m.objects, entryName(700))
 	c.Store = oddLists{m}
 	if r, err := mustOpen(t, c).Verify(t.Context()); err != nil || len(r.Bad) == 0 || r.Bad[0].Object != entryName(700) {
 		t.Errorf("verify with a hole: got %+v, %v, want it named", r, err)
+	}
+}
+
+// TestNewerFormat puts an entry of a later format behind the others: opening
+// refuses and says so, and nothing is appended over it.
+func TestNewerFormat(t *testing.T) {
+	m := newMemory()
+	c := testConfig(m)
+	l := mustOpen(t, c)
+	newer, err := signNote([]byte(`{"format":"allod ledger entry v2","vault":"`+c.Vault.String()+`","more":1}`+"\n"), l.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.objects[entryName(0)] = newer
+	if _, err := Open(t.Context(), c); allod.KindOf(err) != allod.Invalid || allod.HintOf(err) == "" {
+		t.Errorf("open: got %v, want kind invalid with a hint", err)
+	}
+	if _, err := l.Append(t.Context(), testEntry(1)); allod.KindOf(err) != allod.Invalid || len(m.objects) != 1 {
+		t.Errorf("append: got %v with %d objects, want kind invalid and the one", err, len(m.objects))
 	}
 }
 

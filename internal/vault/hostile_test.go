@@ -485,3 +485,11 @@ func TestSlotOfAnEarlierEpoch(t *testing.T) {
 		t.Errorf("open: got %v, want kind not-found", err)
 	}
 }
+
+func TestNothingPinned(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.cfg.Pin = Pin{}
+	if _, err := v.tryOpen(v.store); allod.KindOf(err) != allod.Invalid {
+		t.Errorf("open: got %v, want kind invalid", err)
+	}
+}

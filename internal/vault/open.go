@@ -193,7 +193,12 @@ func pinOf(s keyring.Secrets) (Pin, error) {
 
 // Open opens the vault with full rights (embedded mode): a slot that w opens,
 // in the first of the places that has one for the epoch in force.
+// Invalid without a Pin: whoever can write the vault object would choose whose
+// slots and log count.
 func Open(ctx context.Context, cfg Config, w keyring.Wrapper) (*Vault, error) {
+	if cfg.Pin.IsZero() {
+		return nil, allod.Errorf(allod.Invalid, "open the vault: nothing is pinned of it")
+	}
 	v, err := OpenPublic(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ type Config struct {
 	Now      func() time.Time // the wall clock; nil = time.Now. Labels entries, never orders them
 	TempDir  string           // spilled rows, encrypted under a key that lives in memory; "" = os.TempDir()
 	CacheDir string           // derived data; "" = none kept on disk
-	Pin      Pin              // as pinned in the configuration; zero only for Create
+	Pin      Pin              // as pinned in the configuration; zero only for Create, and for OpenPublic by those who have none
 	Seen     Head             // the end of the log as seen earlier (Vault.Head): a log that is shorter or went another way is Corrupt; zero = none
 }
 
