@@ -42,7 +42,7 @@ func (s *Scratch) WriteAt(p []byte, off int64) (int, error) {
 // ReadAt implements io.ReaderAt.
 func (s *Scratch) ReadAt(p []byte, off int64) (int, error) {
 	n, err := s.f.ReadAt(p, off)
-	if err == io.EOF { //nolint:errorlint // os.File gives it bare; wrapped it would be no end
+	if err == io.EOF { // bare: wrapped it would be no end
 		return n, io.EOF
 	}
 	return n, Wrap(err, "read a temporary file")

@@ -27,7 +27,7 @@ func TestScratch(t *testing.T) {
 		t.Errorf("mode: got %v, %v, want 0600", info.Mode(), err)
 	}
 	b := make([]byte, 9)
-	if n, err := s.ReadAt(b, 0); string(b[:n]) != "Jello" || err != io.EOF {
+	if n, err := s.ReadAt(b, 0); string(b[:n]) != "Jello" || err != io.EOF { //nolint:errorlint // wrapped it would be no end
 		t.Errorf("read: got %q, %v, want all and io.EOF", b[:n], err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || runtime.GOOS != "windows" && len(left) > 0 {

@@ -49,6 +49,10 @@ type Config struct {
 	// is shorter, or has another hash at that size, is Corrupt. Zero = none.
 	Remembered Head
 
+	// Seen are further heads seen earlier, in any order, which Verify compares:
+	// a ledger that was replaced between two of them fits the newest alone.
+	Seen []Head
+
 	Now func() time.Time // the time of entries that bring none; required when Key is set
 }
 

@@ -351,8 +351,10 @@ func (o oddLists) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, 
 			if info.Name >= entryName(1290) && strings.HasPrefix(info.Name, entryPrefix) {
 				continue
 			}
-			if !yield(info, err) || !yield(info, err) {
-				return
+			for range 2 {
+				if !yield(info, err) {
+					return
+				}
 			}
 		}
 	}

@@ -40,7 +40,9 @@ func (r *Report) bad(object, what string, kind allod.Kind) {
 // entries, and the head this process knows. It needs 64 bytes of memory per
 // entry and no key. The error is for a store that cannot be read; what is
 // wrong with the ledger stands in the report.
-func (l *Ledger) Verify(ctx context.Context) (Report, error) {
+func (l *Ledger) Verify(ctx context.Context) (Report, error) { return l.verify(ctx, nil) }
+
+func (l *Ledger) verify(ctx context.Context, seen []Head) (Report, error) {
 	head := l.Head()
 	v := &verification{l: l, head: Head{Hash: emptyTree()}}
 	// Names first: what others append meanwhile is then covered by the entries.
@@ -58,6 +60,14 @@ func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 			v.report.bad(entryPrefix, "the entries are not those that were there before", allod.Corrupt)
 		}
 	}
+	for _, h := range seen {
+		if h.Size < 1 || h.Size > v.good {
+			continue // what is wrong before it, or missing, is reported already
+		}
+		if got, err := v.rootAt(h.Size); err != nil || got != h.Hash {
+			v.report.bad(entryName(h.Size-1), "the entries up to this one are not those that were there before", allod.Corrupt)
+		}
+	}
 	for _, name := range others {
 		if err := v.other(ctx, name); err != nil {
 			return Report{}, err
@@ -68,7 +78,7 @@ func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 
 // Verify is Ledger.Verify for a ledger that need not open any more: it needs
 // no key but Config.Trusted, appends nothing, and compares with
-// Config.Remembered instead of a head seen on opening.
+// Config.Remembered and Config.Seen instead of a head seen on opening.
 func Verify(ctx context.Context, c Config) (Report, error) {
 	if c.Store == nil || c.Vault.IsZero() {
 		return Report{}, allod.Errorf(allod.Invalid, "verify the ledger: no store or no vault is named")
@@ -81,7 +91,7 @@ func Verify(ctx context.Context, c Config) (Report, error) {
 	if l.verifiers, err = verifiers(c.Vault, c.Trusted); err != nil {
 		return Report{}, err
 	}
-	return l.Verify(ctx)
+	return l.verify(ctx, c.Seen)
 }
 
 // verification rebuilds the tree from the entries alone.

@@ -177,6 +177,9 @@ func (c *commit) entry(ctx context.Context) (allod.Snapshot, error) {
 	if err := v.log.Refresh(ctx); err != nil {
 		return allod.Snapshot{}, err
 	}
+	if err := v.log.Stands(ctx); err != nil {
+		return allod.Snapshot{}, err
+	}
 	part := meta.Part{Environment: r.name, State: c.m.State}
 	fresh := false
 	if r.schema != nil {

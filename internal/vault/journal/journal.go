@@ -5,6 +5,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -214,6 +215,19 @@ func (l *Log) Full(ctx context.Context, e *Entry) (*vlog.Entry, error) {
 	return full, object.Named(name, err)
 }
 
+// Stands is Corrupt unless the store still has the newest entry known: who
+// writes behind one that was taken away makes a hole.
+func (l *Log) Stands(ctx context.Context) error {
+	all := l.Entries()
+	if len(all) == 0 {
+		return nil
+	}
+	_, err := l.Full(ctx, all[len(all)-1])
+	return allod.WithHint(err, "%s", cmp.Or(allod.HintOf(err), lookHint))
+}
+
+const lookHint = "Keep this store as it is, and look at its versions, its copies and who could write to it."
+
 // Continues is Corrupt unless the log has entry n with this digest, as it was
 // seen earlier; n = 0 was an empty log.
 func (l *Log) Continues(n uint64, digest vlog.Digest) error {
@@ -229,5 +243,5 @@ func (l *Log) Continues(n uint64, digest vlog.Digest) error {
 	default:
 		return nil
 	}
-	return allod.WithHint(err, "Keep this store as it is, and look at its versions, its copies and who could write to it.")
+	return allod.WithHint(err, lookHint)
 }

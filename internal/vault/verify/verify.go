@@ -493,6 +493,13 @@ func (c *check) ledger(ctx context.Context) error {
 		return nil // a vault without a ledger key has no ledger
 	}
 	cfg.Remembered = LedgerSeen(c.entries)
+	seen := map[ledger.Head]bool{cfg.Remembered: true}
+	for _, e := range c.entries {
+		h := ledger.Head{Size: e.Ledger.Size, Hash: tlog.Hash(e.Ledger.Hash)}
+		if !seen[h] {
+			seen[h], cfg.Seen = true, append(cfg.Seen, h)
+		}
+	}
 	rep, err := ledger.Verify(ctx, cfg)
 	if err != nil {
 		return err

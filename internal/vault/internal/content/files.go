@@ -89,7 +89,7 @@ func (w *wholeReader) Read(p []byte) (int, error) {
 	k, err := w.ReadCloser.Read(p)
 	_, _ = w.hash.Write(p[:k]) // a hash does not fail
 	w.n += int64(k)
-	if w.n > w.want.Size || err == io.EOF && (w.n != w.want.Size || hex.EncodeToString(w.hash.Sum(nil)) != w.want.SHA256) { //nolint:errorlint // a wrapped EOF is a connection that broke, not the end
+	if w.n > w.want.Size || err == io.EOF && (w.n != w.want.Size || hex.EncodeToString(w.hash.Sum(nil)) != w.want.SHA256) {
 		return 0, allod.Errorf(allod.Corrupt, "%s: it holds another file than the row names", w.name)
 	}
 	return k, err
