@@ -155,7 +155,14 @@ func (t *tableRun) read(ctx context.Context) error {
 // resume goes on where a first read was cut off. Whatever the source has
 // against that, other than not being there, the read begins anew.
 func (t *tableRun) resume(ctx context.Context) error {
+	again := t.ts.Again
+	if len(again) == 0 && t.ts.Unread > 0 {
+		t.unread, t.unreadWhy, t.tooMany = t.ts.Unread, "files could not be read before the read was cut off", true
+	}
 	err := t.readLong(ctx, t.ts.Resume)
+	if err == nil {
+		err = t.readAgain(ctx, again)
+	}
 	var end *fatalError
 	if err == nil || ctx.Err() != nil || errors.As(err, &end) || errors.Is(err, source.ErrDeltaExpired) || allod.KindOf(err) == allod.Unavailable {
 		return err
@@ -246,7 +253,6 @@ func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
 			}
 		}
 	}
-	t.ts.Resume = source.Cursor{}
 	if t.ts.Delta == (source.Cursor{}) {
 		return nil
 	}
@@ -458,6 +464,7 @@ func (t *tableRun) settle(ctx context.Context) error {
 		reason = allod.DeleteRetention
 		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapRetention, Rows: int64(len(t.gone)), Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"})
 	}
+	t.ts.Resume = source.Cursor{} // it is read to its end
 	t.settling.RLock()
 	defer t.settling.RUnlock()
 	for id := range t.gone {

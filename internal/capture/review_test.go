@@ -561,3 +561,36 @@ func TestRightsAskedAgainMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// A long first read that came to its end does not go on next time, and one that
+// was cut off does not forget the files it could not read.
+func TestFilesOfACutFirstRead(t *testing.T) {
+	for _, table := range []string{"account", "contact"} {
+		for _, cut := range []bool{false, true} {
+			t.Run(fmt.Sprint(table, cut), func(t *testing.T) {
+				r := newRig(t)
+				r.files[nth(2)], r.files[nth(90)] = "hello", "world"
+				r.fill(table, 0, 95)
+				r.openFile = func(*allod.Row) (io.ReadCloser, error) { return nil, unavailable() }
+				r.beforeRow = func(name, what string, n int) error {
+					if cut && name == table && what != "keys" && n == 6 {
+						return unavailable()
+					}
+					return nil
+				}
+				wantPartial(t, r.backupWith(Options{Checkpoint: 20}), true)
+				r.openFile, r.beforeRow = nil, nil
+				r.backup()
+				if slices.Contains(r.asked, table+" next") != cut {
+					t.Errorf("read by %v", r.asked)
+				}
+				for _, n := range []int{2, 90} {
+					row := r.stored(table)[nth(n)]
+					if f, err := row.Cell(3).FileRef(); err != nil || f.Content == "" {
+						t.Errorf("file %d is stored as %+v, %v", n, f, err)
+					}
+				}
+			})
+		}
+	}
+}
