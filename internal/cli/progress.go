@@ -29,7 +29,8 @@ func (a *app) newMeter(what string, total int64) *meter {
 	if a.deps.Terminal {
 		m.bar = progressbar.NewOptions64(max(total, -1), progressbar.OptionSetWriter(a.deps.Err), progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(24),
 			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-			progressbar.OptionUseANSICodes(false), progressbar.OptionSetElapsedTime(false))
+			progressbar.OptionUseANSICodes(false), progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine draws too, and races with a changed total
 	}
 	return m
 }
