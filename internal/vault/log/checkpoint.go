@@ -80,7 +80,7 @@ func DecodeCheckpoint(b []byte, n uint64, pin Pin) (*Checkpoint, error) {
 		return nil, err
 	}
 	c := new(Checkpoint)
-	line, sig, err := decodeSigned(b, c, what)
+	signer, err := decodeSigned(b, checkpointSigned, pin, c, what)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func DecodeCheckpoint(b []byte, n uint64, pin Pin) (*Checkpoint, error) {
 	allowed := slices.ContainsFunc(pin.Signers, func(s Signer) bool {
 		return s.Key == c.Signer && (s.Use == UseCapture || s.Use == UseMaintain)
 	})
-	if !allowed || !verifyAny(checkpointSigned, line, sig, []ed25519.PublicKey{c.Signer[:]}) {
+	if !allowed || c.Signer != signer {
 		return nil, allod.Errorf(allod.Corrupt, "read %s: not signed by a known signer", what)
 	}
 	return c, nil

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
@@ -191,18 +192,12 @@ func Decode(b []byte, n uint64, pin Pin) (*Entry, Digest, error) {
 	if len(b) > MaxEntry {
 		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: %d bytes are too many", what, len(b))
 	}
-	line := b
-	for i, c := range b {
-		if c == '\n' {
-			line = b[:i]
-			break
-		}
-	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
 	if err := checkFormat(line, entryMagic, what); err != nil {
 		return nil, Digest{}, err
 	}
 	e := new(Entry)
-	line, sig, err := decodeSigned(b, e, what)
+	signer, err := decodeSigned(b, entrySigned, pin, e, what)
 	if err != nil {
 		return nil, Digest{}, err
 	}
@@ -212,11 +207,8 @@ func Decode(b []byte, n uint64, pin Pin) (*Entry, Digest, error) {
 	allowed := slices.ContainsFunc(pin.Signers, func(s Signer) bool {
 		return s.Key == e.Signer && slices.Contains(MaySign(e.Kind), s.Use)
 	})
-	if !allowed {
-		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: its signer may not sign entries of kind %q", what, e.Kind)
-	}
-	if !verifyAny(entrySigned, line, sig, []ed25519.PublicKey{e.Signer[:]}) {
-		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: its signature does not fit", what)
+	if !allowed || e.Signer != signer {
+		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: its signer may not sign entries of kind %q, or names another", what, e.Kind)
 	}
 	if err := e.check(); err != nil {
 		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: %w", what, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,30 @@ func TestEntryRoundTripAndFlips(t *testing.T) {
 	}
 	if _, _, err := Decode(b, 2, testPin()); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("under another number: got %v, want kind corrupt", err)
+	}
+}
+
+// TestHostileSizes reads objects of 8 MiB that nobody signed: lines without
+// end, objects without end. They cost no more than their own size.
+func TestHostileSizes(t *testing.T) {
+	head := `{"magic":"allod log","format":1,"objects":[`
+	check := `{"magic":"allod checkpoint","format":1,"live":[`
+	for name, b := range map[string][]byte{
+		"lines":   append([]byte(head+"]}"), bytes.Repeat([]byte("\n"), 8<<20)...),
+		"objects": append(append([]byte(head), bytes.Repeat([]byte("{},"), 8<<20/3)...), "{}]}\n"+strings.Repeat("A", 86)+"==\n"...),
+		"live":    append(append([]byte(check), bytes.Repeat([]byte("{},"), 8<<20/3)...), "{}]}\n"+strings.Repeat("A", 86)+"==\n"...),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _, err := Decode(b, 1, testPin())
+		_, checkErr := DecodeCheckpoint(b, 256, testPin())
+		runtime.ReadMemStats(&after)
+		if allod.KindOf(err) != allod.Corrupt || allod.KindOf(checkErr) != allod.Corrupt {
+			t.Errorf("%s: got %v and %v, want kind corrupt", name, err, checkErr)
+		}
+		if cost := after.TotalAlloc - before.TotalAlloc; cost > 64<<20 {
+			t.Errorf("%s: %d MiB were allocated", name, cost>>20)
+		}
 	}
 }
 

@@ -143,7 +143,10 @@ func DecodeVault(b []byte, pin Pin) (Pin, error) {
 		return Pin{}, err
 	}
 	var t vaultText
-	line, sig, err := decodeSigned(b, &t, "the vault object")
+	line, sig, err := splitSigned(b, "the vault object")
+	if err == nil {
+		err = decodeCanonical(line, &t, "the vault object") // at most 1 MiB
+	}
 	if err != nil {
 		return Pin{}, err
 	}
@@ -186,28 +189,48 @@ func sign(context string, line []byte, key ed25519.PrivateKey) []byte {
 	return append(out, '\n')
 }
 
-// decodeSigned splits and decodes what sign made and refuses every encoding
-// but the canonical one.
-func decodeSigned(b []byte, into any, what string) (line, sig []byte, err error) {
-	parts := strings.Split(string(b), "\n")
-	if len(parts) != 3 || parts[2] != "" {
-		return nil, nil, allod.Errorf(allod.Corrupt, "read %s: want two lines", what)
+// splitSigned splits what sign made. It allocates no more than b has bytes.
+func splitSigned(b []byte, what string) (line, sig []byte, err error) {
+	line, rest, ok := bytes.Cut(b, []byte("\n"))
+	if !ok || len(rest) != base64.StdEncoding.EncodedLen(ed25519.SignatureSize)+1 || rest[len(rest)-1] != '\n' {
+		return nil, nil, allod.Errorf(allod.Corrupt, "read %s: want two lines, a signature in the second", what)
 	}
-	line = []byte(parts[0])
-	sig, err = base64.StdEncoding.Strict().DecodeString(parts[1])
+	sig, err = base64.StdEncoding.Strict().DecodeString(string(rest[:len(rest)-1]))
 	if err != nil || len(sig) != ed25519.SignatureSize {
 		return nil, nil, allod.Errorf(allod.Corrupt, "read %s: not a signature in its second line", what)
 	}
+	return line, sig, nil
+}
+
+// decodeCanonical decodes a line and refuses every encoding but the canonical
+// one. What it allocates can be many times the line: check who signed it first.
+func decodeCanonical(line []byte, into any, what string) error {
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return nil, nil, allod.Errorf(allod.Corrupt, "read %s: not well formed", what)
+		return allod.Errorf(allod.Corrupt, "read %s: not well formed", what)
 	}
 	again, err := json.Marshal(into)
 	if err != nil || !bytes.Equal(again, line) {
-		return nil, nil, allod.Errorf(allod.Corrupt, "read %s: not in canonical form", what)
+		return allod.Errorf(allod.Corrupt, "read %s: not in canonical form", what)
 	}
-	return line, sig, nil
+	return nil
+}
+
+// decodeSigned decodes what a pinned key signed, of whatever use, and returns
+// that key.
+func decodeSigned(b []byte, context string, pin Pin, into any, what string) (Key, error) {
+	line, sig, err := splitSigned(b, what)
+	if err != nil {
+		return Key{}, err
+	}
+	msg := append([]byte(context), line...)
+	for _, s := range pin.Signers {
+		if ed25519.Verify(s.Key[:], msg, sig) {
+			return s.Key, decodeCanonical(line, into, what)
+		}
+	}
+	return Key{}, allod.Errorf(allod.Corrupt, "read %s: not signed by a known signer", what)
 }
 
 func verifyAny(context string, line, sig []byte, keys []ed25519.PublicKey) bool {

@@ -22,8 +22,8 @@ func Get(ctx context.Context, s blob.Store, name string, limit int64) (_ []byte,
 	if err != nil {
 		return nil, allod.Errorf(allod.KindOf(err), "read %s: %w", name, err)
 	}
-	defer func() { _ = r.Close() }() // what was read is checked by the caller
-	b, err := io.ReadAll(r)
+	defer func() { _ = r.Close() }()                 // what was read is checked by the caller
+	b, err := io.ReadAll(io.LimitReader(r, limit+1)) // a store may give more than was asked
 	if err != nil {
 		return nil, allod.Errorf(allod.KindOf(err), "read %s: %w", name, err)
 	}

@@ -43,6 +43,34 @@ func TestGetBoundsLengths(t *testing.T) {
 	}
 }
 
+// endless gives more bytes than were asked for, without end.
+type endless struct {
+	blob.Store
+	given int64
+}
+
+func (e *endless) Get(context.Context, string, int64, int64) (io.ReadCloser, error) {
+	return io.NopCloser(e), nil
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.given += int64(len(p)); e.given > 64<<20 {
+		return 0, errors.New("nobody stops reading")
+	}
+	return len(p), nil
+}
+
+func TestStoreThatGivesMore(t *testing.T) {
+	e := &endless{}
+	if _, err := Get(t.Context(), e, "a", 1000); allod.KindOf(err) != allod.Corrupt || e.given > 1<<20 {
+		t.Errorf("got %v after %d bytes, want kind corrupt", err, e.given)
+	}
+	e = &endless{}
+	if n, err := NewReader(t.Context(), e, "a").ReadAt(make([]byte, 100), 5); n != 100 || err != nil || e.given > 1<<20 {
+		t.Errorf("read at: got %d bytes of %d given, %v, want those asked for", n, e.given, err)
+	}
+}
+
 func TestPutTwice(t *testing.T) {
 	s := mem.New(mem.Options{})
 	for _, tc := range []struct {
