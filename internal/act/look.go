@@ -67,13 +67,16 @@ func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit
 		return nil, nil, err
 	}
 	return t, func(yield func(allod.Row, error) bool) {
-		var n int64
-		defer func() {
-			if err := o.gate.Act(ctx, s, "rows-shown", map[string]int64{"rows": n}); err != nil {
-				yield(allod.Row{}, err)
-			}
-		}()
-		n = walk(ctx, v, t, keep, limit, yield)
+		left := false
+		n := walk(ctx, v, t, keep, limit, func(row allod.Row, err error) bool {
+			left = !yield(row, err)
+			return !left
+		})
+		// Whoever has left the loop can be told nothing more; the decision to
+		// show rows stands in the ledger since before the first of them.
+		if err := o.gate.Act(ctx, s, "rows-shown", map[string]int64{"rows": n}); err != nil && !left {
+			yield(allod.Row{}, err)
+		}
 	}, nil
 }
 
