@@ -95,7 +95,7 @@ type Rights struct {
 	// table → columns. Their nulls say nothing.
 	Hidden map[string][]string
 	// RetentionRuns lists tables with rows moved to long-term retention,
-	// with the time of the last run.
+	// with the time of the last run by this machine's clock.
 	RetentionRuns map[string]time.Time
 }
 

@@ -26,20 +26,43 @@ func (s *Source) Describe(ctx context.Context) (*allod.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list struct{ Value []metadata.Entity }
-	if err := s.getJSON(ctx, "EntityDefinitions?$select="+metadata.EntitySelect, "", &list); err != nil {
+	list, err := s.entities(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.describeTables(ctx, list.Value); err != nil {
+	if err := s.describeTables(ctx, list); err != nil {
 		return nil, err
 	}
-	schema, err := metadata.Build(id, list.Value)
+	schema, err := metadata.Build(id, list)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	s.remember(schema)
 	schema.Identity.HighestVersion = s.highestVersion(ctx, schema)
 	return schema, nil
+}
+
+// entities lists the tables. Nobody has seen the service page this list; if it
+// does, tables on later pages must not count as dropped.
+func (s *Source) entities(ctx context.Context) ([]metadata.Entity, error) {
+	var all []metadata.Entity
+	link := "EntityDefinitions?$select=" + metadata.EntitySelect
+	for trail := (odataclient.Trail{}); link != ""; {
+		var page struct {
+			Value []metadata.Entity
+			Next  string `json:"@odata.nextLink"`
+		}
+		if err := s.getJSON(ctx, link, "", &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Value...)
+		if link = page.Next; link != "" {
+			if err := trail.Follow(link, len(page.Value)); err != nil {
+				return nil, fmt.Errorf("%s: list the tables: %w", s.name, err)
+			}
+		}
+	}
+	return all, nil
 }
 
 // describeTables fills in what the list does not hold, in batches: columns, keys

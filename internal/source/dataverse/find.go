@@ -74,10 +74,15 @@ func (s *Source) getOne(ctx context.Context, table *allod.Table, key allod.GUID,
 	return []allod.Row{row}, nil
 }
 
-// rowGone tells a missing row from a missing table: both are 404.
+// rowGone tells a missing row from a missing table, and from a 404 that is not
+// the service's own, such as a gateway's: only the service's code for a missing
+// row proves anything (protocols/dataverse.md §9.3).
 func rowGone(err error) bool {
 	st := odataclient.AsStatus(err)
-	return st != nil && st.Status == http.StatusNotFound && !strings.EqualFold(st.Code, "0x8006088a")
+	if st == nil || st.Status != http.StatusNotFound {
+		return false
+	}
+	return strings.EqualFold(st.Code, "0x80040217") || strings.EqualFold(st.Code, "0x80060891")
 }
 
 // rowURL is the address of one row, relative to the service root.

@@ -312,6 +312,8 @@ func (s *Source) readableSecured(ctx context.Context, me allod.GUID) (allowed ma
 // counts. Where the tables of runs cannot be read, nothing is known of runs.
 func (s *Source) retentionRuns(ctx context.Context, schema *allod.Schema, r *source.Rights) error {
 	tableOf := map[allod.GUID]string{}
+	// Runs are dated by the service's clock, captures by this machine's.
+	skew := s.client.Skew()
 	for _, name := range []string{"retentionconfig", "retentionoperation"} {
 		t := schema.Table(name)
 		if t == nil || t.Unreadable != "" || r.Depth[name] == source.DepthNone {
@@ -331,7 +333,7 @@ func (s *Source) retentionRuns(ctx context.Context, schema *allod.Schema, r *sou
 						concerned = tableOf[id]
 					}
 				case allod.DateTime:
-					if when, err := time.Parse(time.RFC3339, v.Text()); err == nil && when.After(at) && !when.After(s.now()) {
+					if when, err := time.Parse(time.RFC3339, v.Text()); err == nil && when.After(at) && !when.Add(-skew).After(s.now()) {
 						at = when
 					}
 				default:
@@ -342,8 +344,8 @@ func (s *Source) retentionRuns(ctx context.Context, schema *allod.Schema, r *sou
 			}
 			if name == "retentionconfig" {
 				tableOf[row.Key] = concerned
-			} else if at.After(r.RetentionRuns[concerned]) {
-				r.RetentionRuns[concerned] = at.UTC()
+			} else if at.Add(-skew).After(r.RetentionRuns[concerned]) && !at.IsZero() {
+				r.RetentionRuns[concerned] = at.Add(-skew).UTC()
 			}
 		})
 		if st := odataclient.AsStatus(err); st != nil && (st.Status == http.StatusForbidden || st.Status == http.StatusNotFound || st.Status == http.StatusBadRequest) {
