@@ -558,3 +558,44 @@ func TestLedgerForkedBetweenCaptures(t *testing.T) {
 		t.Errorf("verify: got %+v, %v, want the two heads that captures saw", rep.Bad, err)
 	}
 }
+
+// TestErasedFiles keeps a row, erases its record, and asks for its files with
+// what was kept: neither a small nor a large one opens, from any snapshot.
+func TestErasedFiles(t *testing.T) {
+	for _, size := range []int{50, 5000} {
+		v := newVault(t, mem.New(mem.Options{}))
+		v.fileObject = 100
+		snap := v.captureFile(2, bytes.Repeat([]byte("x"), size))
+		kept, err := v.At(t.Context(), v.session(gate.ActionRead), "contoso", snap.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := kept.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)})
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("before: got %d rows, %v", len(rows), err)
+		}
+		if b, err := v.readFile(snap.ID, 2); err != nil || len(b) != size {
+			t.Fatalf("before: got %d bytes, %v", len(b), err)
+		}
+		if err := v.puncture(2); err != nil {
+			t.Fatal(err)
+		}
+		s, err := v.At(t.Context(), v.session(gate.ActionRead), "contoso", snap.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.OpenFile(t.Context(), &rows[0], "document"); allod.KindOf(err) != allod.NotFound || r != nil || !strings.Contains(err.Error(), "erased") {
+			t.Errorf("%d bytes, afterwards: got %v, want kind not-found and \"erased\"", size, err)
+		}
+		if err := kept.v.log.Refresh(t.Context()); err != nil { // the process of before reads the log again
+			t.Fatal(err)
+		}
+		if r, err := kept.OpenFile(t.Context(), &rows[0], "document"); allod.KindOf(err) != allod.Conflict || r != nil {
+			t.Errorf("%d bytes, from a snapshot opened before: got %v, want kind conflict", size, err)
+		}
+		rep, err := v.Verify(t.Context(), verify.Options{Sample: 1})
+		if err != nil || len(rep.Bad) > 0 || rep.Erased != 2 || rep.Files != 0 {
+			t.Errorf("%d bytes: verify: got %+v, %v, want row and file erased", size, rep, err)
+		}
+	}
+}
