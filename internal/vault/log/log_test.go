@@ -81,11 +81,13 @@ func TestEntryRoundTripAndFlips(t *testing.T) {
 	if diff := cmp.Diff(e, got); diff != "" {
 		t.Error("entry (-want +got):\n" + diff)
 	}
+	one := testPin()
+	one.Signers = one.Signers[:1] // each signer more is a signature more to try
 	for i := range b {
 		for _, bit := range []byte{1, 0x20, 0x80} {
 			c := bytes.Clone(b)
 			c[i] ^= bit
-			if _, _, err := Decode(c, 1, testPin()); err == nil {
+			if _, _, err := Decode(c, 1, one); err == nil {
 				t.Fatalf("byte %d changed and nobody noticed", i)
 			} else if k := allod.KindOf(err); k != allod.Corrupt && k != allod.Invalid {
 				t.Fatalf("byte %d: got %v, want kind corrupt", i, err)
@@ -97,15 +99,15 @@ func TestEntryRoundTripAndFlips(t *testing.T) {
 	}
 }
 
-// TestHostileSizes reads objects of 8 MiB that nobody signed: lines without
+// TestHostileSizes reads objects of 2 MiB that nobody signed: lines without
 // end, objects without end. They cost no more than their own size.
 func TestHostileSizes(t *testing.T) {
 	head := `{"magic":"allod log","format":1,"objects":[`
 	check := `{"magic":"allod checkpoint","format":1,"live":[`
 	for name, b := range map[string][]byte{
-		"lines":   append([]byte(head+"]}"), bytes.Repeat([]byte("\n"), 8<<20)...),
-		"objects": append(append([]byte(head), bytes.Repeat([]byte("{},"), 8<<20/3)...), "{}]}\n"+strings.Repeat("A", 86)+"==\n"...),
-		"live":    append(append([]byte(check), bytes.Repeat([]byte("{},"), 8<<20/3)...), "{}]}\n"+strings.Repeat("A", 86)+"==\n"...),
+		"lines":   append([]byte(head+"]}"), bytes.Repeat([]byte("\n"), 2<<20)...),
+		"objects": append(append([]byte(head), bytes.Repeat([]byte("{},"), 2<<20/3)...), "{}]}\n"+strings.Repeat("A", 86)+"==\n"...),
+		"live":    append(append([]byte(check), bytes.Repeat([]byte("{},"), 2<<20/3)...), "{}]}\n"+strings.Repeat("A", 86)+"==\n"...),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -115,7 +117,7 @@ func TestHostileSizes(t *testing.T) {
 		if allod.KindOf(err) != allod.Corrupt || allod.KindOf(checkErr) != allod.Corrupt {
 			t.Errorf("%s: got %v and %v, want kind corrupt", name, err, checkErr)
 		}
-		if cost := after.TotalAlloc - before.TotalAlloc; cost > 64<<20 {
+		if cost := after.TotalAlloc - before.TotalAlloc; cost > 24<<20 {
 			t.Errorf("%s: %d MiB were allocated", name, cost>>20)
 		}
 	}
