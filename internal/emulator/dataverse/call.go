@@ -152,6 +152,7 @@ func (s *Server) userOf(client string) *AppUser {
 func (s *Server) send(w http.ResponseWriter, r *http.Request, out *request.Reply) {
 	h := w.Header()
 	id := s.newID().String()
+	h.Set("Date", s.now().UTC().Format(http.TimeFormat)) // the clock that dates rows and runs
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Allow", "OPTIONS,GET,HEAD,POST")
 	h.Set("Expires", "-1")
