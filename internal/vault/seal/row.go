@@ -267,7 +267,7 @@ func (c *Codec) decodePut(r *Row, flags byte, b []byte) error {
 	ok := true
 	uvarint := func() uint64 {
 		n, w := binary.Uvarint(b)
-		if w <= 0 {
+		if w <= 0 || w > 1 && b[w-1] == 0 { // the shortest form only
 			ok, b = false, nil
 			return 0
 		}
@@ -276,12 +276,11 @@ func (c *Codec) decodePut(r *Row, flags byte, b []byte) error {
 	}
 	r.Version = uvarint()
 	if flags&flagModified != 0 {
-		sec, w := binary.Varint(b)
-		if w <= 0 {
+		sec, nano := uvarint(), uvarint()
+		if !ok || nano > 999_999_999 {
 			return errForm
 		}
-		b = b[w:]
-		r.Modified = time.Unix(sec, int64(uvarint()%1_000_000_000)).UTC()
+		r.Modified = time.Unix(int64(sec>>1)^-int64(sec&1), int64(nano)).UTC() // zig-zag
 	}
 	length := uvarint()
 	stored := length

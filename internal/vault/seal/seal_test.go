@@ -100,6 +100,34 @@ func TestRowIsBoundToItsPlace(t *testing.T) {
 	}
 }
 
+// TestOneSpelling decodes a row, and the same row in other spellings, which no
+// writer writes.
+func TestOneSpelling(t *testing.T) {
+	c := codec(t)
+	row := func(rest ...byte) []byte {
+		b := append(append([]byte{flagModified}, make([]byte, 16)...), rest...)
+		return append(b, make([]byte, padTo-len(b))...)
+	}
+	r, err := c.decode(OpPut, row(5, 1, 2, 1, 'x'))
+	if want := time.Unix(-1, 2).UTC(); err != nil || r.Version != 5 || !r.Modified.Equal(want) || string(r.Content) != "x" {
+		t.Fatalf("the row: got %+v, %v", r, err)
+	}
+	for what, b := range map[string][]byte{
+		"a longer version":           row(0x85, 0, 1, 2, 1, 'x'),
+		"longer seconds":             row(5, 0x81, 0, 2, 1, 'x'),
+		"a second of nanoseconds":    row(5, 1, 0x80, 0x94, 0xeb, 0xdc, 3, 1, 'x'),
+		"a longer length":            row(5, 1, 2, 0x81, 0, 'x'),
+		"a byte that is no padding":  append(row(5, 1, 2, 1, 'x')[:padTo-1], 1),
+		"a length beyond the row":    row(5, 1, 2, 30, 'x'),
+		"32 bytes more than needed":  append(row(5, 1, 2, 1, 'x'), make([]byte, padTo)...),
+		"a flag that nobody defined": append([]byte{flagModified | 8}, row(5, 1, 2, 1, 'x')[1:]...),
+	} {
+		if _, err := c.decode(OpPut, b); allod.KindOf(err) != allod.Corrupt {
+			t.Errorf("%s: got %v, want kind corrupt", what, err)
+		}
+	}
+}
+
 func FuzzDecodeRow(f *testing.F) {
 	c := codec(f)
 	c.encode(OpPut, &Row{Key: allod.GUID{1}, Version: 5, Modified: time.Unix(1, 2), Content: bytes.Repeat([]byte("ab"), 100)})
