@@ -29,11 +29,12 @@ type PlanTable struct {
 	Method string `json:"method"` // full or delta
 	Rows   int64  `json:"rows"`   // in the source; -1 = not known
 	Files  bool   `json:"files"`  // has file columns, whose bytes are not estimated
+
+	requests int64
 }
 
 const (
-	planPage     = 5000 // rows per request (protocols/dataverse.md §4.1)
-	planRowBytes = 400  // measured, docs/benchmarks.md
+	planRowBytes = 400 // measured, docs/benchmarks.md
 )
 
 // Estimate says what Run would do, without reading rows or writing anything.
@@ -76,7 +77,7 @@ func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string
 }
 
 func (r *runner) planTable(ctx context.Context, j job) (PlanTable, error) {
-	t := PlanTable{Table: j.table.Name, Method: "delta", Rows: -1, Files: len(j.files) > 0}
+	t := PlanTable{Table: j.table.Name, Method: "delta", Rows: -1, Files: len(j.files) > 0, requests: 1}
 	if j.full {
 		t.Method = "full"
 	}
@@ -89,17 +90,33 @@ func (r *runner) planTable(ctx context.Context, j job) (PlanTable, error) {
 		return t, err
 	}
 	if err == nil {
-		t.Rows = n
+		t.Rows, t.requests = n, j.planRequests(n)
 	}
 	return t, nil
 }
 
+// planRequests is how many requests a read of n rows takes from the start: a
+// small page, a full one if that is not all, then the keys for a token, all
+// columns, and what changed meanwhile (readStart).
+func (j *job) planRequests(n int64) int64 {
+	pages := func(size int64) int64 { return max((n+size-1)/size, 1) }
+	full := int64(j.pageRows())
+	switch {
+	case n <= firstPage:
+		return 1
+	case n <= full:
+		return 2
+	case !j.track:
+		return 1 + pages(full)
+	}
+	return 2 + pages(maxPage) + pages(full) + 1
+}
+
 func (p *Plan) add(t PlanTable) {
 	p.Tables = append(p.Tables, t)
-	p.Requests++
+	p.Requests += t.requests
 	if t.Rows > 0 {
 		p.Rows += t.Rows
-		p.Requests += t.Rows / planPage * 2 // keys first, then all columns
 		p.Bytes += t.Rows * planRowBytes
 	}
 }

@@ -21,7 +21,7 @@ func TestAnyHistory(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRig(t)
-		for step := range rapid.IntRange(2, 7).Draw(rt, "steps") {
+		for step := range rapid.IntRange(2, 5).Draw(rt, "steps") {
 			mutate(rt, r, step)
 			o := Options{
 				Full: rapid.IntRange(0, 5).Draw(rt, "full") == 0, NoFiles: rapid.IntRange(0, 4).Draw(rt, "nofiles") == 0,
