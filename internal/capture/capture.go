@@ -10,6 +10,7 @@ package capture
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,6 +95,9 @@ func Run(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source,
 		return r.result(), fmt.Errorf("back up %s: %w", env, err)
 	}
 	if err := r.checkRights(ctx); err != nil {
+		if cerr := r.commit(ctx, false); cerr != nil { // what was read stays; the next run closes it
+			err = errors.Join(err, cerr)
+		}
 		return r.result(), fmt.Errorf("back up %s: read what the application user may see: %w", env, err)
 	}
 	if err := r.commit(ctx, true); err != nil {

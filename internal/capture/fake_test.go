@@ -42,6 +42,7 @@ type fakeSource struct {
 	openFile  func(*allod.Row) (io.ReadCloser, error)
 	stale     map[allod.GUID]allod.Row // what Get answers instead of the present row
 	cutShort  bool                     // reads end without their last page
+	noRights  func() error             // why rights cannot be asked for
 	omits     func(allod.GUID) bool    // rows that lists leave out
 }
 
@@ -132,6 +133,11 @@ func (s *fakeSource) Describe(context.Context) (*allod.Schema, error) {
 }
 
 func (s *fakeSource) Rights(context.Context, *allod.Schema) (*source.Rights, error) {
+	if s.noRights != nil {
+		if err := s.noRights(); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := source.Rights{Depth: maps.Clone(s.rights.Depth), Hidden: map[string][]string{}, RetentionRuns: maps.Clone(s.rights.RetentionRuns)}

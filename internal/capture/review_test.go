@@ -605,3 +605,32 @@ func TestFilesOfACutFirstRead(t *testing.T) {
 		}
 	}
 }
+
+// When nobody can say at the end what the reader could see, the run does not
+// claim to be complete; what it read stays.
+func TestRightsUnknownAtTheEnd(t *testing.T) {
+	r := newRig(t)
+	r.fill("account", 0, 5)
+	asked := 0
+	r.noRights = func() error {
+		if asked++; asked > 1 {
+			return unavailable()
+		}
+		return nil
+	}
+	// No secured columns: rights are asked for at the beginning and at the end.
+	for i := range r.schema.Tables {
+		r.schema.Tables[i].Columns[2].Secured = false
+	}
+	res, err := r.run(t.Context(), Options{})
+	if allod.KindOf(err) != allod.Unavailable || res == nil || res.Complete {
+		t.Errorf("got %+v, %v, want an incomplete run and Unavailable", res, err)
+	}
+	if n := len(r.stored("account")); n != 5 {
+		t.Errorf("%d rows are stored, want the 5 that were read", n)
+	}
+	r.noRights = nil
+	if res := r.backup(); !res.Complete || res.Partial() {
+		t.Errorf("the next run: %+v", res)
+	}
+}
