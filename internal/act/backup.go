@@ -42,11 +42,16 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 
 // PlanBackup estimates a backup without reading rows.
 func (o *Office) PlanBackup(ctx context.Context, env string, opts capture.Options) (*capture.Plan, error) {
+	c, err := o.connection(env)
+	if err != nil {
+		return nil, err
+	}
 	src, err := o.source(ctx, env)
 	if err != nil {
 		return nil, err
 	}
 	opts.Now = o.deps.Now
+	opts.Exclude = slices.Concat(opts.Exclude, c.Exclude)
 	return capture.Estimate(ctx, o.vault, src, env, opts)
 }
 

@@ -95,8 +95,10 @@ func New(o Options) (*Server, error) {
 	s.users = append([]AppUser(nil), o.AppUsers...)
 	clients := make([]emulator.Client, len(s.users))
 	for i := range s.users {
-		clients[i] = emulator.Client{ID: s.users[i].ClientID, Secret: s.users[i].Secret, Tenant: s.users[i].Tenant,
-			Certificates: s.users[i].Certificates, Workloads: s.users[i].Workloads}
+		clients[i] = emulator.Client{
+			ID: s.users[i].ClientID, Secret: s.users[i].Secret, Tenant: s.users[i].Tenant,
+			Certificates: s.users[i].Certificates, Workloads: s.users[i].Workloads,
+		}
 	}
 	s.authority = emulator.NewAuthority(o.Auth == "strict", clients)
 	s.authority.Now, s.authority.TimeScale = s.now, o.TimeScale
