@@ -49,34 +49,6 @@ func (a *app) snapshotsCommand() *cobra.Command {
 	}
 }
 
-func (a *app) schemaCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "schema ENV[@WHEN] [TABLE]", Short: "Show tables with their class, or the columns of one", Args: cobra.RangeArgs(1, 2), SuggestFor: []string{"tables", "columns", "describe"}, Example: "  allod schema prod account",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := a.moment(args[0])
-			if err != nil {
-				return err
-			}
-			return a.withOffice(cmd.Context(), func(o *act.Office) error {
-				schema, err := o.Schema(cmd.Context(), m)
-				if err != nil {
-					return err
-				}
-				if len(args) == 1 {
-					a.showTables(schema)
-					return nil
-				}
-				t := schema.Table(args[1])
-				if t == nil {
-					return act.NoTable(schema, m.String(), args[1])
-				}
-				a.showColumns(t)
-				return nil
-			})
-		},
-	}
-}
-
 func (a *app) showTables(s *allod.Schema) {
 	if a.json {
 		a.print(s)

@@ -212,6 +212,15 @@ func (s *Snapshot) Schema() *allod.Schema {
 	return &c
 }
 
+// SchemaNumber tells schemas apart without comparing them: consecutive
+// snapshots of an environment with one number have one schema. 0 = none yet.
+func (s *Snapshot) SchemaNumber() uint32 {
+	if s.schema == nil {
+		return 0
+	}
+	return s.schema.Number
+}
+
 // Manifest returns the manifest without State: every table known so far.
 func (s *Snapshot) Manifest() Manifest {
 	m := Manifest{Identity: s.manifest.Identity, Gaps: slices.Clone(s.manifest.Gaps), From: s.meta.From, To: s.meta.To, Complete: s.meta.Complete}
