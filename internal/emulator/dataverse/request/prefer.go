@@ -80,6 +80,9 @@ func parseAnnotations(list string) wire.Annotations {
 		a.Formatted = a.Formatted || match(p, odata.FormattedValue)
 		a.Navigation = a.Navigation || match(p, odata.AssociatedNavigation)
 		a.Logical = a.Logical || match(p, odata.LookupLogicalName)
+		a.Cookie = a.Cookie || match(p, Namespace+"fetchxmlpagingcookie")
+		a.More = a.More || match(p, Namespace+"morerecords")
+		a.Total = a.Total || match(p, Namespace+"totalrecordcount")
 	}
 	return a
 }

@@ -32,6 +32,17 @@ var (
 
 // encode returns the value of $skiptoken, percent-encoded as the service does.
 func (k *cookie) encode() string {
+	outer := `<cookie pagenumber="` + strconv.Itoa(k.page) + `" pagingcookie="` + lowerEscape(k.inner()) + `" istracking="` + k.tracking + `" />`
+	return strings.NewReplacer("%", "%25", "<", "%3C", ">", "%3E", `"`, "%22", " ", "%20").Replace(outer)
+}
+
+// attribute is the cookie as FetchXML answers give it: what is in it is
+// percent-encoded twice (§4.6).
+func (k *cookie) attribute() string {
+	return `<cookie pagenumber="` + strconv.Itoa(k.page) + `" pagingcookie="` + lowerEscape(lowerEscape(k.inner())) + `" istracking="` + k.tracking + `" />`
+}
+
+func (k *cookie) inner() string {
 	inner := `<cookie page="` + strconv.Itoa(k.page-1) + `">`
 	if k.until > 0 {
 		flag := "0"
@@ -42,9 +53,7 @@ func (k *cookie) encode() string {
 	} else {
 		inner += `<` + k.column + ` last="{` + strings.ToUpper(k.last.String()) + `}" first="{` + strings.ToUpper(k.first.String()) + `}" />`
 	}
-	inner += `</cookie>`
-	outer := `<cookie pagenumber="` + strconv.Itoa(k.page) + `" pagingcookie="` + lowerEscape(inner) + `" istracking="` + k.tracking + `" />`
-	return strings.NewReplacer("%", "%25", "<", "%3C", ">", "%3E", `"`, "%22", " ", "%20").Replace(outer)
+	return inner + `</cookie>`
 }
 
 // lowerEscape is the percent-encoding of .NET: lower-case digits.

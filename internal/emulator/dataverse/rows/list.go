@@ -90,6 +90,9 @@ func (c Reader) List(t *entity.Table) (*request.Reply, error) {
 	if err := c.supported(t); err != nil {
 		return nil, err
 	}
+	if c.predefined() {
+		return c.fetch(t)
+	}
 	if c.Prefer.Track || c.Req.Options.Has("$deltatoken") || strings.Contains(c.Req.Options.SkipToken, "versionnumber last=") {
 		return c.delta(t)
 	}
@@ -109,7 +112,7 @@ func (c Reader) supported(t *entity.Table) error {
 		switch name {
 		case "$skip", "$search", "$format", "$compute", "$index", "$levels", "$schemaversion":
 			return wire.BadQuery("The query parameter %s is not supported.", name)
-		case "fetchXml", "savedQuery", "userQuery", "sql", "$apply":
+		case "sql", "$apply":
 			return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer %s yet.", name)
 		}
 		if strings.HasPrefix(name, "$") && !knownOption(name) {

@@ -119,7 +119,12 @@ func (c Reader) Follow(t *entity.Table, seg *query.Segment, nav *wire.Nav) (*req
 			}
 			return err
 		}
-		out, err = c.listRows(tx, target, fixed(c.Related(tx, e, nav)))
+		related := c.Related(tx, e, nav)
+		if c.predefined() {
+			out, err = c.fetchRows(tx, target, append([]Entity{}, related...))
+			return err
+		}
+		out, err = c.listRows(tx, target, fixed(related))
 		return err
 	})
 	return out, err

@@ -16,6 +16,9 @@ type Annotations struct {
 	Formatted  bool
 	Navigation bool // associatednavigationproperty
 	Logical    bool // lookuplogicalname
+	Cookie     bool // fetchxmlpagingcookie
+	More       bool // morerecords
+	Total      bool // totalrecordcount, totalrecordcountlimitexceeded
 }
 
 // Any reports whether values carry annotations at all.
@@ -103,14 +106,8 @@ func choose(t *entity.Table, columns []string) ([]*entity.Column, error) {
 }
 
 func (p *Plan) column(tx *store.Tx, c *entity.Column, hidden bool) planned {
-	name := c.Property()
-	out := planned{
-		col: c, store: tx.Column(p.table.LogicalName, c.LogicalName), hidden: hidden || !c.ValidForRead,
-		member:  []byte(`"` + name + `":`),
-		formal:  []byte(`"` + name + `@` + odata.FormattedValue + `":`),
-		logical: []byte(`"` + name + `@` + odata.LookupLogicalName + `":`),
-		navNote: []byte(`"` + name + `@` + odata.AssociatedNavigation + `":`),
-	}
+	out := planned{col: c, store: tx.Column(p.table.LogicalName, c.LogicalName), hidden: hidden || !c.ValidForRead}
+	out.rename(c.Property())
 	out.decimals = c.Precision
 	switch {
 	case c.LogicalName == p.table.PrimaryID || c.LogicalName == p.table.ODataKey:
@@ -124,6 +121,14 @@ func (p *Plan) column(tx *store.Tx, c *entity.Column, hidden bool) planned {
 		out.store = tx.Column(p.table.LogicalName, fileOf(p.table, c).LogicalName)
 	}
 	return out
+}
+
+// rename sets the name under which the column is written.
+func (c *planned) rename(name string) {
+	c.member = []byte(`"` + name + `":`)
+	c.formal = []byte(`"` + name + `@` + odata.FormattedValue + `":`)
+	c.logical = []byte(`"` + name + `@` + odata.LookupLogicalName + `":`)
+	c.navNote = []byte(`"` + name + `@` + odata.AssociatedNavigation + `":`)
 }
 
 // fileOf returns the file column whose name the column shows (§8.2).
