@@ -410,3 +410,36 @@ func TestSavedAndUserQueries(t *testing.T) {
 		}
 	}
 }
+
+// The queries of the documentation, as they stand there but for columns that
+// this model lacks.
+func TestFetchDocumented(t *testing.T) {
+	c, ids := company(t)
+	l := c.want(204, "POST", "leads", `{"subject":"without"}`).id()
+	c.want(204, "POST", "tasks", `{"subject":"call","regardingobjectid_account_task@odata.bind":"/accounts(`+ids["a"]+`)"}`)
+	for _, tt := range []struct{ set, xml, column, want string }{
+		{"accounts", `<fetch mapping='logical'><entity name='account'><attribute name='accountid'/><attribute name='name'/><attribute name='accountid'/></entity></fetch>`, "name", "a b c d e"},
+		{"accounts", `<fetch mapping='logical'><entity name='account'><attribute name='accountid'/><attribute name='name'/>
+			<link-entity name='systemuser' to='owninguser'><filter type='and'><condition attribute='fullname' operator='ne' value='Cannon' /></filter></link-entity></entity></fetch>`, "name", "a b c d e"},
+		{"contacts", `<fetch mapping="logical" output-format="xml-platform" version="1.0" distinct="false" page="2" count="2"><entity name="contact"><attribute name="fullname" /><attribute name="birthdate" />
+			<order descending="true" attribute="fullname" /><filter type="and"><condition value="%" attribute="fullname" operator="like" /></filter></entity></fetch>`, "fullname", "x"},
+		{"leads", `<fetch version="1.0" output-format="xml-platform" mapping="logical" distinct="true"><entity name="lead"><attribute name="subject" />
+			<link-entity name="task" from="regardingobjectid" to="leadid" alias="ab" link-type="outer"><attribute name="regardingobjectid" /></link-entity>
+			<filter type="and"><condition entityname="ab" attribute="regardingobjectid" operator="null" /></filter></entity></fetch>`, "subject", "without"},
+		{"accounts", `<fetch version="1.0" mapping="logical" distinct="true"><entity name="account"><attribute name="name" />
+			<link-entity name="task" from="regardingobjectid" to="accountid" alias="ab" link-type="outer"/>
+			<filter type="and"><condition entityname="ab" attribute="activityid" operator="null" /></filter></entity></fetch>`, "name", "b c d e"},
+		{"accounts", `<fetch><entity name="account"><attribute name="name" /><filter type="and"><condition attribute="createdon" operator="olderthan-x-minutes" value="1441" /></filter></entity></fetch>`, "name", "a b c d"},
+		{"accounts", `<fetch distinct='false' mapping='logical' aggregate='true'><entity name='account'><attribute name='name' aggregate='count' alias='total'/></entity></fetch>`, "total", "5"},
+		{"activitypointers", `<fetch><entity name="activitypointer"><attribute name="subject"/><attribute name="activitytypecode"/></entity></fetch>`, "subject", "call"},
+	} {
+		got := strings.Fields(names(t, c.fetch(tt.set, tt.xml, "Prefer", `odata.maxpagesize=10, odata.include-annotations=OData.Community.Display.V1.FormattedValue`), tt.column))
+		slices.Sort(got)
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: got %v, want %s", tt.xml, got, tt.want)
+		}
+	}
+	if r := c.fetch("leads", `<fetch><entity name="lead"/></fetch>`).rows(); r[0]["leadid"] != l {
+		t.Errorf("got %v", r)
+	}
+}
