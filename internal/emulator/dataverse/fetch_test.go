@@ -443,3 +443,41 @@ func TestFetchDocumented(t *testing.T) {
 		t.Errorf("got %v", r)
 	}
 }
+
+func TestFetchChoicesPairsAndPeriods(t *testing.T) {
+	m := model()
+	a := m.Table("account")
+	a.Columns = append(a.Columns, &entity.Column{LogicalName: "interests", SchemaName: "interests", Kind: "MultiSelectPicklist", EdmType: "Edm.String", ValidForCreate: true, ValidForUpdate: true, ValidForRead: true, ValidOData: true,
+		OptionSet: &entity.OptionSet{Options: []entity.Option{{Value: 1, Label: "One"}, {Value: 2, Label: "Two"}, {Value: 12, Label: "Twelve"}}}})
+	m.Seal()
+	at, err := time.Parse(time.RFC3339, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, dvemu.Options{Model: m, Now: (&clock{at}).now})
+	one := c.want(204, "POST", "accounts", `{"name":"p","interests":"1,2","overriddencreatedon":"2026-03-11T07:30:00Z"}`).id()
+	c.want(204, "POST", "accounts", `{"name":"q","interests":"12","overriddencreatedon":"2026-02-28T23:59:59Z"}`)
+	c.want(204, "POST", "accounts", `{"name":"r","overriddencreatedon":"2025-12-31T23:59:59Z"}`)
+	lead := c.want(204, "POST", "leads", `{"subject":"s"}`).id()
+	c.want(204, "POST", "accounts("+one+")/accountleads_association/$ref", `{"@odata.id":"`+c.url+`/api/data/v9.2/leads(`+lead+`)"}`)
+	for _, tt := range []struct{ body, want string }{
+		{`<filter><condition attribute="interests" operator="contain-values"><value>2</value><value>7</value></condition></filter>`, "p"},
+		{`<filter><condition attribute="interests" operator="contain-values"><value>1</value><value>12</value></condition></filter>`, "p q"},
+		{`<filter><condition attribute="interests" operator="not-contain-values"><value>2</value></condition></filter>`, "q r"},
+		{`<link-entity name="accountleads" from="accountid" to="accountid"><link-entity name="lead" from="leadid" to="leadid"><filter><condition attribute="subject" operator="eq" value="S"/></filter></link-entity></link-entity>`, "p"},
+		{`<filter><condition attribute="createdon" operator="last-x-hours" value="3"/></filter>`, "p"},
+		{`<filter><condition attribute="createdon" operator="last-x-hours" value="2"/></filter>`, ""},
+		{`<filter><condition attribute="createdon" operator="last-month"/></filter>`, "q"},
+		{`<filter><condition attribute="createdon" operator="this-year"/></filter>`, "p q"},
+		{`<filter><condition attribute="createdon" operator="last-year"/></filter>`, "r"},
+		{`<filter><condition attribute="createdon" operator="yesterday"/></filter>`, ""},
+		{`<filter><condition attribute="createdon" operator="next-x-days" value="1"/></filter>`, ""},
+		{`<filter><condition attribute="owningbusinessunit" operator="eq-businessid"/></filter>`, "p q r"},
+		{`<filter><condition attribute="owningbusinessunit" operator="ne-businessid"/></filter>`, ""},
+	} {
+		got := names(t, c.fetch("accounts", `<fetch><entity name="account"><attribute name="name"/><order attribute="name"/>`+tt.body+`</entity></fetch>`), "name")
+		if got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.body, got, tt.want)
+		}
+	}
+}
