@@ -447,8 +447,10 @@ func TestFetchDocumented(t *testing.T) {
 func TestFetchChoicesPairsAndPeriods(t *testing.T) {
 	m := model()
 	a := m.Table("account")
-	a.Columns = append(a.Columns, &entity.Column{LogicalName: "interests", SchemaName: "interests", Kind: "MultiSelectPicklist", EdmType: "Edm.String", ValidForCreate: true, ValidForUpdate: true, ValidForRead: true, ValidOData: true,
-		OptionSet: &entity.OptionSet{Options: []entity.Option{{Value: 1, Label: "One"}, {Value: 2, Label: "Two"}, {Value: 12, Label: "Twelve"}}}})
+	a.Columns = append(a.Columns, &entity.Column{
+		LogicalName: "interests", SchemaName: "interests", Kind: "MultiSelectPicklist", EdmType: "Edm.String", ValidForCreate: true, ValidForUpdate: true, ValidForRead: true, ValidOData: true,
+		OptionSet: &entity.OptionSet{Options: []entity.Option{{Value: 1, Label: "One"}, {Value: 2, Label: "Two"}, {Value: 12, Label: "Twelve"}}},
+	})
 	m.Seal()
 	at, err := time.Parse(time.RFC3339, now)
 	if err != nil {
