@@ -26,8 +26,8 @@ build: ## build ./allod
 test: ## all tests that need nothing but Go
 	$(GO) test ./...
 
-race: ## tests of the core packages under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m $(CORE)
+race: ## tests of the core packages under the race detector, with a fifth of the random histories (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(CORE)
 
 vet: ## go vet
 	$(GO) vet ./...

@@ -16,9 +16,6 @@ import (
 // holds what the source holds. No run records as deleted what is there, nor a
 // null that is none. Once it is quiet, three runs make the vault whole.
 func TestAnyHistory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("many histories")
-	}
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRig(t)
 		for step := range rapid.IntRange(2, 5).Draw(rt, "steps") {

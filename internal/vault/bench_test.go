@@ -112,6 +112,9 @@ func captureWide(t testing.TB, v *testVault, rows, version int, watch func()) (a
 // ALLOD_LONG=1 takes a million.
 func TestMemory(t *testing.T) {
 	rows := 60_000
+	if testing.Short() {
+		t.Skip("measures memory, which -race changes")
+	}
 	if os.Getenv("ALLOD_LONG") != "" {
 		rows = 1_000_000
 	}
