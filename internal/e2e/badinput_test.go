@@ -105,7 +105,7 @@ func newRough(t *testing.T) *rough {
 		t.Fatal(err)
 	}
 	r.mounted = mountDisk(t, r.disk, diskSize)
-	deps := deskDeps(r.clock.Now)
+	deps := deskDeps(r.clock)
 	deps.OpenSource, deps.Passphrase = r.openSource, func(bool) ([]byte, error) { return []byte(r.passphrase), nil }
 	openStore := deps.OpenStore
 	deps.OpenStore = func(ctx context.Context, path string, create bool) (blob.Mutable, error) {
@@ -154,7 +154,7 @@ func (r *rough) openSource(_ context.Context, env string, c act.Connection) (sou
 	o := dataverse.Options{
 		Environment: env, URL: c.URL, Transport: r.transport, CAFile: c.CAFile,
 		Now:   func() time.Time { return r.clock.Now().Add(r.ahead) },
-		Sleep: func(ctx context.Context, d time.Duration) error { r.clock.advance(d); return ctx.Err() },
+		Sleep: r.clock.sleep,
 	}
 	var err error
 	if c.Auth != "loopback" {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -44,6 +45,19 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offset += d
+}
+
+func (c *clock) sleep(ctx context.Context, d time.Duration) error {
+	c.advance(d)
+	return ctx.Err()
+}
+
+// integration skips a test that takes too long for every day.
+func integration(t *testing.T) {
+	t.Helper()
+	if os.Getenv("ALLOD_INTEGRATION") == "" {
+		t.Skip("it takes a minute; ALLOD_INTEGRATION=1 tries it, as make integration does")
+	}
 }
 
 // company is a running emulator and a plain HTTP client for it.
@@ -180,7 +194,7 @@ type desk struct {
 // newDesk makes an Allod in a folder of its own.
 func newDesk(t *testing.T, c *clock) *desk {
 	t.Helper()
-	return newDeskIn(t, c, filepath.Join(t.TempDir(), "allod"), deskDeps(c.Now), act.InitOptions{Key: "file:keys/test.key"})
+	return newDeskIn(t, c, filepath.Join(t.TempDir(), "allod"), deskDeps(c), act.InitOptions{Key: "file:keys/test.key"})
 }
 
 // newDeskIn makes an Allod in dir.
@@ -199,10 +213,12 @@ func newDeskIn(t *testing.T, c *clock, dir string, deps act.Deps, o act.InitOpti
 	return d
 }
 
-func deskDeps(now func() time.Time) act.Deps {
+// deskDeps is what an Allod of these tests runs with. Its waits take no time:
+// they push the clock on.
+func deskDeps(clk *clock) act.Deps {
 	return act.Deps{
 		OpenSource: func(_ context.Context, env string, c act.Connection) (source.Source, error) {
-			return dataverse.New(dataverse.Options{Environment: env, URL: c.URL, Now: now})
+			return dataverse.New(dataverse.Options{Environment: env, URL: c.URL, Now: clk.Now, Sleep: clk.sleep})
 		},
 		OpenStore: func(_ context.Context, path string, create bool) (blob.Mutable, error) {
 			if create {
@@ -210,7 +226,7 @@ func deskDeps(now func() time.Time) act.Deps {
 			}
 			return file.Open(path, file.Options{})
 		},
-		Now: now, Actor: "test", Disk: &durable.Disk{},
+		Now: clk.Now, Actor: "test", Disk: &durable.Disk{},
 	}
 }
 

@@ -63,7 +63,7 @@ func killedBackup(spec, dir string) int {
 	if ahead, err := time.ParseDuration(os.Getenv("ALLOD_E2E_AHEAD")); err == nil {
 		clk.advance(ahead) // as the parent's
 	}
-	deps := deskDeps(clk.Now)
+	deps := deskDeps(clk)
 	openStore := deps.OpenStore
 	deps.OpenStore = func(ctx context.Context, path string, create bool) (blob.Mutable, error) {
 		s, err := openStore(ctx, path, create)
@@ -143,6 +143,7 @@ func (d *dyingReader) Read(p []byte) (int, error) {
 // A backup killed at any point leaves the snapshots before it whole, and the
 // next backup brings everything. ALLOD_KILLS rounds, each through all points.
 func TestKill(t *testing.T) {
+	integration(t)
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("ALLOD_SEED"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)

@@ -39,11 +39,9 @@ const classList = "testdata/classes.tsv"
 // only get better.
 func TestRoundTrip(t *testing.T) {
 	bin := buildAllod(t)
-	for i, name := range realSchemas {
+	for _, name := range realSchemas {
 		t.Run(name, func(t *testing.T) {
-			if i > 0 && os.Getenv("ALLOD_INTEGRATION") == "" {
-				t.Skip("one real schema is enough for now; ALLOD_INTEGRATION=1 tries both, as make integration does")
-			}
+			integration(t)
 			t.Parallel()
 			file := filepath.Join("..", "..", "..", "shared", "data", "dataverse", name+".xml.gz")
 			if _, err := os.Stat(file); err != nil {

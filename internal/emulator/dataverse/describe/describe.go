@@ -77,6 +77,10 @@ func (c call) definitions(path []query.Segment) (*request.Reply, error) {
 	}
 	c.Count(path[0].Name, nil)
 	c.chargeMetadata()
+	return c.Org.Described.Reply(c.Schema, c.Org.Store.Shape(), c.Root+"/"+c.URL, func() (*request.Reply, error) { return c.described(path) })
+}
+
+func (c call) described(path []query.Segment) (*request.Reply, error) {
 	m := c.Schema.Model
 	switch path[0].Name {
 	case "EntityDefinitions":

@@ -25,6 +25,8 @@ type Org struct {
 	Now      func() time.Time  // the emulated time
 	NewID    func() allod.GUID // the next GUID of the seed's sequence
 
+	Described Memo // of answers about the schema
+
 	// DeltaFloor is the row version the last native restore went back to; 0 =
 	// there was none. Tokens that promise more were given out before it.
 	DeltaFloor atomic.Uint64

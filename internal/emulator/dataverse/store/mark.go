@@ -50,6 +50,7 @@ func (s *Store) Rewind(name string) error {
 	}
 	m = s.copy(m.version, m.tables, m.blobs)
 	s.version, s.tables, s.blobs = m.version, m.tables, m.blobs
+	s.shape++
 	return nil
 }
 

@@ -24,6 +24,7 @@ type Store struct {
 	namesMu sync.Mutex
 	blobs   map[allod.GUID]*Blob
 	marks   map[string]*moment
+	shape   uint64
 }
 
 type table struct {
@@ -98,6 +99,7 @@ func (s *Store) AddTable(name string, columns []string) {
 	for _, c := range columns {
 		t.addColumn(c)
 	}
+	s.shape++
 }
 
 func (t *table) addColumn(name string) {
@@ -112,6 +114,14 @@ func (s *Store) DropTable(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.tables, name)
+	s.shape++
+}
+
+// Shape grows whenever tables or columns come or go.
+func (s *Store) Shape() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.shape
 }
 
 // Has reports whether the table exists.
