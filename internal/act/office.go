@@ -330,6 +330,10 @@ func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, 
 	name, _, _ := strings.Cut(c.Key, ":")
 	v, pin, err := vault.Create(ctx, cfg, vault.CreateOptions{Wrappers: []vault.NamedWrapper{{Name: name, Wrapper: w}, {Name: "paper", Wrapper: paper}}})
 	if err != nil {
+		if allod.KindOf(err) == allod.Conflict && allod.HintOf(err) == "" {
+			err = allod.WithHint(err, "No %s names it. If `allod init` was cut short here, move %s and %s away and run it again; otherwise bring its %s back.",
+				ConfigFile, c.Store, strings.Join(c.Slots, ", "), ConfigFile)
+		}
 		return nil, fmt.Errorf("make the vault: %w", err)
 	}
 	c.Pin = pin

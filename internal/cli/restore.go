@@ -193,7 +193,7 @@ func (a *app) planText(p *plan.Plan, steps int, left string) error {
 	}
 	switch {
 	case p.Empty() && len(p.Skipped) == 0:
-		env, _, _ := strings.Cut(p.To, "@")
+		env, _, _ := strings.Cut(p.From, "@")
 		a.para("", "There is nothing to do. If something should be, it was lost before %s: `allod snapshots %s` lists earlier moments.", p.From, env)
 	case p.Empty():
 	default:
