@@ -24,8 +24,12 @@ type Fault struct {
 	// Kind is one of: status (Status, Code, Message, RetryAfter), throttle
 	// (429), html (a page instead of JSON), reset (connection cut, nothing
 	// done), reset-after (done, then cut), truncate (half the body), badjson
-	// (body damaged), slow (Delay, then as usual), cyclic (nextLink leads to
-	// the same page) and duplicate-page (the same, meant for Count 1).
+	// (body damaged), slow (Delay, then as usual), drip (as usual, the body in
+	// pieces over Delay), cyclic (nextLink leads to the same page),
+	// duplicate-page (the same, meant for Count 1), repeat-page (the page comes
+	// twice, by two addresses), swap-pages (the page after this one comes
+	// first) and reverse-rows (the rows of the page, last first). The kinds
+	// that concern pages leave other answers alone.
 	Kind       string `json:"kind"`
 	Status     int    `json:"status,omitempty"`
 	Code       string `json:"code,omitempty"`
@@ -41,8 +45,9 @@ type Fault struct {
 
 // Faults is the list in force. It may be used concurrently.
 type Faults struct {
-	mu   sync.Mutex
-	list []*Fault
+	mu      sync.Mutex
+	list    []*Fault
+	detours []detour // pages that are served once more, by their number in links less one
 }
 
 // Set replaces the list. A bad kind or path is Invalid and changes nothing.
@@ -51,7 +56,8 @@ func (f *Faults) Set(list []Fault) error {
 	for i := range list {
 		c := list[i]
 		switch c.Kind {
-		case "status", "throttle", "html", "reset", "reset-after", "truncate", "badjson", "slow", "cyclic", "duplicate-page":
+		case "status", "throttle", "html", "reset", "reset-after", "truncate", "badjson", "slow", "drip",
+			"cyclic", "duplicate-page", "repeat-page", "swap-pages", "reverse-rows":
 		default:
 			return allod.Errorf(allod.Invalid, "set fault %d: unknown kind %q", i, c.Kind)
 		}
@@ -105,12 +111,21 @@ func (f *Faults) strike(r *http.Request, table string) *Fault {
 // Serve calls next for the request, with what the first fault that strikes
 // does to it. table is what Fault.Table is compared with.
 func (f *Faults) Serve(w http.ResponseWriter, r *http.Request, table string, next http.HandlerFunc) {
+	if plain, d := f.detoured(r); d != nil {
+		r = plain
+		inner := next
+		next = func(w http.ResponseWriter, r *http.Request) { d.again(r, inner).send(w) }
+	}
 	c := f.strike(r, table)
 	if c == nil {
 		next(w, r)
 		return
 	}
 	switch c.Kind {
+	case "drip":
+		recorded(r, next).drip(w, r, time.Duration(c.DelayMS)*time.Millisecond)
+	case "repeat-page", "swap-pages", "reverse-rows":
+		f.rearrange(c.Kind, r, next).send(w)
 	case "slow":
 		t := time.NewTimer(time.Duration(c.DelayMS) * time.Millisecond)
 		defer t.Stop()
@@ -132,11 +147,9 @@ func (f *Faults) Serve(w http.ResponseWriter, r *http.Request, table string, nex
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte("<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>We are sorry.</body></html>")) // the client has gone
 	default:
-		rec := &recorder{header: http.Header{}, status: http.StatusOK}
 		plain := r.Clone(r.Context())
 		plain.Header.Del("Accept-Encoding") // what is damaged must be text
-		next(rec, plain)
-		c.spoil(w, r, rec)
+		c.spoil(w, r, recorded(plain, next))
 	}
 }
 

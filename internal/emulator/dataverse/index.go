@@ -60,8 +60,12 @@ func faultKinds() []faultKind {
 		{"truncate", `{"table": "contacts", "kind": "truncate"}`, "half of the body, then cut the connection"},
 		{"badjson", `{"table": "contacts", "kind": "badjson"}`, "a body that is damaged in the middle"},
 		{"slow", `{"kind": "slow", "count": -1, "delay_ms": 250}`, "wait, then answer as usual"},
+		{"drip", `{"table": "contacts", "kind": "drip", "delay_ms": 400}`, "answer as usual, the body in pieces over that time"},
 		{"cyclic", `{"table": "accounts", "kind": "cyclic", "count": -1}`, "the nextLink leads to the page it is on"},
 		{"duplicate-page", `{"table": "accounts", "kind": "duplicate-page"}`, "the same, once: one page comes twice"},
+		{"repeat-page", `{"table": "accounts", "kind": "repeat-page"}`, "one page comes twice, the second time by another address"},
+		{"swap-pages", `{"table": "accounts", "nth": 2, "kind": "swap-pages"}`, "a page and the one after it come in the wrong order"},
+		{"reverse-rows", `{"table": "accounts", "kind": "reverse-rows", "count": -1}`, "the rows of a page come last first"},
 	}
 }
 
