@@ -73,7 +73,7 @@ func (c *Column) Definition(t *Table) Object {
 		{"AttributeTypeName", Object{{"Value", string(c.Kind) + "Type"}}},
 		{"Description", labelObject(c.MetadataID, "")},
 		{"DisplayName", labelObject(c.MetadataID, c.DisplayName)},
-		{"IsAuditEnabled", managed(true, true, "canmodifyauditsettings")},
+		{"IsAuditEnabled", managed(!c.Unaudited, true, "canmodifyauditsettings")},
 		{"IsGlobalFilterEnabled", managed(false, true, "canmodifyglobalfiltersettings")},
 		{"IsSortableEnabled", managed(false, true, "canmodifyissortablesettings")},
 		{"IsCustomizable", managed(true, true, "iscustomizable")},

@@ -96,7 +96,7 @@ func (t *Table) Definition() Object {
 		{"Description", labelObject(t.MetadataID, "")},
 		{"DisplayCollectionName", labelObject(t.MetadataID, t.DisplayName+"s")},
 		{"DisplayName", labelObject(t.MetadataID, t.DisplayName)},
-		{"IsAuditEnabled", managed(false, true, "canmodifyauditsettings")},
+		{"IsAuditEnabled", managed(t.Audit, true, "canmodifyauditsettings")},
 		{"IsValidForQueue", managed(false, true, "canmodifyqueuesettings")},
 		{"IsConnectionsEnabled", managed(false, true, "canmodifyconnectionsettings")},
 		{"IsCustomizable", managed(true, true, "iscustomizable")},

@@ -56,6 +56,7 @@ type Table struct {
 	CanTrack       bool
 	Optimistic     bool // IsOptimisticConcurrencyEnabled
 	HasNotes       bool
+	Audit          bool // IsAuditEnabled
 	Columns        []*Column
 	Keys           []*Key
 	byColumn       map[string]*Column
@@ -95,6 +96,7 @@ type Column struct {
 	ValidOData     bool
 	Logical        bool // IsLogical: lives in another table's row
 	Secured        bool
+	Unaudited      bool   // IsAuditEnabled is false
 	Required       string // None, SystemRequired, ApplicationRequired, Recommended
 	SourceType     int    // 0 simple, 1 calculated, 2 rollup, 3 formula
 

@@ -27,6 +27,7 @@ type (
 		ChangeTracking string       `xml:"ChangeTrackingEnabled"`
 		CanTrack       string       `xml:"CanChangeTrackingBeEnabled>Value"`
 		IsActivity     string
+		IsAudited      string `xml:"IsAuditEnabled>Value"`
 		IsActivityPart string `xml:"IsActivityParty"`
 		IsIntersect    string
 		IsPrivate      string
@@ -55,6 +56,7 @@ type (
 		ColumnNumber      string
 		IsLogical         string
 		IsSecured         string
+		IsAudited         string `xml:"IsAuditEnabled>Value"`
 		ForCreate         string `xml:"IsValidForCreate"`
 		ForRead           string `xml:"IsValidForRead"`
 		ForUpdate         string `xml:"IsValidForUpdate"`
@@ -198,6 +200,7 @@ func (x *exportTable) refine(t *entity.Table) {
 	setBool(&t.CanTrack, x.CanTrack)
 	setBool(&t.Optimistic, x.Optimistic)
 	setBool(&t.HasNotes, x.HasNotes)
+	setBool(&t.Audit, x.IsAudited)
 	for n, name := range map[int]string{1: "UserOwned", 2: "TeamOwned", 4: "BusinessOwned", 8: "OrganizationOwned", 16: "BusinessParented"} {
 		if x.OwnershipType == name {
 			t.Ownership = n
@@ -237,6 +240,7 @@ func (a *exportAttr) refine(c *entity.Column) {
 	setBool(&c.ValidOData, a.OData)
 	setBool(&c.Logical, a.IsLogical)
 	setBool(&c.Secured, a.IsSecured)
+	c.Unaudited = a.IsAudited == "false"
 	setText(&c.Required, a.Required)
 	setInt(&c.SourceType, a.SourceType)
 	setInt(&c.MaxLength, a.MaxLength)
