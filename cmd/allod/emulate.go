@@ -31,7 +31,11 @@ func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
 	if o.Kind != "dataverse" {
 		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "emulate %q: this version emulates dataverse only", o.Kind), "`allod emulate dataverse`")
 	}
-	server, err := buildServer(o)
+	data := &dataFolder{dir: o.Data}
+	server, err := buildServer(o, data)
+	if err == nil && o.Data != "" { // at once: a folder that cannot be written to shows now
+		err = data.save()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("emulate dataverse: %w", err)
 	}
@@ -46,7 +50,11 @@ func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
 		return nil, fmt.Errorf("emulate dataverse: %w", err)
 	}
 	return &cli.Emulator{URL: running.URL, CAFile: running.CAFile, Rows: rowCount(server), Wait: func() error {
-		err := running.Wait()
+		wait := running.Wait
+		if o.Data != "" {
+			wait = func() error { return data.keep(running.Wait) }
+		}
+		err := wait()
 		if dir != "" {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
@@ -54,7 +62,7 @@ func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
 	}}, nil
 }
 
-func buildServer(o cli.EmulateOptions) (*dataverse.Server, error) {
+func buildServer(o cli.EmulateOptions, data *dataFolder) (*dataverse.Server, error) {
 	model, err := loadModel(o.Metadata)
 	if err != nil {
 		return nil, err
@@ -81,6 +89,12 @@ func buildServer(o cli.EmulateOptions) (*dataverse.Server, error) {
 	server, err := dataverse.New(opts)
 	if err != nil {
 		return nil, err
+	}
+	data.server = server
+	if o.Data != "" {
+		if loaded, err := data.load(); loaded || err != nil {
+			return server, err
+		}
 	}
 	own := keys(server.Store())
 	if len(o.Metadata) > 0 {

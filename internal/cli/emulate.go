@@ -25,6 +25,7 @@ type EmulateOptions struct {
 	TLS       bool
 	TimeScale float64
 	Assume    []string
+	Data      string // folder that keeps the organisation; "" = nothing is kept
 }
 
 // Emulator is a running emulator.
@@ -71,6 +72,7 @@ at /_emulator/assume of the running server, its other controls at /_emulator/.`,
 	f.IntVar(&o.Scale, "scale", 1, "how much data")
 	f.BoolVar(&o.Empty, "empty", false, "only the users, units, roles and settings; no rows of data and link tables but those every environment has")
 	f.StringSliceVar(&o.Metadata, "metadata", nil, "real $metadata as schema (.xml or .xml.gz); further files refine it with EntityMetadata exports")
+	f.StringVar(&o.Data, "data", "", "folder that keeps the organisation: what is there goes on (whatever --metadata, --scale, --empty and --seed say), and all is saved there every minute and at the end")
 	f.StringVar(&o.Limits, "limits", "off", "service protection limits: real or off")
 	f.StringVar(&o.Cost, "cost", "", "cost model: a JSON file, or default")
 	f.DurationVar(&o.Latency, "latency", 0, "added to every answer, e.g. 80ms")

@@ -51,7 +51,8 @@ type Server struct {
 	schema    atomic.Pointer[wire.Schema]
 
 	mu           sync.Mutex
-	rng          *rand.Rand
+	random       *rand.PCG
+	rng          *rand.Rand // over random
 	users        []AppUser
 	organization allod.GUID
 	epochs       map[string]allod.GUID // organisation id at each mark
@@ -74,9 +75,10 @@ func New(o Options) (*Server, error) {
 	defaults(&o)
 	s := &Server{
 		opts: o, faults: &emulator.Faults{}, limiter: protect.New(o.Limits == "real"),
-		rng: rand.New(rand.NewPCG(o.Seed, 0xda7a)), began: o.Now(),
+		random: rand.NewPCG(o.Seed, 0xda7a), began: o.Now(),
 		epochs: map[string]allod.GUID{},
 	}
+	s.rng = rand.New(s.random)
 	s.org = &request.Org{
 		Store: store.New(1_000_000), Counters: &emulator.Counters{}, Cost: o.Cost, PageSize: o.PageSize, Assume: assume, Now: s.now, NewID: s.newID,
 	}
