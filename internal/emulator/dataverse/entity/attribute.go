@@ -242,14 +242,3 @@ func (x Option) object(k ColumnKind, owner [16]byte) Object {
 	}
 	return o
 }
-
-// Attributes is the AttributeMetadata of every attribute, in column order.
-func (t *Table) Attributes() []Object {
-	out := make([]Object, 0, len(t.Columns))
-	for _, c := range t.Columns {
-		if !c.Hidden {
-			out = append(out, c.Definition(t))
-		}
-	}
-	return out
-}

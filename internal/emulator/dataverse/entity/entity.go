@@ -20,6 +20,7 @@ import (
 type Model struct {
 	Tables        []*Table // sorted by LogicalName
 	Relationships []*Relationship
+	Choices       []*OptionSet // global choices, those that no column uses too
 
 	// Document holds what is not a table: metadata types, complex and enum
 	// types, functions, actions and their imports. CSDL copies it. nil = none.
@@ -59,6 +60,8 @@ type Table struct {
 	Audit          bool // IsAuditEnabled
 	Columns        []*Column
 	Keys           []*Key
+	Failed         []*Key // keys that have no index because rows are alike
+	Said           []byte // members of the definition that somebody wrote, a JSON object; so below
 	byColumn       map[string]*Column
 }
 
@@ -66,6 +69,7 @@ type Table struct {
 type Key struct {
 	SchemaName string
 	Columns    []string
+	Said       []byte
 }
 
 // ColumnKind is AttributeTypeName without its "Type" suffix, e.g. "String",
@@ -110,6 +114,7 @@ type Column struct {
 	FullImage  bool     // CanStoreFullImage
 	OptionSet  *OptionSet
 	AutoNumber string // AutoNumberFormat
+	Said       []byte
 }
 
 // Property is the name of the column in OData rows: _x_value for lookups, the
@@ -129,6 +134,7 @@ type OptionSet struct {
 	Name    string
 	Global  bool
 	Options []Option
+	Said    []byte
 }
 
 // Option is one choice.
@@ -137,6 +143,7 @@ type Option struct {
 	Label         string
 	State         int // Status: the state it belongs to
 	DefaultStatus int // State: its default status
+	Said          []byte
 }
 
 // Relationship is OneToManyRelationshipMetadata or, with Intersect set,
@@ -160,6 +167,7 @@ type Relationship struct {
 	Attribute2 string
 	Nav1       string // Entity1NavigationPropertyName: on Entity1, leads to Entity2
 	Nav2       string
+	Said       []byte
 }
 
 // Cascade is CascadeConfiguration: NoCascade, Cascade, Active, UserOwned,
@@ -170,6 +178,15 @@ type Cascade struct {
 
 // Seal sorts and indexes the model; call it after building and before use.
 func (m *Model) Seal() {
+	for _, t := range m.Tables {
+		t.byColumn = nil
+	}
+	m.Index()
+}
+
+// Index is Seal for a model that shares tables with one in use: of these it
+// changes nothing. A table made of another by Clone is indexed anew.
+func (m *Model) Index() {
 	m.byName = make(map[string]*Table, len(m.Tables))
 	m.bySet = make(map[string]*Table, len(m.Tables))
 	slices.SortFunc(m.Tables, func(a, b *Table) int { return cmp.Compare(a.LogicalName, b.LogicalName) })
@@ -178,6 +195,9 @@ func (m *Model) Seal() {
 		if t.SetName != "" {
 			m.bySet[t.SetName] = t
 		}
+		if t.byColumn != nil {
+			continue
+		}
 		t.byColumn = make(map[string]*Column, 2*len(t.Columns))
 		for _, c := range t.Columns {
 			t.byColumn[c.LogicalName] = c
@@ -185,6 +205,13 @@ func (m *Model) Seal() {
 		}
 	}
 	m.rels = indexRelationships(m.Relationships)
+}
+
+// Clone copies the table, not its columns and keys themselves.
+func (t *Table) Clone() *Table {
+	c := *t
+	c.Columns, c.Keys, c.Failed, c.byColumn = slices.Clone(t.Columns), slices.Clone(t.Keys), slices.Clone(t.Failed), nil
+	return &c
 }
 
 // Table returns the table with the logical name, or nil.

@@ -35,7 +35,9 @@ func FuzzFromCSDL(f *testing.F) {
 		}
 		for _, x := range m.Tables {
 			x.Definition()
-			x.Attributes()
+			for _, c := range x.Columns {
+				c.Definition(x)
+			}
 		}
 		if err := m.CSDL().Write(io.Discard); err != nil {
 			t.Fatal(err)

@@ -1,9 +1,11 @@
 package entity
 
 import (
-	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
+
+	"allod/internal/odata"
 )
 
 // Object is a JSON object whose members keep their order: a metadata item as
@@ -45,20 +47,11 @@ func (o Object) Select(names []string) Object {
 	}
 	out := make(Object, 0, len(names)+2)
 	for _, m := range o {
-		if m.Name == "MetadataId" || strings.HasPrefix(m.Name, "@") || contains(names, m.Name) {
+		if m.Name == "MetadataId" || strings.HasPrefix(m.Name, "@") || slices.Contains(names, m.Name) {
 			out = append(out, m)
 		}
 	}
 	return out
-}
-
-func contains(names []string, name string) bool {
-	for _, x := range names {
-		if x == name {
-			return true
-		}
-	}
-	return false
 }
 
 // AppendJSON appends the object as JSON text.
@@ -68,7 +61,7 @@ func (o Object) AppendJSON(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, m.Name)
+		dst = odata.AppendString(dst, m.Name)
 		dst = append(dst, ':')
 		dst = appendValue(dst, m.Value)
 	}
@@ -89,7 +82,7 @@ func appendValue(dst []byte, v any) []byte {
 	case float64:
 		return strconv.AppendFloat(dst, x, 'f', -1, 64)
 	case string:
-		return appendString(dst, x)
+		return odata.AppendString(dst, x)
 	case Object:
 		return x.AppendJSON(dst)
 	case []Object:
@@ -107,18 +100,10 @@ func appendValue(dst []byte, v any) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendString(dst, s)
+			dst = odata.AppendString(dst, s)
 		}
 		return append(dst, ']')
 	default:
 		panic("entity: Object holds a value of another type") // a defect of this package
 	}
-}
-
-func appendString(dst []byte, s string) []byte {
-	b, err := json.Marshal(s)
-	if err != nil { // a string always marshals
-		panic(err)
-	}
-	return append(dst, b...)
 }

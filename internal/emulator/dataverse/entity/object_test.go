@@ -25,9 +25,8 @@ func TestDefinitionsAreJSON(t *testing.T) {
 	}
 	for _, x := range m.Tables {
 		check(x.LogicalName, x.Definition())
-		for _, a := range x.Attributes() {
-			name, _ := a.Get("LogicalName")
-			check(x.LogicalName+"."+name.(string), a)
+		for _, c := range x.Columns {
+			check(x.LogicalName+"."+c.LogicalName, c.Definition(x))
 		}
 		for _, c := range x.Columns {
 			if o, ok := c.Choices(); ok {
