@@ -3,6 +3,8 @@ package dataverse_test
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
@@ -88,6 +90,52 @@ func BenchmarkPage(b *testing.B) {
 				}
 			}
 			b.ReportMetric(5000*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
+// BenchmarkLoopback reads pages of 5,000 rows of 20 columns over the loopback
+// interface and throws them away; server and client share one core.
+func BenchmarkLoopback(b *testing.B) {
+	s, err := dvemu.New(dvemu.Options{Model: wide()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	load(b, s, 5000)
+	h := httptest.NewServer(s.Handler())
+	defer h.Close()
+	columns := "wideid"
+	for i := range 19 {
+		name := ",c" + strconv.Itoa(i)
+		if i%5 == 2 {
+			name = ",_c" + strconv.Itoa(i) + "_value"
+		}
+		columns += name
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, encoding := range []string{"identity", "gzip"} {
+		b.Run("encoding="+encoding, func(b *testing.B) {
+			var size int64
+			for b.Loop() {
+				r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, h.URL+"/api/data/v9.2/wides?$select="+columns, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Header.Set("Authorization", "Bearer x")
+				r.Header.Set("Accept-Encoding", encoding)
+				res, err := h.Client().Do(r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n, err := io.Copy(io.Discard, res.Body)
+				if err != nil || res.StatusCode != http.StatusOK {
+					b.Fatal(res.Status, err)
+				}
+				_ = res.Body.Close() // read to the end
+				size += n
+			}
+			b.ReportMetric(5000*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(size)/float64(b.N)/5000, "B/row")
 		})
 	}
 }
