@@ -8,6 +8,7 @@ import (
 	"allod"
 	"allod/internal/capture"
 	"allod/internal/govern/gate"
+	"allod/internal/runlog"
 )
 
 // Backup captures one environment. What capture.Run says of errors and
@@ -17,27 +18,43 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 	if err != nil {
 		return nil, err
 	}
-	src, err := o.source(ctx, env)
-	if err != nil {
-		return nil, err
-	}
 	s, err := o.session(ctx, gate.ActionCapture, env, allod.PurposeOperate)
 	if err != nil {
 		return nil, err
 	}
 	opts.Now = o.deps.Now
 	opts.Exclude = slices.Concat(opts.Exclude, c.Exclude)
-	res, err := capture.Run(ctx, s, o.vault, src, env, opts)
+	var res *capture.Result
+	src, err := o.source(ctx, env)
+	if err == nil {
+		res, err = capture.Run(ctx, s, o.vault, src, env, opts)
+	}
 	if res != nil {
-		counts := map[string]int64{"rows": res.Rows, "created": res.Created, "updated": res.Updated, "deleted": res.Deleted, "gaps": int64(len(res.Gaps))}
-		if aerr := o.gate.Act(ctx, s, "captured", counts); aerr != nil && err == nil {
+		if aerr := o.gate.Act(ctx, s, runlog.Captured, captureCounts(res, opts)); aerr != nil && err == nil {
 			err = fmt.Errorf("back up %s: %w", env, aerr)
 		}
 	}
-	if err == nil {
-		err = o.proveOwn(ctx)
+	if err != nil {
+		return res, o.failed(ctx, s, err)
 	}
-	return res, err
+	return res, o.proveOwn(ctx)
+}
+
+// captureCounts is what the ledger keeps of a capture.
+func captureCounts(res *capture.Result, opts capture.Options) map[string]int64 {
+	counts := map[string]int64{"rows": res.Rows, "created": res.Created, "updated": res.Updated, "deleted": res.Deleted, "gaps": int64(len(res.Gaps))}
+	for _, g := range res.Gaps {
+		if !g.Accepted {
+			counts[runlog.Open]++
+		}
+	}
+	if n := len(res.Alarms); n > 0 {
+		counts[runlog.Alarms] = int64(n)
+	}
+	if n := len(opts.Tables); n > 0 {
+		counts[runlog.Narrowed] = int64(n)
+	}
+	return counts
 }
 
 // PlanBackup estimates a backup without reading rows.

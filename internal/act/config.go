@@ -18,6 +18,7 @@ import (
 
 	"allod"
 	"allod/internal/durable"
+	"allod/internal/notify"
 	"allod/internal/vault"
 )
 
@@ -36,6 +37,8 @@ type Config struct {
 	Key          string                `yaml:"key"`    // how the vault is opened: passphrase, or file:PATH
 	Vault        string                `yaml:"vault"`  // its id; PinFile holds the rest
 	Pin          vault.Pin             `yaml:"-"`
+	Verify       string                `yaml:"verify,omitempty"` // schedule of `allod vault verify`; "" = weekly
+	Alarms       notify.Config         `yaml:"alarms,omitempty"` // who is told what
 	Environments map[string]Connection `yaml:"environments,omitempty"`
 }
 
@@ -52,8 +55,11 @@ type Connection struct {
 	Authority        string   `yaml:"authority,omitempty" json:"authority,omitempty"`
 	CAFile           string   `yaml:"ca_file,omitempty" json:"ca_file,omitempty"`
 	Proxy            string   `yaml:"proxy,omitempty" json:"proxy,omitempty"`
+	PowerPlatform    string   `yaml:"power_platform,omitempty" json:"power_platform,omitempty"` // URL of its API; "" = the public cloud's
 	SameAs           string   `yaml:"same_as,omitempty" json:"same_as,omitempty"`
 	Exclude          []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
+	Schedule         string   `yaml:"schedule,omitempty" json:"schedule,omitempty"`             // when `allod serve` backs it up, see job.Parse
+	SecretExpires    string   `yaml:"secret_expires,omitempty" json:"secret_expires,omitempty"` // day, e.g. 2027-03-01; of a certificate it is read from its file
 }
 
 var environmentName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)

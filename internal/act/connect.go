@@ -1,6 +1,7 @@
 package act
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -49,6 +50,11 @@ func (o *Office) Connect(ctx context.Context, env string, c Connection) (*Connec
 	if err != nil {
 		return nil, fmt.Errorf("connect %s: %w", env, err)
 	}
+	old := o.config.Environments[env] // what is set in the file alone stays
+	if c.Exclude == nil {
+		c.Exclude = old.Exclude
+	}
+	c.Schedule, c.SecretExpires = cmp.Or(c.Schedule, old.Schedule), cmp.Or(c.SecretExpires, old.SecretExpires)
 	o.config.Environments[env] = c
 	if err := saveConfig(ctx, o.deps.Disk, o.Dir, o.config); err != nil {
 		return nil, err

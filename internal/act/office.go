@@ -26,6 +26,9 @@ import (
 // process. All fields are required unless said otherwise.
 type Deps struct {
 	OpenSource func(ctx context.Context, env string, c Connection) (source.Source, error)
+	// OpenNative reaches the platform's own backups of the environment with the
+	// platform's id.
+	OpenNative func(ctx context.Context, env string, c Connection, id allod.GUID) (source.Native, error)
 	OpenStore  func(ctx context.Context, path string, create bool) (blob.Mutable, error) // a local folder
 	Passphrase func(confirm bool) ([]byte, error)                                        // from ALLOD_PASSPHRASE or the terminal
 	Recovery   func() (string, error)                                                    // the words of the recovery key, for the key paper; nil = nobody has them
@@ -45,6 +48,7 @@ type Office struct {
 	config *Config
 	vault  *vault.Vault
 	gate   *gate.Gate
+	ledger *ledger.Ledger
 	key    keyring.Wrapper // what the vault was opened with; nil without keys
 	spec   string          // how key was named
 }
@@ -94,7 +98,7 @@ func (o *Office) openGate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.gate = gate.New(gate.ShippedMatrix(), l, o.deps.Now)
+	o.ledger, o.gate = l, gate.New(gate.ShippedMatrix(), l, o.deps.Now)
 	return nil
 }
 

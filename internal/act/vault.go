@@ -1,12 +1,14 @@
 package act
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
 
 	"allod"
 	"allod/internal/govern/gate"
+	"allod/internal/runlog"
 	"allod/internal/vault"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/verify"
@@ -18,25 +20,33 @@ func (o *Office) VaultStatus(ctx context.Context) (vault.Status, error) { return
 // Verify checks what is stored. Bad findings are in the report; the error is
 // Corrupt when there are any, so that a script notices.
 func (o *Office) Verify(ctx context.Context, opts verify.Options) (verify.Report, error) {
-	if !opts.Public {
-		s, err := o.session(ctx, gate.ActionVerify, gate.AllEnvironments, allod.PurposeOperate)
-		if err != nil {
-			return verify.Report{}, err
-		}
-		if err := o.gate.Act(ctx, s, "verified", nil); err != nil {
-			return verify.Report{}, err
-		}
+	if opts.Public {
+		rep, err := o.vault.Verify(ctx, opts)
+		return rep, cmp.Or(err, found(rep))
+	}
+	s, err := o.session(ctx, gate.ActionVerify, gate.AllEnvironments, allod.PurposeOperate)
+	if err != nil {
+		return verify.Report{}, err
 	}
 	rep, err := o.vault.Verify(ctx, opts)
-	if err == nil && len(rep.Bad) > 0 {
-		objects := map[string]bool{}
-		for _, b := range rep.Bad {
-			objects[b.Object] = true
-		}
-		err = allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(objects), rep.Objects, rep.Bad[0].Object),
-			"Keep this store as it is and put the named objects back from a copy; snapshots that do not need them can still be read.")
+	if err != nil {
+		return rep, o.failed(ctx, s, err)
 	}
-	return rep, err
+	counts := map[string]int64{"objects": rep.Objects, "rows": rep.Rows, "files": rep.Files, runlog.Bad: int64(len(rep.Bad))}
+	return rep, cmp.Or(found(rep), o.gate.Act(ctx, s, runlog.Verified, counts))
+}
+
+// found makes an error of what a check found bad.
+func found(rep verify.Report) error {
+	if len(rep.Bad) == 0 {
+		return nil
+	}
+	objects := map[string]bool{}
+	for _, b := range rep.Bad {
+		objects[b.Object] = true
+	}
+	return allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(objects), rep.Objects, rep.Bad[0].Object),
+		"Keep this store as it is and put the named objects back from a copy; snapshots that do not need them can still be read.")
 }
 
 // ProvePaper opens the paper slot with its words, for real, and records that it

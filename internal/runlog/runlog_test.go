@@ -1,0 +1,75 @@
+package runlog
+
+import (
+	"crypto/ed25519"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"allod"
+	"allod/internal/blob/mem"
+	"allod/internal/ledger"
+)
+
+func TestNewest(t *testing.T) {
+	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	l, err := ledger.Open(t.Context(), ledger.Config{Store: mem.New(mem.Options{}), Vault: allod.GUID{1}, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prod, gone := l.Opaque("environment", "prod"), l.Opaque("environment", "gone")
+	add := func(kind ledger.Kind, session, env, action, effect string, counts map[string]int64) {
+		t.Helper()
+		now = now.Add(time.Minute)
+		e := ledger.Entry{Kind: kind, Session: session, Actor: l.Opaque("actor", "os:me"), Environment: env, Action: action, Effect: effect, Counts: counts}
+		if _, err := l.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func(session, env, action string) { add(ledger.KindDecision, session, env, action, "allow", nil) }
+	act := func(session, env, action string, counts map[string]int64) {
+		add(ledger.KindAct, session, env, action, "", counts)
+	}
+	begin("0a", prod, "capture")
+	act("0a", prod, Captured, map[string]int64{"rows": 7})
+	begin("0b", gone, "capture")
+	begin("0c", prod, "read") // somebody looks
+	act("0b", gone, Captured, map[string]int64{"rows": 9, Open: 2})
+	act("0c", prod, "rows-shown", map[string]int64{"rows": 1})
+	begin("0d", "", "verify")
+	act("0d", "", Verified, map[string]int64{Bad: 1})
+	begin("0e", prod, "capture")
+	act("0e", prod, Captured, map[string]int64{"rows": 8})
+	act("0e", prod, Failed, map[string]int64{KindOf: int64(allod.Unavailable)})
+	begin("0f", prod, "capture")
+	act("0f", prod, Interrupted, nil)
+	add(ledger.KindDecision, "1a", prod, "capture", "deny", nil)
+	begin("1b", "", "verify")
+	act("1b", "", Failed, map[string]int64{KindOf: 77})
+	begin("1c", prod, "capture")
+
+	at := func(minutes int) time.Time {
+		return time.Date(2026, 11, 21, 10, minutes, 0, 0, time.UTC)
+	}
+	want := []Run{
+		{Backup, "prod", at(17), time.Time{}, Unfinished, 0, "", nil},
+		{Verify, "", at(15), at(16), Broken, allod.Internal, "internal", nil},
+		{Backup, "prod", at(14), at(14), Broken, allod.Denied, "denied", nil},
+		{Backup, "prod", at(12), at(13), Stopped, 0, "", nil},
+		{Backup, "prod", at(9), at(11), Broken, allod.Unavailable, "unavailable", map[string]int64{"rows": 8}},
+		{Verify, "", at(7), at(8), Broken, allod.Corrupt, "corrupt", map[string]int64{Bad: 1}},
+		{Backup, "", at(3), at(5), Partial, 0, "", map[string]int64{"rows": 9, Open: 2}},
+		{Backup, "prod", at(1), at(2), Done, 0, "", map[string]int64{"rows": 7}},
+	}
+	var got []Run
+	for r, err := range Newest(t.Context(), l, []string{"prod"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
