@@ -7,8 +7,8 @@ import (
 
 	"allod"
 	"allod/internal/blob/blobcheck"
-	"allod/internal/source"
 	"allod/internal/source/sourcecheck"
+	"allod/internal/survey"
 )
 
 // Checked is the outcome of one check.
@@ -84,40 +84,31 @@ func reportCheck(report func(Checked), name, why string, run func() error) int {
 	return 1
 }
 
-// Rights says what the application user of an environment may not see, as
-// gaps a backup would have.
-func (o *Office) Rights(ctx context.Context, env string) ([]allod.Gap, error) {
+// Survey gathers what an administrator should know of an environment. Nothing
+// is written to it, and no row of it is read but of configuration.
+func (o *Office) Survey(ctx context.Context, env string) (*survey.Facts, error) {
+	c, err := o.connection(env)
+	if err != nil {
+		return nil, err
+	}
 	src, err := o.source(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	rr, ok := src.(source.RightsReader)
-	if !ok {
-		return nil, nil
-	}
-	schema, err := src.Describe(ctx)
+	status, err := o.statusOf(ctx, env, 0)
 	if err != nil {
 		return nil, err
 	}
-	rights, err := rr.Rights(ctx, schema)
-	if err != nil {
+	known := survey.Facts{Environment: env, Now: o.deps.Now().UTC(), Excluded: c.Exclude}
+	if status.LastGood != nil {
+		known.LastGood = status.LastGood.UTC()
+	}
+	if known.OldestToken, err = o.oldestToken(ctx, env); err != nil {
 		return nil, err
 	}
-	var gaps []allod.Gap
-	for i := range schema.Tables {
-		t := &schema.Tables[i]
-		if t.Unreadable != "" {
-			continue
-		}
-		switch d := rights.Depth[t.Name]; {
-		case d == source.DepthNone:
-			gaps = append(gaps, allod.Gap{Table: t.Name, Kind: allod.GapTableUnreadable, Reason: "the application user may not read this table"})
-		case d != source.DepthGlobal:
-			gaps = append(gaps, allod.Gap{Table: t.Name, Kind: allod.GapReadDepth, Reason: "the application user sees only part of the rows"})
-		}
-		for _, c := range rights.Hidden[t.Name] {
-			gaps = append(gaps, allod.Gap{Table: t.Name, Column: c, Kind: allod.GapColumnSecured, Reason: "column security hides its values"})
-		}
+	facts, err := survey.Look(ctx, src, known)
+	if err != nil {
+		return nil, fmt.Errorf("check %s: %w", env, err)
 	}
-	return gaps, nil
+	return facts, nil
 }

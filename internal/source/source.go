@@ -97,6 +97,11 @@ type Rights struct {
 	// RetentionRuns lists tables with rows moved to long-term retention,
 	// with the time of the last run by this machine's clock.
 	RetentionRuns map[string]time.Time
+	// Grants names the privileges that reading a table takes, all of them;
+	// none = not known, or not needed.
+	Grants map[string][]string
+	// Administrator is whether the reader may do everything, also write.
+	Administrator bool
 }
 
 // Depth is how much of a table a reader sees.
@@ -115,6 +120,56 @@ const (
 // before and after each full read; a source without it never proves absence.
 type RightsReader interface {
 	Rights(ctx context.Context, schema *allod.Schema) (*Rights, error)
+}
+
+// TriggerKind is a kind of logic that runs by itself when rows are written.
+type TriggerKind string
+
+// The kinds of triggers.
+const (
+	TriggerFlow     TriggerKind = "cloud flow"
+	TriggerWorkflow TriggerKind = "workflow"
+	TriggerRule     TriggerKind = "business rule"
+	TriggerStep     TriggerKind = "plug-in step"
+	TriggerWebhook  TriggerKind = "webhook" // or a message to a service bus
+)
+
+// Trigger is one piece of logic that writing rows sets off.
+type Trigger struct {
+	Kind    TriggerKind `json:"kind"`
+	Name    string      `json:"name"`              // as its maker called it: configuration, no content of rows
+	Table   string      `json:"table,omitempty"`   // whose rows set it off; "" = not known, or several
+	Managed bool        `json:"managed,omitempty"` // part of a managed solution
+}
+
+// Surroundings is what stands around the rows of an environment and decides
+// what a backup and a restore of it are worth.
+type Surroundings struct {
+	// Triggers would run during a restore; sorted by kind, table and name.
+	Triggers []Trigger
+	// Unlisted are tables that tell of triggers and could not be read.
+	Unlisted []string
+	// NeverTracked are tables without change tracking for which it cannot be
+	// switched on; sorted.
+	NeverTracked []string
+	// NativeDays is how many days back the platform's own backups reach; 0 =
+	// the source does not say.
+	NativeDays int
+	// Outside is what belongs to the environment and lies elsewhere.
+	Outside []Outside
+}
+
+// Outside is one kind of data that no backup of the rows holds.
+type Outside struct {
+	What  string `json:"what"`
+	Count int64  `json:"count"` // of the rows that point there; -1 = not known
+}
+
+// Inspector is a source that can say what stands around its rows. What its
+// caller may not read is left out and named; an error is returned only when
+// the source could not be reached.
+type Inspector interface {
+	Inspect(ctx context.Context, schema *allod.Schema) (*Surroundings, error)
 }
 
 // Finder reads single rows.

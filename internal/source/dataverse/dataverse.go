@@ -69,6 +69,7 @@ var (
 	_ source.Finder       = (*Source)(nil)
 	_ source.FileReader   = (*Source)(nil)
 	_ source.Target       = (*Source)(nil)
+	_ source.Inspector    = (*Source)(nil)
 )
 
 // New makes a Source. It does no I/O besides reading CAFile. A URL with

@@ -42,12 +42,13 @@ func (s *Source) Rights(ctx context.Context, schema *allod.Schema) (*source.Righ
 	if err != nil {
 		return nil, err
 	}
-	r := &source.Rights{Depth: map[string]source.Depth{}, Hidden: map[string][]string{}, RetentionRuns: map[string]time.Time{}}
+	r := &source.Rights{Depth: map[string]source.Depth{}, Hidden: map[string][]string{}, RetentionRuns: map[string]time.Time{}, Administrator: admin, Grants: map[string][]string{}}
 	for i := range schema.Tables {
 		t := &schema.Tables[i]
 		d := source.DepthGlobal
 		if !admin {
-			d = depthOf(schema, t, held, names)
+			r.Grants[t.Name] = grants(schema, t, held, names)
+			d = depthOf(r.Grants[t.Name], held)
 		}
 		if d != source.DepthNone {
 			r.Depth[t.Name] = d
@@ -165,7 +166,7 @@ func (s *Source) readPrivileges(ctx context.Context) (map[string]string, error) 
 	for _, e := range list.Value {
 		for _, p := range e.Privileges {
 			if p.PrivilegeType == "Read" {
-				names[e.LogicalName] = strings.ToLower(p.Name)
+				names[e.LogicalName] = p.Name
 			}
 		}
 	}
@@ -190,31 +191,47 @@ var parents = map[string]string{
 	"fieldpermission": "fieldsecurityprofile", "recurrencerule": "activitypointer",
 }
 
-// depthOf decides the depth of one table. A table for which no privilege is
-// known counts as not seen in full.
-func depthOf(schema *allod.Schema, t *allod.Table, held map[string]source.Depth, names map[string]string) source.Depth {
+// grants names the privileges that reading a table takes, all of them; none
+// where no privilege is known: such a table counts as not seen in full.
+func grants(schema *allod.Schema, t *allod.Table, held map[string]source.Depth, names map[string]string) []string {
 	if t.Activity || t.Name == "activitypointer" { // all activities share one
-		return held["prvreadactivity"]
+		return []string{"prvReadActivity"}
 	}
 	if n, ok := names[t.Name]; ok {
-		return held[n]
+		return []string{n}
 	}
-	if d, ok := held["prvread"+strings.ToLower(t.SchemaName)]; ok {
-		return d
+	own := "prvRead" + t.SchemaName
+	if _, ok := held[strings.ToLower(own)]; ok {
+		return []string{own}
+	}
+	if t.Name == "audit" { // protocols/dataverse.md §10.1
+		return []string{"prvReadAuditSummary"}
 	}
 	if parent := schema.Table(parents[t.Name]); parent != nil && parent.Name != t.Name {
-		return depthOf(schema, parent, held, names)
+		return grants(schema, parent, held, names)
 	}
 	if t.Intersect {
 		for i := range schema.Relationships {
 			r := &schema.Relationships[i]
 			one, two := schema.Table(r.Table1), schema.Table(r.Table2)
 			if r.Intersect == t.Name && one != nil && two != nil && !one.Intersect && !two.Intersect {
-				return min(depthOf(schema, one, held, names), depthOf(schema, two, held, names))
+				return append(grants(schema, one, held, names), grants(schema, two, held, names)...)
 			}
 		}
 	}
-	return source.DepthNone
+	return nil
+}
+
+// depthOf is the least depth of the privileges that a table takes.
+func depthOf(privileges []string, held map[string]source.Depth) source.Depth {
+	if len(privileges) == 0 {
+		return source.DepthNone
+	}
+	d := source.DepthGlobal
+	for _, p := range privileges {
+		d = min(d, held[strings.ToLower(p)])
+	}
+	return d
 }
 
 // hiddenColumns lists the secured columns that no profile of the user or of

@@ -1,0 +1,234 @@
+// Package inspect asks an environment what stands around its rows: logic that a
+// restore would set off, and what lies outside Dataverse. It reads tables of
+// configuration through source.Finder and takes what it may not read as a fact.
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"allod"
+	"allod/internal/source"
+)
+
+// Values of columns, from the tables' reference pages.
+const (
+	active     = 1  // workflow.statecode: activated
+	definition = 1  // workflow.type: the process itself, not its activation
+	enabled    = 0  // sdkmessageprocessingstep.statecode
+	core       = 30 // sdkmessageprocessingstep.stage: the platform's own operation
+	ownCode    = 1  // sdkmessageprocessingstep.customizationlevel: not the platform's
+)
+
+// Look reads the triggers and counts what lies outside. NeverTracked and
+// NativeDays are left to the caller, who asks the service other questions.
+func Look(ctx context.Context, f source.Finder, schema *allod.Schema) (*source.Surroundings, error) {
+	l := &looker{f: f, schema: schema, out: &source.Surroundings{}}
+	for _, look := range []func(context.Context) error{l.processes, l.steps, l.outside} {
+		if err := look(ctx); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(l.out.Triggers, func(a, b source.Trigger) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Name, b.Name))
+	})
+	slices.Sort(l.out.Unlisted)
+	return l.out, nil
+}
+
+type looker struct {
+	f      source.Finder
+	schema *allod.Schema
+	out    *source.Surroundings
+}
+
+// record is a row with its columns by name.
+type record struct {
+	key   allod.GUID
+	cells map[string]allod.Value
+}
+
+// all reads the named columns of a table, as far as it has them. A table that
+// is not there has no rows; one that may not be read is noted.
+func (l *looker) all(ctx context.Context, table, filter string, columns ...string) ([]record, error) {
+	t := l.schema.Table(table)
+	if t == nil {
+		return nil, nil
+	}
+	if t.Unreadable != "" {
+		l.out.Unlisted = append(l.out.Unlisted, table)
+		return nil, nil
+	}
+	var have []string
+	for _, c := range columns {
+		if col := t.Column(c); col != nil && col.Unreadable == "" && col.Derived == "" {
+			have = append(have, c)
+		}
+	}
+	var out []record
+	for row, err := range l.f.Query(ctx, t, filter, append(have, t.Key)) {
+		if closed(err) {
+			l.out.Unlisted = append(l.out.Unlisted, table)
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		r := record{key: row.Key, cells: make(map[string]allod.Value, len(have))}
+		for _, c := range have {
+			r.cells[c] = row.Cell(t.ColumnIndex(c))
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// closed reports whether the service answered, and the answer was no.
+func closed(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch allod.KindOf(err) {
+	case allod.Denied, allod.NotFound, allod.Invalid:
+		return true
+	default:
+		return false
+	}
+}
+
+// processes lists activated workflows, business rules and cloud flows
+// (protocols/dataverse.md §11.2). Flows outside solutions are in no table.
+func (l *looker) processes(ctx context.Context) error {
+	kinds := map[int64]source.TriggerKind{0: source.TriggerWorkflow, 2: source.TriggerRule, 5: source.TriggerFlow}
+	rows, err := l.all(ctx, "workflow", "statecode eq 1", "name", "category", "type", "statecode", "primaryentity", "clientdata", "ismanaged")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		kind, ok := kinds[r.cells["category"].Int()]
+		state, of := r.cells["statecode"], r.cells["type"]
+		if !ok || state.Type() == allod.Integer && state.Int() != active || of.Type() == allod.Integer && of.Int() != definition {
+			continue
+		}
+		t := source.Trigger{Kind: kind, Name: r.cells["name"].Text(), Table: r.cells["primaryentity"].Text(), Managed: r.cells["ismanaged"].Bool()}
+		if kind == source.TriggerFlow {
+			fires, table := FlowTrigger(r.cells["clientdata"].Text())
+			if !fires {
+				continue
+			}
+			t.Table = table
+		}
+		if t.Table == "none" {
+			t.Table = ""
+		}
+		l.out.Triggers = append(l.out.Triggers, t)
+	}
+	return nil
+}
+
+// steps lists enabled plug-in steps that are not the platform's own, and tells
+// those that call a web address apart.
+func (l *looker) steps(ctx context.Context) error {
+	steps, err := l.all(ctx, "sdkmessageprocessingstep", "statecode eq 0", "name", "stage", "statecode", "customizationlevel", "eventhandler", "sdkmessageid", "sdkmessagefilterid", "ismanaged")
+	if err != nil || len(steps) == 0 {
+		return err
+	}
+	messages, err := l.names(ctx, "sdkmessage", "name")
+	if err != nil {
+		return err
+	}
+	filters, err := l.names(ctx, "sdkmessagefilter", "primaryobjecttypecode")
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		_, message := s.cells["sdkmessageid"].Target()
+		name, known := messages[message]
+		level, state := s.cells["customizationlevel"], s.cells["statecode"]
+		if s.cells["stage"].Int() == core || level.Type() == allod.Integer && level.Int() != ownCode ||
+			state.Type() == allod.Integer && state.Int() != enabled || known && !writes(name) {
+			continue
+		}
+		t := source.Trigger{Kind: source.TriggerStep, Name: s.cells["name"].Text(), Managed: s.cells["ismanaged"].Bool()}
+		if handler, _ := s.cells["eventhandler"].Target(); handler == "serviceendpoint" {
+			t.Kind = source.TriggerWebhook
+		}
+		_, filter := s.cells["sdkmessagefilterid"].Target()
+		if t.Table = filters[filter]; t.Table == "none" {
+			t.Table = ""
+		}
+		l.out.Triggers = append(l.out.Triggers, t)
+	}
+	return nil
+}
+
+// writes reports whether a restore sends the message, or sets it off.
+func writes(message string) bool {
+	switch message {
+	case "Create", "Update", "Delete", "Assign", "SetState", "SetStateDynamicEntity", "Associate", "Disassociate",
+		"CreateMultiple", "UpdateMultiple", "Upsert", "UpsertMultiple", "Close", "Win", "Lose", "GrantAccess", "ModifyAccess", "AddMembers":
+		return true
+	}
+	return false
+}
+
+// names reads one text of every row of a table.
+func (l *looker) names(ctx context.Context, table, column string) (map[allod.GUID]string, error) {
+	rows, err := l.all(ctx, table, "", column)
+	out := make(map[allod.GUID]string, len(rows))
+	for _, r := range rows {
+		out[r.key] = r.cells[column].Text()
+	}
+	return out, err
+}
+
+// outside names what the environment points to and a backup of its rows does
+// not hold (design/capture.md, outside).
+func (l *looker) outside(ctx context.Context) error {
+	for _, p := range []struct{ table, what string }{
+		{"sharepointdocumentlocation", "documents in SharePoint"},
+		{"mailbox", "mail and appointments in Exchange that nobody tracked"},
+	} {
+		t := l.schema.Table(p.table)
+		if t == nil || t.Unreadable != "" {
+			continue
+		}
+		n, err := l.f.Count(ctx, t)
+		if closed(err) {
+			n, err = -1, nil
+		}
+		if err != nil {
+			return err
+		}
+		if n != 0 {
+			l.out.Outside = append(l.out.Outside, source.Outside{What: p.what, Count: n})
+		}
+	}
+	for _, p := range []struct{ prefix, what string }{
+		{"msdynmkt_", "interactions of Customer Insights - Journeys"},
+		{"msdyn_dualwrite", "Finance & Operations behind dual-write"},
+	} {
+		if slices.ContainsFunc(l.schema.Tables, func(t allod.Table) bool { return strings.HasPrefix(t.Name, p.prefix) }) {
+			l.out.Outside = append(l.out.Outside, source.Outside{What: p.what, Count: -1})
+		}
+	}
+	return l.retained(ctx)
+}
+
+// retained says so when a policy moves rows to long-term retention
+// (protocols/dataverse.md §13.1: status reason 10 is active).
+func (l *looker) retained(ctx context.Context) error {
+	const policyActive = 10
+	before := len(l.out.Unlisted)
+	policies, err := l.all(ctx, "retentionconfig", "", "statuscode")
+	if err != nil {
+		return err
+	}
+	l.out.Unlisted = l.out.Unlisted[:before] // policies set nothing off
+	if slices.ContainsFunc(policies, func(p record) bool { return p.cells["statuscode"].Int() == policyActive }) {
+		l.out.Outside = append(l.out.Outside, source.Outside{What: "rows that policies move to long-term retention", Count: -1})
+	}
+	return nil
+}

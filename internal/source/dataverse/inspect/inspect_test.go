@@ -1,0 +1,193 @@
+package inspect
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"allod"
+	"allod/internal/source"
+)
+
+// tables is a finder over rows in memory that knows columns and no filters.
+type tables struct {
+	schema *allod.Schema
+	rows   map[string][]map[string]allod.Value
+	errs   map[string]error
+	counts map[string]int64
+}
+
+func (f *tables) Get(context.Context, *allod.Table, []allod.GUID, []string) ([]allod.Row, error) {
+	return nil, nil
+}
+
+func (f *tables) Count(_ context.Context, t *allod.Table) (int64, error) {
+	return f.counts[t.Name], f.errs[t.Name]
+}
+
+func (f *tables) Query(_ context.Context, t *allod.Table, _ string, columns []string) iter.Seq2[allod.Row, error] {
+	return func(yield func(allod.Row, error) bool) {
+		if err := f.errs[t.Name]; err != nil {
+			yield(allod.Row{}, err)
+			return
+		}
+		for _, cells := range f.rows[t.Name] {
+			row := allod.Row{Table: t.Name, Key: cells["id"].GUID(), Cells: make([]allod.Value, len(t.Columns))}
+			for _, name := range columns {
+				if i := t.ColumnIndex(name); i >= 0 {
+					row.Cells[i] = cells[name]
+				}
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+func table(name, columns string) allod.Table {
+	t := allod.Table{Name: name, Set: name + "s", Key: name + "id"}
+	for c := range strings.FieldsSeq(columns) {
+		t.Columns = append(t.Columns, allod.Column{Name: c})
+	}
+	return t
+}
+
+func text(s string) allod.Value { return allod.StringValue(s) }
+func num(n int64) allod.Value   { return allod.IntegerValue(n) }
+
+func company() *tables {
+	id := func(n byte) allod.GUID { return allod.GUID{15: n} }
+	lookup := func(target string, n byte) allod.Value { return allod.LookupValue(target, id(n)) }
+	f := &tables{errs: map[string]error{}, counts: map[string]int64{"sharepointdocumentlocation": 3}}
+	f.schema = &allod.Schema{Tables: []allod.Table{
+		table("mailbox", "name"),
+		table("msdynmkt_journey", "name"),
+		table("retentionconfig", "statuscode"),
+		table("sdkmessage", "name"),
+		table("sdkmessagefilter", "primaryobjecttypecode"),
+		table("sdkmessageprocessingstep", "name stage statecode customizationlevel eventhandler sdkmessageid sdkmessagefilterid ismanaged"),
+		table("sharepointdocumentlocation", "name"),
+		table("workflow", "name category type statecode primaryentity clientdata ismanaged"),
+	}}
+	f.rows = map[string][]map[string]allod.Value{
+		"workflow": {
+			{"name": text("Thank you"), "category": num(0), "type": num(1), "statecode": num(1), "primaryentity": text("lead")},
+			{"name": text("draft"), "category": num(0), "type": num(1), "statecode": num(0), "primaryentity": text("lead")},
+			{"name": text("activation"), "category": num(0), "type": num(2), "statecode": num(1), "primaryentity": text("lead")},
+			{"name": text("Rule"), "category": num(2), "type": num(1), "statecode": num(1), "primaryentity": text("account"), "ismanaged": allod.BooleanValue(true)},
+			{"name": text("action"), "category": num(3), "type": num(1), "statecode": num(1), "primaryentity": text("none")},
+			{"name": text("stages"), "category": num(4), "type": num(1), "statecode": num(1), "primaryentity": text("lead")},
+			{"name": text("Tell all"), "category": num(5), "type": num(1), "statecode": num(1), "primaryentity": text("none"), "clientdata": text(flowOnAccount)},
+			{"name": text("nightly"), "category": num(5), "type": num(1), "statecode": num(1), "primaryentity": text("none"), "clientdata": text(flowByClock)},
+		},
+		"sdkmessage":       {{"id": allod.IDValue(id(1)), "name": text("Update")}, {"id": allod.IDValue(id(2)), "name": text("Retrieve")}},
+		"sdkmessagefilter": {{"id": allod.IDValue(id(3)), "primaryobjecttypecode": text("contact")}, {"id": allod.IDValue(id(4)), "primaryobjecttypecode": text("none")}},
+		"sdkmessageprocessingstep": {
+			{"name": text("Check"), "stage": num(20), "customizationlevel": num(1), "sdkmessageid": lookup("sdkmessage", 1), "sdkmessagefilterid": lookup("sdkmessagefilter", 3), "eventhandler": lookup("plugintype", 9)},
+			{"name": text("Shop"), "stage": num(40), "customizationlevel": num(1), "sdkmessageid": lookup("sdkmessage", 1), "sdkmessagefilterid": lookup("sdkmessagefilter", 4), "eventhandler": lookup("serviceendpoint", 9)},
+			{"name": text("reads only"), "stage": num(40), "customizationlevel": num(1), "sdkmessageid": lookup("sdkmessage", 2)},
+			{"name": text("the platform's"), "stage": num(20), "customizationlevel": num(0), "sdkmessageid": lookup("sdkmessage", 1)},
+			{"name": text("core"), "stage": num(30), "customizationlevel": num(1), "sdkmessageid": lookup("sdkmessage", 1)},
+			{"name": text("off"), "stage": num(40), "statecode": num(1), "customizationlevel": num(1), "sdkmessageid": lookup("sdkmessage", 1)},
+		},
+		"retentionconfig": {{"statuscode": num(10)}},
+	}
+	return f
+}
+
+const (
+	flowOnAccount = `{"properties":{"definition":{"triggers":{"When_a_row_is_added":{"type":"OpenApiConnectionWebhook","inputs":{"parameters":{"subscriptionRequest/message":4,"subscriptionRequest/entityname":"account"}}}}}}}`
+	flowByClock   = `{"properties":{"definition":{"triggers":{"Recurrence":{"type":"Recurrence"}}}}}`
+)
+
+func TestLook(t *testing.T) {
+	f := company()
+	got, err := Look(t.Context(), f, f.schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &source.Surroundings{
+		Triggers: []source.Trigger{
+			{Kind: source.TriggerRule, Name: "Rule", Table: "account", Managed: true},
+			{Kind: source.TriggerFlow, Name: "Tell all", Table: "account"},
+			{Kind: source.TriggerStep, Name: "Check", Table: "contact"},
+			{Kind: source.TriggerWebhook, Name: "Shop"},
+			{Kind: source.TriggerWorkflow, Name: "Thank you", Table: "lead"},
+		},
+		Outside: []source.Outside{
+			{What: "documents in SharePoint", Count: 3},
+			{What: "interactions of Customer Insights - Journeys", Count: -1},
+			{What: "rows that policies move to long-term retention", Count: -1},
+		},
+	}
+	if d := cmp.Diff(got, want); d != "" {
+		t.Errorf("-got +want:\n%s", d)
+	}
+}
+
+// What may not be read is named; a service that is not reached is an error.
+func TestLookWithoutRights(t *testing.T) {
+	f := company()
+	for _, name := range []string{"workflow", "sdkmessagefilter", "mailbox"} {
+		f.errs[name] = allod.Errorf(allod.Denied, "no")
+	}
+	f.schema.Table("retentionconfig").Unreadable = "virtual"
+	got, err := Look(t.Context(), f, f.schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(got.Unlisted, []string{"sdkmessagefilter", "workflow"}); d != "" {
+		t.Errorf("unlisted (-got +want):\n%s", d)
+	}
+	if len(got.Triggers) != 2 || got.Triggers[0].Table != "" {
+		t.Errorf("triggers: got %v", got.Triggers)
+	}
+	if o := got.Outside[1]; o.Count != -1 {
+		t.Errorf("what may not be counted: got %+v", o)
+	}
+	for _, name := range []string{"workflow", "sdkmessageprocessingstep", "sdkmessage", "mailbox"} {
+		f := company()
+		f.errs[name] = allod.Errorf(allod.Unavailable, "gone")
+		if _, err := Look(t.Context(), f, f.schema); allod.KindOf(err) != allod.Unavailable {
+			t.Errorf("%s not reached: got %v", name, err)
+		}
+	}
+	if got, err := Look(t.Context(), f, &allod.Schema{}); err != nil || len(got.Triggers)+len(got.Unlisted)+len(got.Outside) > 0 {
+		t.Errorf("without such tables: got %+v, %v", got, err)
+	}
+}
+
+func TestFlowTrigger(t *testing.T) {
+	for _, c := range []struct {
+		clientdata string
+		fires      bool
+		table      string
+	}{
+		{flowOnAccount, true, "account"},
+		{flowByClock, false, ""},
+		{`{"properties":{"definition":{"triggers":{"manual":{"type":"Request","kind":"Button"}}}}}`, false, ""},
+		{`{"properties":{"definition":{"triggers":{"x":{"type":"OpenApiConnectionWebhook","inputs":{"parameters":{"subscriptionRequest/entityname":7}}}}}}}`, true, ""},
+		{"", true, ""},
+		{"no json", true, ""},
+		{`{"properties":{}}`, true, ""},
+	} {
+		if fires, table := FlowTrigger(c.clientdata); fires != c.fires || table != c.table {
+			t.Errorf("%s: got %t %q, want %t %q", c.clientdata, fires, table, c.fires, c.table)
+		}
+	}
+}
+
+func FuzzFlowTrigger(f *testing.F) {
+	for _, seed := range []string{flowOnAccount, flowByClock, "", "{", `{"properties":{"definition":{"triggers":{"":{}}}}}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, clientdata string) {
+		if fires, table := FlowTrigger(clientdata); !fires && table != "" {
+			t.Errorf("does not fire, but for %q", table)
+		}
+	})
+}
