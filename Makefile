@@ -15,7 +15,7 @@ COLD_BUDGET ?= 120
 FUZZTIME    ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz cover golden bench arch check coldbuild kill flips chaos integration cross vet deadcode
+.PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos integration cross vet deadcode
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
@@ -57,6 +57,9 @@ golden: ## rewrite golden files; look at the difference before you commit it
 bench: ## the benchmarks of docs/benchmarks.md at their real sizes, about 15 minutes
 	ALLOD_BENCH=full $(GO) test -count=1 -v -timeout 60m ./internal/e2e/bench
 	$(GO) test -count=1 -p 1 -run '^$$' -bench . -benchmem ./internal/vault/... ./internal/source/dataverse/rows ./internal/emulator/dataverse ./internal/ledger ./internal/history
+
+pacing: ## hours of simulated requests against the service's limits, every case (minutes)
+	ALLOD_INTEGRATION=1 ALLOD_LONG=1 $(GO) test -count=1 -v -timeout 30m -run 'Pacing' ./internal/e2e
 
 arch: ## the rules of the repository
 	$(GO) test -count=1 .

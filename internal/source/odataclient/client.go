@@ -66,8 +66,8 @@ type Options struct {
 // are not enforced here; the service's own answers always are.
 type Limits struct {
 	Window     time.Duration
-	Requests   int           // requests started per Window
-	Busy       time.Duration // summed duration of requests per Window
+	Requests   int           // requests started per Window, on each web server the answers tell apart
+	Busy       time.Duration // summed duration of requests per Window, likewise
 	Concurrent int           // requests at once, at most
 }
 

@@ -187,8 +187,8 @@ func (c *Client) once(ctx context.Context, r *Request, u *url.URL, fresh bool) (
 	}
 	start := c.o.Now()
 	c.stats.waited.Add(int64(start.Sub(waited)))
-	ok := false
-	defer func() { c.pace.release(c.o.Now().Sub(start), ok) }()
+	ok, left := false, seen{requests: -1, left: -1}
+	defer func() { c.pace.release(c.o.Now().Sub(start), left, ok) }()
 
 	req, err := http.NewRequestWithContext(ctx, r.method(), u.String(), bodyReader(r.Body))
 	if err != nil {
@@ -208,6 +208,7 @@ func (c *Client) once(ctx context.Context, r *Request, u *url.URL, fresh bool) (
 	}
 	defer func() { _ = res.Body.Close() }() // only read
 	f := c.observe(res)
+	left = remaining(res)
 	body, err := readBounded(res.Body, r.MaxBytes, res.ContentLength)
 	c.stats.bytesIn.Add(int64(len(body)))
 	if err != nil {
@@ -283,6 +284,25 @@ func (c *Client) observe(res *http.Response) *failed {
 	return f
 }
 
+// remaining reads what an answer says of the limits. ARRAffinity is the cookie
+// of the load balancer and names the web server that answered; since it is not
+// sent back, requests spread over all of them (protocols/dataverse.md §7).
+func remaining(res *http.Response) seen {
+	v := seen{requests: -1, left: -1}
+	if n, ok := Count(res.Header.Get("X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")); ok {
+		v.requests = n
+	}
+	if n, ok := Count(res.Header.Get("X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")); ok {
+		v.left = time.Duration(min(n, 1<<20)) * time.Second
+	}
+	for _, k := range res.Cookies() {
+		if k.Name == "ARRAffinity" && len(k.Value) <= 256 {
+			v.server = k.Value
+		}
+	}
+	return v
+}
+
 // refused makes the failure of an answer that is no success.
 func (c *Client) refused(f *failed, res *http.Response, body string) *failed {
 	code, message := errorBody(body)
@@ -316,7 +336,8 @@ func readBounded(r io.Reader, limit, announced int64) (string, error) {
 		return "", allod.Errorf(allod.Invalid, "the answer has %d bytes, more than %d", announced, limit)
 	}
 	var b strings.Builder
-	if announced > 0 {
+	if announced > 0 { // also saves a copy buffer of 32 KiB for a few bytes
+		limit = announced
 		b.Grow(int(announced))
 	}
 	n, err := io.Copy(&b, io.LimitReader(r, limit+1))

@@ -8,12 +8,8 @@ import (
 	"allod"
 )
 
-// margin is the part of each limit that is left unused, so that clocks that
-// disagree and the service's own rounding do not matter.
-const margin = 0.03
-
 // pacer decides when a request may start: concurrency that adapts to what the
-// service suggests and punishes, a sliding window of requests and busy time, a
+// service suggests and punishes, windows of requests and execution time, a
 // common pause after 429, and a daily number.
 type pacer struct {
 	now   func() time.Time
@@ -22,28 +18,26 @@ type pacer struct {
 	day   int
 	fixed int // wanted concurrency; 0 = from the hint
 
+	turn  chan struct{} // held by the one who is next; the others queue for it
+	freed chan struct{} // tells the next one that a slot may be free
+
 	mu      sync.Mutex
 	slots   int     // requests at once now
 	ceiling int     // the most slots may grow to
 	gain    float64 // successes on the way to one more slot
 	active  int
-	waiters []chan struct{}
 	pause   time.Time // nothing starts before
-	begun   []time.Time
-	busy    []spell
-	busySum time.Duration
+	win     windows
 	daily   []time.Time // starts of runs of requests, by minute
 	counts  []int
 	total   int
 }
 
-type spell struct {
-	at time.Time
-	d  time.Duration
-}
-
 func newPacer(o Options) *pacer {
-	p := &pacer{now: o.Now, sleep: o.Sleep, lim: o.Limits, day: o.MaxRequestsPerDay, fixed: o.MaxConcurrency}
+	p := &pacer{
+		now: o.Now, sleep: o.Sleep, lim: o.Limits, day: o.MaxRequestsPerDay, fixed: o.MaxConcurrency, win: newWindows(o.Limits),
+		turn: make(chan struct{}, 1), freed: make(chan struct{}, 1),
+	}
 	p.ceiling = 4
 	if p.fixed > 0 {
 		p.ceiling = p.fixed
@@ -84,34 +78,21 @@ func (p *pacer) hint(n int) {
 	p.wake()
 }
 
-// acquire waits until a request may start.
+// acquire waits until a request may start. Requests start in the order they
+// were asked for, and only the next one watches the clock.
 func (p *pacer) acquire(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case p.turn <- struct{}{}:
+	}
+	defer func() { <-p.turn }()
 	for {
-		p.mu.Lock()
-		now := p.now()
-		wait := p.pause.Sub(now)
-		if wait <= 0 {
-			wait = p.windowWait(now)
-		}
-		if wait <= 0 && p.dayFull(now) {
-			p.mu.Unlock()
-			return allod.WithHint(allod.Errorf(allod.Unavailable, "the daily number of %d requests is used up", p.day),
-				"raise --max-requests-per-day or go on tomorrow; what was read stays")
-		}
-		if wait <= 0 && p.active < p.slots {
-			p.active++
-			p.begun = append(p.begun, now)
-			p.countDay(now)
-			p.mu.Unlock()
-			return nil
-		}
-		var turn chan struct{}
-		if wait <= 0 {
-			turn = make(chan struct{})
-			p.waiters = append(p.waiters, turn)
-		}
-		p.mu.Unlock()
-		if turn == nil {
+		wait, started, err := p.start()
+		switch {
+		case err != nil || started:
+			return err
+		case wait > 0:
 			if err := p.sleep(ctx, wait); err != nil {
 				return err
 			}
@@ -119,44 +100,33 @@ func (p *pacer) acquire(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			p.mu.Lock()
-			p.wake() // the turn may have been ours
-			p.mu.Unlock()
 			return ctx.Err()
-		case <-turn:
+		case <-p.freed:
 		}
 	}
 }
 
-// windowWait is how long the sliding windows make a request wait.
-func (p *pacer) windowWait(now time.Time) time.Duration {
-	if p.lim.Window <= 0 {
-		p.begun = p.begun[:0]
-		return 0
+// start starts a request, or says how long to wait; 0 is until a slot is free.
+func (p *pacer) start() (wait time.Duration, started bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if wait = p.pause.Sub(now); wait <= 0 {
+		wait = p.win.wait(now, p.active)
 	}
-	from := now.Add(-p.lim.Window)
-	n := 0
-	for n < len(p.begun) && !p.begun[n].After(from) {
-		n++
+	switch {
+	case wait > 0:
+		return wait, false, nil
+	case p.dayFull(now):
+		return 0, false, allod.WithHint(allod.Errorf(allod.Unavailable, "the daily number of %d requests is used up", p.day),
+			"raise --max-requests-per-day or go on tomorrow; what was read stays")
+	case p.active >= p.slots:
+		return 0, false, nil
 	}
-	p.begun = p.begun[n:]
-	n = 0
-	for n < len(p.busy) && !p.busy[n].at.After(from) {
-		p.busySum -= p.busy[n].d
-		n++
-	}
-	p.busy = p.busy[n:]
-	var wait time.Duration
-	if most := int(float64(p.lim.Requests) * (1 - margin)); p.lim.Requests > 0 && len(p.begun) >= max(most, 1) {
-		wait = max(wait, p.begun[0].Sub(from))
-	}
-	if most := time.Duration(float64(p.lim.Busy) * (1 - margin)); p.lim.Busy > 0 && p.busySum >= most && len(p.busy) > 0 {
-		wait = max(wait, p.busy[0].at.Sub(from))
-	}
-	if wait > 0 {
-		wait += time.Millisecond
-	}
-	return wait
+	p.active++
+	p.win.begin(now)
+	p.countDay(now)
+	return 0, true, nil
 }
 
 func (p *pacer) dayFull(now time.Time) bool {
@@ -184,15 +154,13 @@ func (p *pacer) countDay(now time.Time) {
 	p.total++
 }
 
-// release ends a request that took d. Success lets concurrency grow slowly.
-func (p *pacer) release(d time.Duration, ok bool) {
+// release ends a request that took d, with what its answer said. Success lets
+// concurrency grow slowly.
+func (p *pacer) release(d time.Duration, v seen, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.active--
-	if p.lim.Window > 0 {
-		p.busy = append(p.busy, spell{p.now(), d})
-		p.busySum += d
-	}
+	p.win.end(p.now(), d, v, p.active)
 	if ok && p.slots < p.ceiling {
 		if p.gain++; p.gain >= float64(4*p.slots) {
 			p.gain = 0
@@ -211,6 +179,7 @@ func (p *pacer) throttled(wait time.Duration) {
 	if now.After(p.pause) { // one halving per pause, not one per answer
 		p.slots = max(p.slots/2, 1)
 		p.gain = 0
+		p.win.throttled()
 	}
 	if until := now.Add(wait); until.After(p.pause) {
 		p.pause = until
@@ -218,8 +187,8 @@ func (p *pacer) throttled(wait time.Duration) {
 }
 
 func (p *pacer) wake() {
-	for n := p.slots - p.active; n > 0 && len(p.waiters) > 0; n-- {
-		close(p.waiters[0])
-		p.waiters = p.waiters[1:]
+	select {
+	case p.freed <- struct{}{}:
+	default: // told already
 	}
 }
