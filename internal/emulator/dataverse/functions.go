@@ -12,6 +12,7 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
@@ -26,7 +27,7 @@ type object = map[string]any
 
 // functions answer GET by name.
 func functions() map[string]func(*call) (object, error) {
-	return map[string]func(*call) (object, error){
+	m := map[string]func(*call) (object, error){
 		"WhoAmI": func(c *call) (object, error) {
 			user := c.User.User
 			err := c.View(func(tx *store.Tx) error {
@@ -52,6 +53,10 @@ func functions() map[string]func(*call) (object, error) {
 			return object{"Timestamp": strconv.FormatUint(c.Org.Store.Version(), 10)}, nil
 		},
 	}
+	for name, f := range message.Functions() {
+		m[name] = func(c *call) (object, error) { return f(c.Writer, nil) }
+	}
+	return m
 }
 
 func (c *call) function(name string, f func(*call) (object, error)) (*request.Reply, error) {
@@ -84,29 +89,12 @@ func (c *call) respond(name string, f func(*call) (object, error)) (*request.Rep
 	return &request.Reply{Status: http.StatusOK, Body: append(b, fields[1:]...)}, nil
 }
 
-// param returns a function parameter, aliases resolved.
-func (c *call) param(seg *query.Segment, name string) query.Expr {
-	for _, a := range seg.Args {
-		if a.Name != name {
-			continue
-		}
-		if alias, ok := a.Value.(*query.Alias); ok {
-			return c.Req.Options.Aliases[alias.Name]
-		}
-		if p, ok := a.Value.(*query.Path); ok && len(p.Steps) == 1 && p.Steps[0].Kind == query.StepAlias {
-			return c.Req.Options.Aliases[p.Steps[0].Name]
-		}
-		return a.Value
-	}
-	return nil
-}
-
 // totalRecordCount answers exact counts at once; the real ones are a snapshot
 // of up to a day ago (§4.2).
 func totalRecordCount(c *call) (object, error) {
 	var names []string
 	var items []query.Expr
-	switch list := c.param(&c.Req.Path[0], "EntityNames").(type) {
+	switch list := c.Param(&c.Req.Path[0], "EntityNames").(type) {
 	case *query.Array:
 		items = list.Items
 	case *query.List:
@@ -132,6 +120,10 @@ func totalRecordCount(c *call) (object, error) {
 
 // bound answers functions and actions bound to a row.
 func (c *call) bound(t *entity.Table, seg *query.Segment, name string) (*request.Reply, error) {
+	if f := message.Bound(t.LogicalName, name); f != nil && c.Method == http.MethodGet {
+		c.Count(name, t)
+		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })
+	}
 	if t.LogicalName != "systemuser" || name != "RetrieveUserPrivileges" || c.Method != http.MethodGet {
 		return nil, wire.NoSegment(request.Namespace + name)
 	}
@@ -180,8 +172,8 @@ func (c *call) privileges(id allod.GUID) []object {
 			}
 		}
 	}
-	for _, name := range []string{"prvOverrideCreatedOnCreatedBy", "prvActOnBehalfOfAnotherUser", "prvBypassCustomBusinessLogic", "prvBypassCustomPlugins"} {
-		if user.Administrator && !contains(user.Deny, name) {
+	for _, name := range access.Miscellaneous() {
+		if user.Holds(name) {
 			seen[name] = access.DepthGlobal
 		}
 	}

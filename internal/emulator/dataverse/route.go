@@ -7,6 +7,7 @@ import (
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/wire"
@@ -44,6 +45,9 @@ func (c *call) route() (*request.Reply, error) {
 		return c.function(name, f)
 	}
 	if f := change.Messages()[name]; f != nil && len(path) == 1 {
+		return c.action(name, f)
+	}
+	if f := message.Actions()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)
 	}
 	t := c.Schema.Model.Set(path[0].Name)

@@ -58,6 +58,9 @@ func (u *User) DepthOf(table string) string {
 // Privilege is the name of the right to do what the verb says: activities
 // share that of activitypointer.
 func Privilege(verb string, t *entity.Table) string {
+	if t.LogicalName == "audit" && verb == "Read" {
+		return "prvReadAuditSummary" // §10.1
+	}
 	if t.Activity || t.LogicalName == "activitypointer" {
 		return "prv" + verb + "Activity"
 	}

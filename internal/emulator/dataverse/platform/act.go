@@ -29,6 +29,8 @@ type Act struct {
 	// Allow says whether the user may do what the verb (Create, Write,
 	// Delete, Append…) says with rows of the table; its error is the 403.
 	Allow func(verb string, t *entity.Table) error
+
+	transaction allod.GUID // of audited events; zero = none yet
 }
 
 // row is a row being written: its cells by column position.

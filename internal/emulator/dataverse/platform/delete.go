@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"allod"
+	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -20,6 +21,9 @@ func (a *Act) Delete(t *entity.Table, id allod.GUID) error {
 				return a.Delete(d, id)
 			}
 		}
+	}
+	if t.LogicalName == audit.Table {
+		return readOnly(t, "Delete")
 	}
 	if !a.Exists(t, id) {
 		return wire.NoRow(t.LogicalName, id.String())
@@ -70,10 +74,11 @@ func (a *Act) remove(t *entity.Table, id allod.GUID, going map[allod.GUID]bool) 
 			a.unlink(c.table, c.id, c.column)
 		}
 	}
+	was := a.load(a.Tx.Get(t.LogicalName, id))
 	a.unpair(t, id)
 	a.dropBlobs(t, id)
 	a.Tx.Delete(t.LogicalName, id)
-	a.audit(t, id, auditDelete)
+	a.audit(t, id, audit.Delete, was, nil)
 	return nil
 }
 
@@ -163,6 +168,7 @@ func (a *Act) Associate(t *entity.Table, id allod.GUID, nav *wire.Nav, other *en
 	a.set(it, r, nav.Near, pairEnd(it, nav.Near, t, id))
 	a.set(it, r, nav.Far, pairEnd(it, nav.Far, other, far))
 	a.put(it, a.NewID(), r)
+	a.auditPair(audit.ActAssociate, nav.Relationship.SchemaName, t, id, other, far)
 	return nil
 }
 
@@ -187,6 +193,7 @@ func (a *Act) relink(t *entity.Table, id allod.GUID, column string, v allod.Valu
 	a.setLookup(t, r, column, v)
 	a.stampChanged(t, r)
 	a.put(t, id, r)
+	a.audit(t, id, audit.Update, a.load(old), r)
 	return nil
 }
 
@@ -217,5 +224,6 @@ func (a *Act) Disassociate(t *entity.Table, id allod.GUID, nav *wire.Nav, far al
 		return wire.NoRow(nav.Target, far.String())
 	}
 	a.Tx.Delete(nav.Intersect, key)
+	a.auditPair(audit.ActDisassociate, nav.Relationship.SchemaName, t, id, a.Schema.Model.Table(nav.Target), far)
 	return nil
 }

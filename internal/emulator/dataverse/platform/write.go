@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"allod"
+	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -20,8 +21,8 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	if t.Intersect && !a.writableIntersect(t) {
 		return id, wire.Refuse(http.StatusBadRequest, "0x8004830F", "The entity %s is an intersect entity. Use Associate and Disassociate instead.", t.LogicalName)
 	}
-	if t.LogicalName == "activitypointer" {
-		return id, wire.Refuse(http.StatusMethodNotAllowed, "0x80040800", "The 'Create' method does not support entities of type 'activitypointer'.")
+	if err := readOnly(t, "Create"); err != nil {
+		return id, err
 	}
 	switch {
 	case p.HasKey:
@@ -52,11 +53,20 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 		return id, err
 	}
 	a.put(t, id, r)
-	a.audit(t, id, auditCreate)
+	a.audit(t, id, audit.Create, nil, r)
 	if err := a.addresses(t, id, p, true); err != nil {
 		return id, err
 	}
 	return id, a.bindAfter(t, id, p)
+}
+
+// readOnly refuses what clients cannot write: the base of activities, and the
+// history (§10.1).
+func readOnly(t *entity.Table, method string) error {
+	if t.LogicalName == "activitypointer" || t.LogicalName == audit.Table {
+		return wire.Refuse(http.StatusMethodNotAllowed, "0x80040800", "The '%s' method does not support entities of type '%s'.", method, t.LogicalName)
+	}
+	return nil
 }
 
 // writableIntersect: some tables that $metadata treats as intersects hold
@@ -67,6 +77,9 @@ func (a *Act) writableIntersect(t *entity.Table) bool { return t.LogicalName == 
 func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if err := a.Allow("Write", t); err != nil {
 		return err
+	}
+	if t.LogicalName == audit.Table {
+		return readOnly(t, "Update")
 	}
 	old := a.Tx.Get(t.LogicalName, id)
 	if old == nil {
@@ -99,7 +112,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 		return err
 	}
 	a.put(t, id, r)
-	a.audit(t, id, auditUpdate)
+	a.audit(t, id, audit.Update, a.load(old), r)
 	return a.addresses(t, id, p, false)
 }
 
@@ -295,6 +308,7 @@ func (a *Act) ReplaceParties(t *entity.Table, id allod.GUID, nav *wire.Nav, item
 	r := a.load(old)
 	a.stampChanged(t, r)
 	a.put(t, id, r)
+	a.audit(t, id, audit.Update, a.load(old), r)
 	return nil
 }
 
@@ -345,5 +359,6 @@ func (a *Act) Patch(t *entity.Table, id allod.GUID, values map[string]allod.Valu
 	}
 	a.stampChanged(t, r)
 	a.put(t, id, r)
+	a.audit(t, id, audit.Update, a.load(old), r)
 	return nil
 }

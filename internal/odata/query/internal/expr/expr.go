@@ -326,7 +326,7 @@ func (p *Scanner) object() (Expr, error) {
 		return o, nil
 	}
 	for {
-		name, err := p.JSONString()
+		name, err := p.memberName()
 		if err != nil {
 			return nil, err
 		}
@@ -349,6 +349,15 @@ func (p *Scanner) object() (Expr, error) {
 		}
 		p.Space()
 	}
+}
+
+// memberName reads the name of a member, in single quotes too: so Dataverse's
+// documentation writes parameters (protocols/dataverse.md §10.2).
+func (p *Scanner) memberName() (string, error) {
+	if p.Peek() == '\'' {
+		return p.Quoted()
+	}
+	return p.JSONString()
 }
 
 // JSONValue reads a string in double quotes or an expression.
