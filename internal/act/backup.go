@@ -23,7 +23,10 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 		return nil, err
 	}
 	opts.Now = o.deps.Now
-	opts.Exclude = slices.Concat(opts.Exclude, c.Exclude)
+	opts.Exclude, opts.Once = slices.Concat(opts.Exclude, c.Exclude), len(opts.Presets) > 0
+	if !opts.Once {
+		opts.Presets = c.Presets
+	}
 	var res *capture.Result
 	src, err := o.source(ctx, env)
 	if err == nil {
@@ -51,7 +54,11 @@ func captureCounts(res *capture.Result, opts capture.Options) map[string]int64 {
 	if n := len(res.Alarms); n > 0 {
 		counts[runlog.Alarms] = int64(n)
 	}
-	if n := len(opts.Tables); n > 0 {
+	n := len(opts.Tables)
+	if opts.Once {
+		n += len(opts.Presets)
+	}
+	if n > 0 {
 		counts[runlog.Narrowed] = int64(n)
 	}
 	return counts
@@ -68,7 +75,10 @@ func (o *Office) PlanBackup(ctx context.Context, env string, opts capture.Option
 		return nil, err
 	}
 	opts.Now = o.deps.Now
-	opts.Exclude = slices.Concat(opts.Exclude, c.Exclude)
+	opts.Exclude, opts.Once = slices.Concat(opts.Exclude, c.Exclude), len(opts.Presets) > 0
+	if !opts.Once {
+		opts.Presets = c.Presets
+	}
 	return capture.Estimate(ctx, o.vault, src, env, opts)
 }
 

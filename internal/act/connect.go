@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/preset"
 	"allod/internal/source"
 	"allod/internal/source/live"
 )
@@ -33,6 +34,9 @@ func (o *Office) Connect(ctx context.Context, env string, c Connection) (*Connec
 	}
 	if err := checkURL(&c); err != nil {
 		return nil, err
+	}
+	if err := preset.Check(c.Presets); err != nil {
+		return nil, fmt.Errorf("connect %s: %w", env, err)
 	}
 	if old, ok := o.config.Environments[env]; ok && old.URL != c.URL && c.SameAs != env {
 		err := allod.Errorf(allod.Conflict, "connect %s: the name stands for %s already", env, old.URL)

@@ -21,6 +21,7 @@ import (
 
 	"allod"
 	"allod/internal/govern/gate"
+	"allod/internal/preset"
 	"allod/internal/source"
 	"allod/internal/vault"
 )
@@ -32,6 +33,12 @@ type Options struct {
 	Exclude []string // TABLE or TABLE.COLUMN, left out as a Gap of kind excluded
 	Include []string // takes names out of Exclude again
 	NoFiles bool     // leave the bytes of files unread, as a Gap
+	NoAudit bool     // leave the audit log unread, as a Gap of kind excluded
+	// Presets name what is read (package preset); nil = everything. The rest is
+	// a Gap of kind excluded, or not-asked where Once says that the presets are
+	// those of this run alone.
+	Presets []string
+	Once    bool
 
 	Parallel    int           // tables read at once; 0 = what the source suggests
 	CommitEvery time.Duration // commit finished tables at least this often; 0 = 30 s
@@ -71,6 +78,7 @@ type Result struct {
 	Run         string                `json:"run"`
 	Alarms      []string              `json:"alarms,omitempty"`
 	LineReason  string                `json:"line_reason,omitempty"` // why a new line began
+	Absent      []string              `json:"absent,omitempty"`      // tables of the presets that the environment has not
 	PerTable    []allod.TableManifest `json:"per_table,omitempty"`
 }
 
@@ -113,6 +121,7 @@ type runner struct {
 	src     source.Source
 	run     *vault.Run
 	schema  *allod.Schema
+	choice  *preset.Selection // nil = everything
 	asker   *rightsReader
 	memory  *semaphore.Weighted // bytes
 	started time.Time
@@ -156,7 +165,7 @@ func begin(ctx context.Context, s gate.Session, v *vault.Vault, src source.Sourc
 		return nil, fmt.Errorf("back up %s: %w", env, err)
 	}
 	r := &runner{env: env, o: o, src: src, schema: schema, state: state, started: o.Now(), committed: o.Now(), manifests: map[string]allod.TableManifest{}, dirty: map[string]bool{}}
-	if err := r.checkTables(); err != nil {
+	if err := cmp.Or(r.checkTables(), r.choosePresets()); err != nil {
 		return nil, err
 	}
 	r.asker, r.memory = &rightsReader{src: src, schema: schema}, semaphore.NewWeighted(memoryBudget)
@@ -207,6 +216,39 @@ func (r *runner) checkTables() error {
 		}
 	}
 	return nil
+}
+
+// choosePresets applies the presets to the schema.
+func (r *runner) choosePresets() error {
+	if len(r.o.Presets) == 0 {
+		return nil
+	}
+	var err error
+	if r.choice, err = preset.Select(r.schema, r.o.Presets); err != nil {
+		return fmt.Errorf("back up %s: %w", r.env, err)
+	}
+	return nil
+}
+
+// absent are the tables of the presets that the environment has not.
+func (r *runner) absent() []string {
+	if r.choice == nil {
+		return nil
+	}
+	return r.choice.Absent
+}
+
+// leftOut says why a table is not read although it could be; "" for one that is.
+// What is named for itself is always read.
+func (r *runner) leftOut(t *allod.Table) string {
+	const audit = "audit" // protocols/dataverse.md §10.1
+	switch {
+	case slices.Contains(r.o.Tables, t.Name) || slices.Contains(r.o.Include, t.Name):
+		return ""
+	case r.o.NoAudit && t.Name == audit:
+		return "the audit log was not asked for (--audit=false)"
+	}
+	return r.choice.Why(t.Name)
 }
 
 // checkLine decides whether the environment is still the one that was captured
@@ -338,7 +380,7 @@ func (r *runner) result() *Result {
 	defer r.mu.Unlock()
 	res := &Result{
 		Environment: r.env, Line: r.state.Line, Snapshot: r.snapshot.ID, Rows: r.snapshot.Rows, StoredBytes: r.stored, Seconds: r.o.Now().Sub(r.started).Seconds(),
-		Gaps: r.gapList(), Complete: r.snapshot.Complete, Run: r.run.ID(), Alarms: slices.Clone(r.alarms), LineReason: r.lineWhy, PerTable: r.tableList(nil),
+		Gaps: r.gapList(), Complete: r.snapshot.Complete, Run: r.run.ID(), Alarms: slices.Clone(r.alarms), LineReason: r.lineWhy, Absent: r.absent(), PerTable: r.tableList(nil),
 	}
 	for _, m := range res.PerTable {
 		if m.State == allod.TableFull || m.State == allod.TableDelta {

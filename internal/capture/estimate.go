@@ -21,6 +21,7 @@ type Plan struct {
 	Bytes       int64       `json:"bytes"`    // on disk, about 400 per row read in full; files come on top
 	Gaps        []allod.Gap `json:"gaps"`     // what would not be read
 	NewLine     string      `json:"new_line,omitempty"`
+	Absent      []string    `json:"absent,omitempty"` // tables of the presets that the environment has not
 }
 
 // PlanTable is one table of a Plan.
@@ -53,7 +54,7 @@ func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string
 		return nil, fmt.Errorf("plan a backup of %s: %w", env, err)
 	}
 	r := &runner{env: env, o: o, src: src, schema: schema, state: state, started: o.Now(), manifests: map[string]allod.TableManifest{}, dirty: map[string]bool{}}
-	if err := r.checkTables(); err != nil {
+	if err := cmp.Or(r.checkTables(), r.choosePresets()); err != nil {
 		return nil, err
 	}
 	r.asker = &rightsReader{src: src, schema: schema}
@@ -63,7 +64,7 @@ func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string
 	if err := r.checkLine(ctx, last != nil); err != nil {
 		return nil, err
 	}
-	p := &Plan{Environment: env, NewLine: r.lineWhy}
+	p := &Plan{Environment: env, NewLine: r.lineWhy, Absent: r.absent()}
 	for _, j := range r.choose() {
 		t, err := r.planTable(ctx, j)
 		if err != nil {

@@ -106,6 +106,15 @@ func (r *runner) chooseTable(t *allod.Table) (job, bool) {
 		r.carry(ts)
 		r.setManifest(m)
 		return job{}, false
+	case r.leftOut(t) != "":
+		kind := allod.GapExcluded
+		if r.o.Once && r.choice.Why(t.Name) != "" {
+			kind = allod.GapNotAsked
+		}
+		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: kind, Reason: r.leftOut(t), Accepted: true})
+		r.carry(ts)
+		r.setManifest(m)
+		return job{}, false
 	case !r.mayRead(t.Name):
 		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapTableUnreadable, Reason: "the application user may not read this table"})
 		m.State = allod.TableDenied

@@ -13,11 +13,12 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/capture"
+	"allod/internal/preset"
 )
 
 func (a *app) backupCommand() *cobra.Command {
 	var opts capture.Options
-	var plan bool
+	var plan, audit bool
 	cmd := &cobra.Command{
 		Use: "backup [ENV…]", Short: "Capture what changed",
 		Long: `Capture environments into the vault: everything the first time, then what
@@ -25,6 +26,7 @@ changed. What could not be read is listed as a gap and the command ends with 3;
 a backup that was cut off goes on where it was.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, envs []string) error {
+			opts.NoAudit = !audit
 			return a.withOffice(cmd.Context(), func(o *act.Office) error {
 				if len(envs) == 0 {
 					envs = o.Environments()
@@ -51,6 +53,8 @@ a backup that was cut off goes on where it was.`,
 	f.StringSliceVar(&opts.Tables, "table", nil, "only this table; may be repeated")
 	f.StringSliceVar(&opts.Exclude, "exclude", nil, "leave out TABLE or TABLE.COLUMN")
 	f.StringSliceVar(&opts.Include, "include", nil, "take TABLE or TABLE.COLUMN in although excluded")
+	f.StringSliceVar(&opts.Presets, "preset", nil, "only what belongs to "+strings.Join(preset.Names(), ", ")+"; may be repeated")
+	f.BoolVar(&audit, "audit", true, "read the audit log too; --audit=false leaves it out")
 	f.BoolVar(&opts.NoFiles, "no-files", false, "leave the bytes of files unread")
 	f.IntVar(&opts.Parallel, "max-concurrency", 0, "tables read at once (default: what the environment suggests)")
 	return cmd
@@ -117,6 +121,7 @@ func (a *app) showBackup(r *capture.Result) {
 	if r.LineReason != "" {
 		a.para("", "A new line (%d) begins: %s. Everything was read again.", r.Line, r.LineReason)
 	}
+	a.showAbsent(r.Absent)
 	for _, alarm := range r.Alarms {
 		a.para("  ", "ALARM  %s", alarm)
 	}
@@ -190,6 +195,7 @@ func (a *app) planBackup(cmd *cobra.Command, o *act.Office, env string, opts cap
 		}
 		a.outf("  %-40s %s%s\n", t.Table, rows, files)
 	}
+	a.showAbsent(p.Absent)
 	a.showGaps(p.Gaps)
 	return nil
 }

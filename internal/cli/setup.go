@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"allod/internal/act"
+	"allod/internal/preset"
 )
 
 func (a *app) initCommand() *cobra.Command {
@@ -80,6 +81,7 @@ the file named with --client-secret-file, and are never stored by Allod.`,
 	f.StringVar(&c.Authority, "authority", "", "Entra authority of a sovereign cloud (default https://login.microsoftonline.com)")
 	f.StringVar(&c.CAFile, "ca-file", "", "PEM file of an own certificate authority")
 	f.StringVar(&c.Proxy, "proxy", "", "proxy for this environment")
+	f.StringSliceVar(&c.Presets, "preset", nil, "back up only what belongs to "+strings.Join(preset.Names(), ", ")+"; may be repeated")
 	f.StringVar(&c.SameAs, "same-as", "", "the environment this is, at a new address")
 	return cmd
 }

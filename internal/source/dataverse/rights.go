@@ -2,6 +2,7 @@ package dataverse
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -50,6 +51,11 @@ func (s *Source) Rights(ctx context.Context, schema *allod.Schema) (*source.Righ
 			r.Grants[t.Name] = grants(schema, t, held, names)
 			d = depthOf(r.Grants[t.Name], held)
 		}
+		if d == source.DepthNone && t.Name == sharing {
+			if d, err = s.probe(ctx, t); err != nil {
+				return nil, err
+			}
+		}
 		if d != source.DepthNone {
 			r.Depth[t.Name] = d
 		}
@@ -60,6 +66,24 @@ func (s *Source) Rights(ctx context.Context, schema *allod.Schema) (*source.Righ
 		}
 	}
 	return r, s.retentionRuns(ctx, schema, r)
+}
+
+// sharing is the table of rows that were shared with somebody. No document names
+// a privilege for it.
+const sharing = "principalobjectaccess"
+
+// probe asks for one row of a table whose privilege is not known. What comes
+// back proves that it may be read, not that all of it may.
+func (s *Source) probe(ctx context.Context, t *allod.Table) (source.Depth, error) {
+	if t.Unreadable != "" {
+		return source.DepthNone, nil
+	}
+	var page struct{ Value []json.RawMessage }
+	err := s.getJSON(ctx, t.Set+"?$select="+t.Key+"&$top=1", t.Name, &page)
+	if err != nil {
+		return source.DepthNone, unlessRefused(err)
+	}
+	return source.DepthBasic, nil
 }
 
 func (s *Source) whoAmI(ctx context.Context) (allod.GUID, error) {
