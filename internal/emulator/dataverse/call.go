@@ -13,6 +13,7 @@ import (
 
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/spelling"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
 )
@@ -212,7 +213,7 @@ func (c *call) answer() *request.Reply {
 	if len(c.URL) > 32768 && !c.Nested {
 		return c.fail(wire.Refuse(http.StatusRequestURITooLong, "", "The request URI is too long."))
 	}
-	if c.Req, err = (query.Dialect{}).ParseURL(c.URL); err != nil {
+	if c.Req, err = (query.Dialect{}).ParseURL(spelling.URL(c.URL)); err != nil {
 		return c.fail(wire.Refuse(http.StatusBadRequest, "0x80060888", "%v", err))
 	}
 	out, err := c.route()

@@ -140,7 +140,7 @@ func (c Reader) appendFetched(tx *store.Tx, t *entity.Table, q *fetch.Query, res
 			b = append(b, ',')
 		}
 		b = append(b, '{')
-		if line.Row != nil {
+		if line.Row != nil && wire.Versioned(t) {
 			b = wire.AppendEtag(b, line.Row.Version)
 		}
 		for k, v := range line.Values {

@@ -58,7 +58,7 @@ func (c Reader) rowsOf(tx *store.Tx, t *entity.Table) source {
 
 // fixed is a source over given rows.
 func fixed(rows []Entity) source {
-	sort.Slice(rows, func(i, j int) bool { return store.Less(rows[i].Row.Key, rows[j].Row.Key) })
+	byKey(rows)
 	return func(after *allod.GUID, max int) []Entity {
 		from := 0
 		if after != nil {
@@ -173,7 +173,7 @@ func (c Reader) prepare(tx *store.Tx, t *entity.Table, from source) (*listing, e
 		}
 		return match(e)
 	}
-	if l.plans, err = c.plansFor(tx, t, o); err != nil {
+	if l.plans, err = c.plansFor(tx, t, o, true); err != nil {
 		return nil, err
 	}
 	if o.Top.Set && c.Prefer.PageSize == 0 {

@@ -8,17 +8,24 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata"
 	"allod/internal/odata/query"
 )
+
+// byKey orders rows by their primary key.
+func byKey(rows []Entity) {
+	sort.Slice(rows, func(i, j int) bool { return store.Less(rows[i].Row.Key, rows[j].Row.Key) })
+}
 
 // env says what names in $filter and $orderby mean for rows of the table.
 func (c Reader) env(tx *store.Tx, t *entity.Table, aliases map[string]query.Expr) *query.Env[Entity] {
 	return &query.Env[Entity]{
-		Aliases:  aliases,
-		FoldCase: true,
+		Aliases:   aliases,
+		FoldCase:  true,
+		Wildcards: true,
+		Now:       c.Org.Now,
 		Column: func(name string) (func(Entity) (allod.Value, error), error) {
 			return c.getter(tx, t, name)
 		},
@@ -49,8 +56,8 @@ func (c Reader) env(tx *store.Tx, t *entity.Table, aliases map[string]query.Expr
 			get := func(e Entity) ([]Entity, error) { return c.Related(tx, e, nav), nil }
 			return get, c.env(tx, target, aliases), nil
 		},
-		Function: func(name string, _ []query.Arg) (func(Entity) (allod.Value, error), error) {
-			return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not know the query function %s.", name)
+		Function: func(name string, args []query.Arg) (func(Entity) (allod.Value, error), error) {
+			return c.queryFunction(tx, t, strings.TrimPrefix(name, request.Namespace), args, aliases)
 		},
 	}
 }
@@ -168,28 +175,26 @@ type plans struct {
 	t       *entity.Table
 	columns []string // nil = all
 	byTable map[*entity.Table]*wire.Plan
-	expand  []expansion
+	expand  []*expansion
 }
 
-// plansFor prepares $select and $expand.
-func (c Reader) plansFor(tx *store.Tx, t *entity.Table, o *query.Options) (*plans, error) {
+// plansFor prepares $select and $expand of a list of rows or of one row.
+func (c Reader) plansFor(tx *store.Tx, t *entity.Table, o *query.Options, list bool) (*plans, error) {
+	if o != nil {
+		if err := c.checkExpand(t, o.Expand); err != nil {
+			return nil, err
+		}
+	}
+	return c.plansAt(tx, t, o, 1, list)
+}
+
+// plansAt does so at a level of $expand, 1 being the request itself.
+func (c Reader) plansAt(tx *store.Tx, t *entity.Table, o *query.Options, level int, list bool) (*plans, error) {
 	p := &plans{c: c, tx: tx, t: t, byTable: map[*entity.Table]*wire.Plan{}}
 	if o != nil {
-		for _, s := range o.Select {
-			if s.Star() {
-				p.columns = nil
-				break
-			}
-			if len(s.Path) == 1 && c.Schema.Nav(t.LogicalName, s.Path[0]) != nil && t.Column(s.Path[0]) == nil {
-				continue // selecting a navigation property adds a link, no data
-			}
-			p.columns = append(p.columns, strings.Join(s.Path, "/"))
-		}
-		if len(o.Expand) > 15 {
-			return nil, wire.BadQuery("Number of expand properties exceeds the limit of 15.")
-		}
+		p.columns = c.selected(t, o)
 		for _, e := range o.Expand {
-			x, err := c.expansion(tx, t, e)
+			x, err := c.expansion(tx, t, e, level, list)
 			if err != nil {
 				return nil, err
 			}
@@ -198,6 +203,41 @@ func (c Reader) plansFor(tx *store.Tx, t *entity.Table, o *query.Options) (*plan
 	}
 	_, err := p.of(t)
 	return p, err
+}
+
+// selected are the properties $select asks for, nil = all. A single-valued
+// navigation property stands for its value, and so does one that is expanded
+// to a reference; a collection adds nothing to a row.
+func (c Reader) selected(t *entity.Table, o *query.Options) []string {
+	var out []string
+	value := func(name string) bool {
+		nav := c.Schema.Nav(t.LogicalName, name)
+		if col := t.Column(name); nav == nil || col != nil && col.Property() == name {
+			return false
+		}
+		if nav.Kind == wire.NavLookup {
+			if col := t.Column(nav.Column); col != nil {
+				out = append(out, col.Property())
+			}
+		}
+		return true
+	}
+	for _, s := range o.Select {
+		if s.Star() {
+			return nil
+		}
+		if len(s.Path) != 1 || !value(s.Path[0]) {
+			out = append(out, strings.Join(s.Path, "/"))
+		}
+	}
+	if out != nil {
+		for _, e := range o.Expand {
+			if e.Ref {
+				value(e.Path[0])
+			}
+		}
+	}
+	return out
 }
 
 // of returns the plan of one of the tables; a base type's columns that an
@@ -252,108 +292,6 @@ func (p *plans) appendRow(b []byte, e Entity) ([]byte, error) {
 		}
 	}
 	return b, nil
-}
-
-// expansion is one item of $expand.
-type expansion struct {
-	c     Reader
-	tx    *store.Tx
-	nav   *wire.Nav
-	ref   bool
-	plans *plans
-	o     *query.Options
-	match func(Entity) (bool, error)
-}
-
-func (c Reader) expansion(tx *store.Tx, t *entity.Table, item query.ExpandItem) (expansion, error) {
-	x := expansion{c: c, tx: tx, ref: item.Ref, o: item.Options}
-	if x.o == nil {
-		x.o = &query.Options{}
-	}
-	name := item.Path[0]
-	x.nav = c.Schema.Nav(t.LogicalName, name)
-	if x.nav == nil {
-		return x, wire.NoProperty(name, t.LogicalName)
-	}
-	if x.ref && x.nav.Kind != wire.NavLookup {
-		return x, wire.BadQuery("Expand with $ref is only supported on lookup type navigation property.")
-	}
-	if x.nav.Kind == wire.NavLookup && (x.o.Has("$orderby") || x.o.Has("$top")) {
-		return x, wire.BadQuery("Only $select and $filter clause can be provided while doing $expand on many-to-one relationship or nested one-to-many relationship.")
-	}
-	if len(x.o.Expand) > 0 {
-		return x, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator expands one level only.")
-	}
-	target := c.Schema.Model.Table(x.nav.Target)
-	if x.nav.Target == "owner" || x.nav.Target == "principal" {
-		target = c.Schema.Model.Table("systemuser")
-	}
-	if target == nil {
-		return x, wire.NoProperty(name, t.LogicalName)
-	}
-	var err error
-	if x.match, err = c.filter(tx, target, x.o.Filter, c.Req.Options.Aliases); err != nil {
-		return x, err
-	}
-	x.plans, err = c.plansFor(tx, target, x.o)
-	return x, err
-}
-
-func (x *expansion) append(b []byte, e Entity) ([]byte, error) {
-	b = odata.AppendMember(b, x.nav.Name)
-	if x.nav.Kind == wire.NavLookup {
-		to, ok := x.c.Target(x.tx, e, x.nav)
-		if ok {
-			var err error
-			if ok, err = x.match(to); err != nil {
-				return nil, err
-			}
-		}
-		if !ok {
-			return append(b, "null"...), nil
-		}
-		return x.appendOne(b, to)
-	}
-	var rows []Entity
-	for _, r := range x.c.Related(x.tx, e, x.nav) {
-		ok, err := x.match(r)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			rows = append(rows, r)
-		}
-	}
-	target := x.c.Schema.Model.Table(x.nav.Target)
-	if err := x.c.sort(x.tx, target, rows, x.o.OrderBy); err != nil {
-		return nil, err
-	}
-	rows = rows[:min(len(rows), 5000)]
-	if x.o.Top.Set {
-		rows = rows[:min(len(rows), int(x.o.Top.N))]
-	}
-	b = append(b, '[')
-	for i, r := range rows {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		var err error
-		if b, err = x.appendOne(b, r); err != nil {
-			return nil, err
-		}
-	}
-	return append(b, ']'), nil
-}
-
-func (x *expansion) appendOne(b []byte, e Entity) ([]byte, error) {
-	b = append(b, '{')
-	if x.ref {
-		b = odata.AppendMember(b, odata.ID)
-		b = odata.AppendString(b, x.c.URLOf(e.Table, e.Row.Key))
-		return append(b, '}'), nil
-	}
-	b, err := x.plans.appendRow(b, e)
-	return append(b, '}'), err
 }
 
 // URLOf is the address of a row.

@@ -73,7 +73,10 @@ func (c Reader) Read(t *entity.Table, seg *query.Segment) (*request.Reply, error
 			return err
 		}
 		c.served(t, 1, width)
-		out = &request.Reply{Status: http.StatusOK, Header: http.Header{"Etag": {tag}}, Body: body}
+		out = &request.Reply{Status: http.StatusOK, Header: http.Header{}, Body: body}
+		if wire.Versioned(e.Table) {
+			out.Header.Set("Etag", tag)
+		}
 		return nil
 	})
 	return out, err
@@ -81,7 +84,7 @@ func (c Reader) Read(t *entity.Table, seg *query.Segment) (*request.Reply, error
 
 // Render writes one row as a response of its own.
 func (c Reader) Render(tx *store.Tx, t *entity.Table, e Entity) ([]byte, int, error) {
-	p, err := c.plansFor(tx, t, c.Req.Options)
+	p, err := c.plansFor(tx, t, c.Req.Options, false)
 	if err != nil {
 		return nil, 0, err
 	}

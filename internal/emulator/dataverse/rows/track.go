@@ -97,7 +97,7 @@ func (c Reader) deltaStart(tx *store.Tx) (*cookie, error) {
 
 func (c Reader) deltaPage(tx *store.Tx, t *entity.Table, k *cookie) (*request.Reply, error) {
 	size := c.pageSize(t)
-	p, err := c.plansFor(tx, t, c.Req.Options)
+	p, err := c.plansFor(tx, t, c.Req.Options, true)
 	if err != nil {
 		return nil, err
 	}

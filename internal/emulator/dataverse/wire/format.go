@@ -14,6 +14,11 @@ func appendUint(dst []byte, n uint64) []byte { return strconv.AppendUint(dst, n,
 
 func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
 
+// currencyPrecision is the number of decimals in which an amount of the base
+// currency is shown, whatever the wire has (protocols/dataverse.md §2.3:
+// revenue 20000.0000 is "$20,000.00").
+const currencyPrecision = 2
+
 // format is the formatted value of a cell as an English (United States) user
 // in UTC sees it; false when the column has none.
 func format(c *entity.Column, raw *store.Raw) (string, bool) {
@@ -34,14 +39,14 @@ func format(c *entity.Column, raw *store.Raw) (string, bool) {
 		}
 		return "No", true
 	case allod.Decimal, allod.Double:
-		digits := string(appendGrouped(nil, raw.Text, max(c.Precision, 2)))
 		if c.Kind == "Money" {
+			digits := string(appendGrouped(nil, raw.Text, currencyPrecision))
 			if rest, neg := strings.CutPrefix(digits, "-"); neg {
 				return "-$" + rest, true
 			}
 			return "$" + digits, true
 		}
-		return digits, true
+		return string(appendGrouped(nil, raw.Text, max(c.Precision, 2))), true
 	case allod.DateTime:
 		t, err := time.Parse(time.RFC3339, raw.Text)
 		return t.UTC().Format("1/2/2006 3:04 PM"), err == nil

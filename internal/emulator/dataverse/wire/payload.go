@@ -258,7 +258,7 @@ func ParseValue(t *entity.Table, c *entity.Column, raw json.RawMessage) (allod.V
 		if _, err := strconv.ParseFloat(string(raw), 64); err != nil || !odata.IsNumber(string(raw)) {
 			return bad("Edm.Double")
 		}
-		return allod.TextValue(allod.Double, string(raw)), nil
+		return allod.TextValue(allod.Double, rounded(c, string(raw))), nil
 	case "ManagedProperty":
 		return allod.TextValue(allod.JSON, string(raw)), nil
 	}
@@ -267,6 +267,18 @@ func ParseValue(t *entity.Table, c *entity.Column, raw json.RawMessage) (allod.V
 		return bad(c.EdmType)
 	}
 	return textValue(t, c, text)
+}
+
+// rounded is a floating point number as the service keeps it: with no more
+// decimals than the column has, 47.639583 becomes 47.63958
+// (data/dataverse/documented-http-samples.json, create-entity-web-api).
+func rounded(c *entity.Column, digits string) string {
+	_, frac, _ := strings.Cut(digits, ".")
+	f, err := strconv.ParseFloat(digits, 64)
+	if err != nil || c.Precision == 0 || len(frac) <= c.Precision || strings.ContainsAny(digits, "eE") {
+		return digits
+	}
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(f, 'f', c.Precision, 64), "0"), ".")
 }
 
 func textValue(t *entity.Table, c *entity.Column, text string) (allod.Value, error) {

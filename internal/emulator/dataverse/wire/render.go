@@ -32,7 +32,7 @@ type Plan struct {
 	notes  Annotations
 	cols   []planned
 	names  []string // table names by number in packed lookups
-	keyPos int      // of the primary key in cols
+	tagged bool     // rows have an etag: the table has versionnumber
 }
 
 type planned struct {
@@ -62,7 +62,7 @@ const (
 // hidden tells secured columns the caller may not read: they are null (§3.3).
 // An unknown name is the 400 of §2.3.
 func NewPlan(tx *store.Tx, schema *Schema, t *entity.Table, columns []string, notes Annotations, hidden func(*entity.Column) bool) (*Plan, error) {
-	p := &Plan{schema: schema, table: t, notes: notes, names: tx.Store().TableNames(), keyPos: -1}
+	p := &Plan{schema: schema, table: t, notes: notes, names: tx.Store().TableNames(), tagged: Versioned(t)}
 	chosen, err := choose(t, columns)
 	if err != nil {
 		return nil, err
@@ -73,6 +73,11 @@ func NewPlan(tx *store.Tx, schema *Schema, t *entity.Table, columns []string, no
 	slices.SortStableFunc(p.cols, func(a, b planned) int { return a.store - b.store })
 	return p, nil
 }
+
+// Versioned reports whether rows of the table show a version: an etag is that
+// of the column versionnumber (§2.4), and duplicaterecords, which lack it, have
+// none in the documentation.
+func Versioned(t *entity.Table) bool { return t.Column("versionnumber") != nil }
 
 func choose(t *entity.Table, columns []string) ([]*entity.Column, error) {
 	var out []*entity.Column
@@ -101,7 +106,10 @@ func choose(t *entity.Table, columns []string) ([]*entity.Column, error) {
 			add(t.Column("transactioncurrencyid"))
 		}
 	}
+	// systemuser and team have their key twice: ownerid is that of $metadata
+	// (§3.1), and comes along as well.
 	add(t.Column(t.PrimaryID))
+	add(t.Column(t.ODataKey))
 	return out, nil
 }
 
@@ -147,7 +155,18 @@ func fileOf(t *entity.Table, c *entity.Column) *entity.Column {
 // AppendRow appends the members of one row without the closing brace, so that
 // the caller can add expanded rows. dst must end in "{" or in a member.
 func (p *Plan) AppendRow(dst []byte, tx *store.Tx, r *store.Row) []byte {
-	dst = appendEtagMember(dst, r.Version)
+	if !p.tagged {
+		at := len(dst)
+		if dst = p.appendColumns(dst, tx, r); dst[at-1] == '{' && len(dst) > at {
+			dst = slices.Delete(dst, at, at+1) // the comma
+		}
+		return dst
+	}
+	return p.appendColumns(appendEtagMember(dst, r.Version), tx, r)
+}
+
+// appendColumns appends the columns, each with a comma before it.
+func (p *Plan) appendColumns(dst []byte, tx *store.Tx, r *store.Row) []byte {
 	cur := r.Cursor()
 	var raw store.Raw
 	have := cur.Next(&raw)
