@@ -177,6 +177,7 @@ func TestCompile(t *testing.T) {
 		{"Microsoft.Dynamics.CRM.Today(PropertyName='createdon')", false},
 		{"Microsoft.Dynamics.CRM.LastXDays(PropertyName='createdon',PropertyValue=1)", true},
 		{"Microsoft.Dynamics.CRM.OlderThanXHours(PropertyName='createdon',PropertyValue=13)", false},
+		{"Microsoft.Dynamics.CRM.OlderThanXHours(PropertyName='createdon',PropertyValue='11')", true},
 		{"Microsoft.Dynamics.CRM.On(PropertyName='createdon',PropertyValue='2024-02-28')", true},
 		{"Microsoft.Dynamics.CRM.OnOrBefore(PropertyName='createdon',PropertyValue='2024-02-27')", false},
 		{"Microsoft.Dynamics.CRM.In(PropertyName='primarycontactid/fullname',PropertyValues=['Ann'])", true},

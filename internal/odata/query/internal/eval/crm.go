@@ -201,7 +201,10 @@ func choices(want bool, list []val) func(val) (val, error) {
 	}
 }
 
-// period returns the test of a function about time. All count in UTC: the time
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// period returns the test of a function about time, whose number may stand in
+// quotes. All count in UTC: the time
 // zone of a user is not known here. Last and next X days, weeks, months and
 // years reach over whole days, hours over whole hours, up to and from now.
 func (c *compiler[R]) period(name string, args []expr.Arg) (func(val) (val, error), error) {
@@ -209,7 +212,7 @@ func (c *compiler[R]) period(name string, args []expr.Arg) (func(val) (val, erro
 		return c.onDay(name, args)
 	}
 	var x int64
-	if lit, ok := c.argument(args, "PropertyValue").(*expr.Literal); ok && lit.Kind == expr.LitNumber {
+	if lit, ok := c.argument(args, "PropertyValue").(*expr.Literal); ok && (lit.Kind == expr.LitNumber || lit.Kind == expr.LitString && expr.Run(lit.Text, isDigit) == len(lit.Text)) {
 		n, ok := expr.ParseInt(lit.Text)
 		if !ok || n < 0 || n > 1_000_000 {
 			return nil, invalid("PropertyValue is not a number that makes sense")
