@@ -10,6 +10,7 @@ import (
 	"allod/internal/emulator"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -165,11 +166,18 @@ func (s *Server) act(name string, b adminBody) error {
 	case "set-secured", "add-column", "remove-column", "create-table", "set-tracking":
 		return s.changeModel(name, b)
 	case "drop-table":
-		if s.Model().Table(b.Table) == nil {
+		t := s.Model().Table(b.Table)
+		if t == nil {
 			return allod.Errorf(allod.NotFound, "drop table %q: no such table", b.Table)
 		}
+		s.history.Drop(t)
 		s.org.Store.DropTable(b.Table)
 		return nil
+	case "set-recycle-bin":
+		return s.org.Store.Update(func(tx *store.Tx) error {
+			recycle.Switch(tx, s.Model(), s.newID, b.On, b.Count)
+			return nil
+		})
 	case "reset-token-epoch":
 		s.authority.ExpireTokens()
 		return nil
@@ -266,58 +274,102 @@ func (s *Server) setUser(action string, b adminBody) error {
 	return allod.Errorf(allod.NotFound, "find application user %q: no such user", b.ClientID)
 }
 
-// changeModel swaps the model for one with a changed copy of the table;
-// requests under way keep the old one.
-func (s *Server) changeModel(action string, b adminBody) error {
+// reshape puts a changed copy of the model in force, as customize.Reshape
+// says; requests under way keep the old one. Tables and columns that are new
+// are empty, the rows and values of those that went are gone.
+func (s *Server) reshape(change func(m *entity.Model) error) (*wire.Schema, error) {
 	s.swap.Lock()
 	defer s.swap.Unlock()
 	old := s.Model()
-	t := old.Table(b.Table)
-	if t == nil {
-		return allod.Errorf(allod.NotFound, "%s: no table %q", action, b.Table)
+	next := &entity.Model{
+		Tables: slices.Clone(old.Tables), Relationships: slices.Clone(old.Relationships), Choices: slices.Clone(old.Choices), Document: old.Document,
 	}
-	changed := *t
-	changed.Columns = slices.Clone(t.Columns)
+	next.Index()
+	if err := change(next); err != nil {
+		return nil, err
+	}
+	next.Index()
+	s.history.Note(old, next)
+	for _, t := range next.Tables {
+		was := old.Table(t.LogicalName)
+		if was == t || t.Abstract {
+			continue
+		}
+		if was != nil {
+			for _, c := range was.Columns {
+				if x := t.Column(c.LogicalName); x == nil || x.LogicalName != c.LogicalName {
+					s.org.Store.DropColumn(t.LogicalName, c.LogicalName)
+				}
+			}
+		}
+		s.org.Store.AddTable(t.LogicalName, columnNames(t))
+	}
+	schema := wire.NewSchema(next)
+	s.schema.Store(schema)
+	for _, t := range old.Tables {
+		if next.Table(t.LogicalName) == nil {
+			s.org.Store.DropTable(t.LogicalName)
+		}
+	}
+	return schema, nil
+}
+
+// subscriptionDays is how long stamps of RetrieveMetadataChanges are good.
+func (s *Server) subscriptionDays() int {
+	days := int64(90)
+	s.org.Store.View(func(tx *store.Tx) {
+		if v := tx.Value("organization", tx.Get("organization", s.Organization()), "expiresubscriptionsindays"); v.Type() == allod.Integer {
+			days = v.Int()
+		}
+	})
+	return int(days)
+}
+
+// changeModel changes one table of the model.
+func (s *Server) changeModel(action string, b adminBody) error {
+	_, err := s.reshape(func(m *entity.Model) error {
+		i := slices.IndexFunc(m.Tables, func(t *entity.Table) bool { return t.LogicalName == b.Table })
+		if i < 0 {
+			return allod.Errorf(allod.NotFound, "%s: no table %q", action, b.Table)
+		}
+		t := m.Tables[i].Clone()
+		m.Tables[i] = t
+		return s.changeTable(action, b, t)
+	})
+	return err
+}
+
+func (s *Server) changeTable(action string, b adminBody, t *entity.Table) error {
+	i := slices.IndexFunc(t.Columns, func(c *entity.Column) bool { return c.LogicalName == b.Column })
 	switch action {
 	case "set-tracking":
-		changed.ChangeTracking = b.On
+		t.ChangeTracking = b.On
+		return nil
 	case "create-table":
-		changed.MetadataID = s.newID()
-	case "set-secured":
-		i := slices.IndexFunc(changed.Columns, func(c *entity.Column) bool { return c.LogicalName == b.Column })
-		if i < 0 {
-			return allod.Errorf(allod.NotFound, "%s: table %s has no column %q", action, b.Table, b.Column)
-		}
-		col := *changed.Columns[i]
-		col.Secured = b.On
-		changed.Columns[i] = &col
-	case "remove-column":
-		i := slices.IndexFunc(changed.Columns, func(c *entity.Column) bool { return c.LogicalName == b.Column })
-		if i < 0 {
-			return allod.Errorf(allod.NotFound, "%s: table %s has no column %q", action, b.Table, b.Column)
-		}
-		changed.Columns = slices.Delete(changed.Columns, i, i+1)
+		t.MetadataID = s.newID()
+		return nil
 	case "add-column":
-		col, err := newColumn(b, len(t.Columns)+1)
+		if i >= 0 {
+			return allod.Errorf(allod.Conflict, "%s: table %s has a column %q", action, b.Table, b.Column)
+		}
+		c, err := newColumn(b, len(t.Columns)+1)
 		if err != nil {
 			return err
 		}
-		if t.Column(b.Column) != nil {
-			return allod.Errorf(allod.Conflict, "%s: table %s has a column %q", action, b.Table, b.Column)
-		}
-		col.MetadataID = s.newID()
-		changed.Columns = append(changed.Columns, col)
+		c.MetadataID = s.newID()
+		t.Columns = append(t.Columns, c)
+		return nil
 	}
-	next := *old
-	next.Tables = slices.Clone(old.Tables)
-	for i := range next.Tables {
-		if next.Tables[i] == t {
-			next.Tables[i] = &changed
-		}
+	if i < 0 {
+		return allod.Errorf(allod.NotFound, "%s: table %s has no column %q", action, b.Table, b.Column)
 	}
-	next.Seal()
-	s.org.Store.AddTable(changed.LogicalName, columnNames(&changed))
-	s.schema.Store(wire.NewSchema(&next))
+	if action == "remove-column" {
+		t.Columns = slices.Delete(t.Columns, i, i+1)
+		return nil
+	}
+	c := *t.Columns[i]
+	c.Secured = b.On
+	t.Columns[i] = &c
 	return nil
 }
 

@@ -29,8 +29,10 @@ func Assumptions() []Assumption {
 		{"etag-on-missing", "404", []string{"404", "412"}, "PATCH with If-Match of an etag on a row that does not exist (§6.2)"},
 		{"full-last-page", "end", []string{"end", "empty-page"}, "a last page that is full carries a nextLink to an empty one (§4.1)"},
 		{"key-not-found-status", "404", []string{"404", "400"}, "status of 0x80060891 (§9.3)"},
+		{"metadata-expired-status", "400", []string{"400", "410", "403"}, "HTTP status of an expired stamp of RetrieveMetadataChanges (§3.5)"},
 		{"null-property-status", "204", []string{"204", "200"}, "GET of a single property that is null (§6.3)"},
 		{"removelink-touches-child", "true", []string{"true", "false"}, "nulling a lookup by RemoveLink gives the child a new version (§6.12)"},
+		{"restore-refused-status", "400", []string{"400", "404", "412"}, "HTTP status of a refused restore from the recycle bin (§6.13, §9.3)"},
 		{"track-intersect", "true", []string{"true", "false"}, "change tracking works on intersect tables whose metadata says so (§5.2)"},
 		{"tracking-cookie", "True", []string{"True", "False"}, "istracking attribute of the paging cookie of tracked reads (§5.2)"},
 	}

@@ -101,6 +101,7 @@ func (c *call) part(op *batch.Operation, refs map[string]string, tx *store.Tx) (
 		}
 	}
 	out := sub.answer()
+	c.Schema = sub.Schema // a part may have changed it
 	c.Org.Counters.Add("parts", 1)
 	r := c.result(out)
 	r.ContentID = op.ContentID

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"allod/internal/emulator/dataverse/change"
+	"allod/internal/emulator/dataverse/customize"
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/message"
@@ -39,7 +40,15 @@ func (c *call) route() (*request.Reply, error) {
 	name := strings.TrimPrefix(path[0].Name, request.Namespace)
 	switch name {
 	case "EntityDefinitions", "RelationshipDefinitions", "GlobalOptionSetDefinitions", "ManagedPropertyDefinitions":
+		if c.Method != http.MethodGet {
+			return customize.Definitions(c.Call, c.s.reshape)
+		}
 		return describe.Definitions(c.Call)
+	case "RetrieveMetadataChanges":
+		return describe.Changes(c.Call, c.s.history, c.s.subscriptionDays())
+	}
+	if f := customize.Actions()[name]; f != nil && len(path) == 1 {
+		return c.action(name, func(w change.Writer) (map[string]any, error) { return f(w.Call, c.s.reshape) })
 	}
 	if f := functions()[name]; f != nil && len(path) == 1 {
 		return c.function(name, f)

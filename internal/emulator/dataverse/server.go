@@ -11,6 +11,7 @@ import (
 	"allod"
 	"allod/internal/emulator"
 	"allod/internal/emulator/dataverse/change"
+	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/request"
@@ -57,6 +58,7 @@ type Server struct {
 	organization allod.GUID
 	epochs       map[string]allod.GUID // organisation id at each mark
 	swap         sync.Mutex            // serialises schema changes
+	history      *describe.History     // of the schema
 }
 
 // New builds a server with empty tables for every table of the model, the
@@ -76,7 +78,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		opts: o, faults: &emulator.Faults{}, limiter: protect.New(o.Limits == "real"),
 		random: rand.NewPCG(o.Seed, 0xda7a), began: o.Now(),
-		epochs: map[string]allod.GUID{},
+		epochs: map[string]allod.GUID{}, history: describe.NewHistory(),
 	}
 	s.rng = rand.New(s.random)
 	s.org = &request.Org{

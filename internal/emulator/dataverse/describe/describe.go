@@ -73,7 +73,7 @@ func (c call) metadataDocument() (*request.Reply, error) {
 
 func (c call) definitions(path []query.Segment) (*request.Reply, error) {
 	if c.Method != http.MethodGet {
-		return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not change metadata through the API.")
+		return nil, c.NoMethod()
 	}
 	c.Count(path[0].Name, nil)
 	c.chargeMetadata()
@@ -94,7 +94,7 @@ func (c call) described(path []query.Segment) (*request.Reply, error) {
 		var rows []described
 		for _, t := range m.Tables {
 			if t.Defined() && c.Exists(t) {
-				rows = append(rows, described{t.Definition(), t, nil})
+				rows = append(rows, described{Table(t), t, nil})
 			}
 		}
 		return c.metadataList("EntityDefinitions", rows)
@@ -115,15 +115,15 @@ type described struct {
 
 func (c call) tableOf(seg *query.Segment) *entity.Table {
 	for _, t := range c.Schema.Model.Tables {
-		if named(seg, t.LogicalName, t.MetadataID, "LogicalName") && t.Defined() && c.Exists(t) {
+		if Named(seg, t.LogicalName, t.MetadataID, "LogicalName") && t.Defined() && c.Exists(t) {
 			return t
 		}
 	}
 	return nil
 }
 
-// named reports whether a key segment means the item with the name or id.
-func named(seg *query.Segment, name string, id allod.GUID, keyName string) bool {
+// Named reports whether a key segment means the item with the name or id.
+func Named(seg *query.Segment, name string, id allod.GUID, keyName string) bool {
 	if g, ok := seg.ID(); ok {
 		return g == id && (seg.Args[0].Name == "" || seg.Args[0].Name == "MetadataId")
 	}
@@ -137,12 +137,12 @@ func named(seg *query.Segment, name string, id allod.GUID, keyName string) bool 
 // definition answers one table and what stands behind it.
 func (c call) definition(t *entity.Table, path []query.Segment) (*request.Reply, error) {
 	if len(path) == 1 {
-		return c.metadataItem("EntityDefinitions/$entity", described{t.Definition(), t, nil})
+		return c.metadataItem("EntityDefinitions/$entity", described{Table(t), t, nil})
 	}
 	name := path[1].Name
 	parts, ok := c.parts(t, name)
 	if !ok {
-		if v, found := t.Definition().Get(name); found {
+		if v, found := Table(t).Get(name); found {
 			return c.metadataValue(v, path[len(path)-1].Kind == query.SegValue, "EntityDefinitions/"+name)
 		}
 		return nil, wire.NoSegment(name)
@@ -164,7 +164,7 @@ func (c call) definition(t *entity.Table, path []query.Segment) (*request.Reply,
 			id, err := allod.ParseGUID(fmt.Sprint(text))
 			logical, _ := d.o.Get("LogicalName")
 			schema, _ := d.o.Get("SchemaName")
-			if err == nil && (named(&path[1], fmt.Sprint(logical), id, "LogicalName") || named(&path[1], fmt.Sprint(schema), id, "SchemaName")) {
+			if err == nil && (Named(&path[1], fmt.Sprint(logical), id, "LogicalName") || Named(&path[1], fmt.Sprint(schema), id, "SchemaName")) {
 				return c.metadataItem(at+"/$entity", d)
 			}
 		}
@@ -179,7 +179,7 @@ func (c call) parts(t *entity.Table, name string) (out []described, ok bool) {
 	m := c.Schema.Model
 	add := func(list []*entity.Relationship) {
 		for _, r := range list {
-			d := described{o: r.Definition()}
+			d := described{o: Relationship(r)}
 			if len(d.o) > 0 && d.o[0].Name == "@odata.type" {
 				d.o = d.o[1:] // the collection is of that very type
 			}
@@ -190,11 +190,11 @@ func (c call) parts(t *entity.Table, name string) (out []described, ok bool) {
 	case "Attributes":
 		for _, col := range t.Columns {
 			if !col.Hidden {
-				out = append(out, described{col.Definition(t), t, col})
+				out = append(out, described{Column(col, t), t, col})
 			}
 		}
 	case "Keys":
-		for _, k := range t.KeyDefinitions() {
+		for _, k := range Keys(t) {
 			out = append(out, described{o: k})
 		}
 	case "ManyToOneRelationships":
@@ -212,9 +212,9 @@ func (c call) parts(t *entity.Table, name string) (out []described, ok bool) {
 func (c call) relationships(path []query.Segment) (*request.Reply, error) {
 	var rows []described
 	for _, r := range c.Schema.Model.Relationships {
-		o := r.Definition()
+		o := Relationship(r)
 		if path[0].Parens {
-			if named(&path[0], r.SchemaName, r.MetadataID, "SchemaName") {
+			if Named(&path[0], r.SchemaName, r.MetadataID, "SchemaName") {
 				return c.metadataItem("RelationshipDefinitions/$entity", described{o: o})
 			}
 			continue
@@ -235,25 +235,25 @@ func (c call) relationships(path []query.Segment) (*request.Reply, error) {
 
 func (c call) optionSets(path []query.Segment) (*request.Reply, error) {
 	var rows []described
-	seen := map[string]bool{}
-	for _, t := range c.Schema.Model.Tables {
-		for _, col := range t.Columns {
-			if col.OptionSet == nil || !col.OptionSet.Global || seen[col.OptionSet.Name] {
-				continue
-			}
-			seen[col.OptionSet.Name] = true
-			o, ok := col.Choices()
-			if !ok {
-				continue
-			}
-			o = append(entity.Object{{Name: "@odata.type", Value: "#" + request.Namespace + "OptionSetMetadata"}}, o...)
-			text, _ := o.Get("MetadataId")
-			id, err := allod.ParseGUID(fmt.Sprint(text))
-			if path[0].Parens && err == nil && named(&path[0], col.OptionSet.Name, id, "Name") {
-				return c.metadataItem("GlobalOptionSetDefinitions/$entity", described{o: o})
-			}
-			rows = append(rows, described{o: o})
+	for _, col := range Globals(c.Schema.Model) {
+		o, ok := Choices(col)
+		if !ok {
+			continue
 		}
+		class := "OptionSetMetadata"
+		if col.Kind == "Boolean" {
+			class = "BooleanOptionSetMetadata"
+		}
+		o = append(entity.Object{{Name: "@odata.type", Value: "#" + request.Namespace + class}}, o...)
+		text, _ := o.Get("MetadataId")
+		id, err := allod.ParseGUID(fmt.Sprint(text))
+		if path[0].Parens && err == nil && Named(&path[0], col.OptionSet.Name, id, "Name") {
+			return c.metadataItem("GlobalOptionSetDefinitions/$entity", described{o: o})
+		}
+		if len(path) > 1 && path[1].Name != request.Namespace+class {
+			continue
+		}
+		rows = append(rows, described{o: o})
 	}
 	if path[0].Parens {
 		return nil, wire.Refuse(http.StatusNotFound, "0x80044183", "The requested choice was not found.")
@@ -284,7 +284,7 @@ func (c call) shape(d described, o *query.Options) (entity.Object, error) {
 
 func (c call) expandPart(d described, name string, o *query.Options) (any, error) {
 	if d.col != nil {
-		set, ok := d.col.Choices()
+		set, ok := Choices(d.col)
 		global := ok && d.col.OptionSet.Global
 		switch {
 		case name == "OptionSet" && ok, name == "GlobalOptionSet" && global:

@@ -109,6 +109,23 @@ func (t *table) addColumn(name string) {
 	}
 }
 
+// DropColumn makes the column unknown; its values cannot be read any more, nor
+// by a column of that name that is added later.
+func (s *Store) DropColumn(name, column string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tables[name]
+	if t == nil {
+		return
+	}
+	if i, ok := t.byName[column]; ok {
+		delete(t.byName, column)
+		delete(t.index, i)
+		t.columns[i] = ""
+		s.shape++
+	}
+}
+
 // DropTable removes the table with its rows and its log; nothing is logged.
 func (s *Store) DropTable(name string) {
 	s.mu.Lock()
