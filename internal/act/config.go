@@ -73,6 +73,10 @@ func CheckName(name string) error {
 	return nil
 }
 
+// ReadConfig reads the configuration of the Allod in dir without opening its
+// vault. NotFound when there is none.
+func ReadConfig(dir string) (*Config, error) { return loadConfig(dir) }
+
 // loadConfig reads allod.yaml. NotFound, with the next step, when there is none.
 func loadConfig(dir string) (*Config, error) {
 	path := filepath.Join(dir, ConfigFile)

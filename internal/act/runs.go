@@ -20,10 +20,10 @@ func (o *Office) failed(ctx context.Context, s gate.Session, err error) error {
 	return errors.Join(err, o.gate.Act(ctx, s, runlog.Failed, map[string]int64{runlog.KindOf: int64(allod.KindOf(err))}))
 }
 
-// Runs yields what was captured and checked, by hand or by schedule, the newest
-// first. It shows no content and records nothing.
-func (o *Office) Runs(ctx context.Context) iter.Seq2[runlog.Run, error] {
-	return runlog.Newest(ctx, o.ledger, o.Environments())
+// Runs yields what was captured and checked since a moment, by hand or by
+// schedule, the newest first. It shows no content and records nothing.
+func (o *Office) Runs(ctx context.Context, since time.Time) iter.Seq2[runlog.Run, error] {
+	return runlog.Newest(ctx, o.ledger, o.Environments(), since)
 }
 
 // Captures is what the log tells of an environment without opening a row.

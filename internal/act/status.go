@@ -8,6 +8,8 @@ import (
 	"allod"
 	"allod/internal/capture"
 	"allod/internal/govern/gate"
+	"allod/internal/notify"
+	"allod/internal/runlog"
 )
 
 // EnvironmentStatus is one line of `allod status`. Times are UTC.
@@ -21,9 +23,13 @@ type EnvironmentStatus struct {
 	GapList       []allod.Gap      `json:"gap_list,omitempty"`
 	TokenAge      int64            `json:"token_age_seconds"` // of the oldest change-tracking token; -1 = none
 	NativeLastDay *time.Time       `json:"native_last_day"`   // last day of the platform's own backups; nil = not known
-	NextRun       *time.Time       `json:"next_run"`          // nil = nothing is scheduled
-	Slots         []string         `json:"slots"`             // proved and not, in words
-	Incomplete    bool             `json:"incomplete"`        // the newest run was cut off
+	NextRun       *time.Time       `json:"next_run"`          // nil = nothing is scheduled; this and the next four come from the schedules, see job
+	Schedule      string           `json:"schedule,omitempty"`
+	LastRun       *runlog.Run      `json:"last_run,omitempty"` // newest attempt, however it ended
+	Failures      int              `json:"failures,omitempty"` // attempts in a row that failed
+	Alarms        []notify.Notice  `json:"alarms,omitempty"`
+	Slots         []string         `json:"slots"`      // proved and not, in words
+	Incomplete    bool             `json:"incomplete"` // the newest run was cut off
 	TooOld        bool             `json:"too_old"`
 	BrokenOff     []string         `json:"broken_off,omitempty"` // plans whose restore did not come to its end
 }

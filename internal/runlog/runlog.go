@@ -61,21 +61,30 @@ type Run struct {
 	Counts      map[string]int64 `json:"counts,omitempty"`
 }
 
-// Newest yields the runs that the ledger tells of, the newest begin first. envs
-// are the names of the environments it may name. An error ends it: Corrupt or
-// Unavailable, from the ledger.
-func Newest(ctx context.Context, l *ledger.Ledger, envs []string) iter.Seq2[Run, error] {
+// older is how many entries in a row must be from before the moment asked for
+// until nothing newer is expected among those before them: clocks are set, and
+// processes write at once.
+const older = 64
+
+// Newest yields the runs that the ledger tells of, the newest begin first, until
+// it comes to entries from before since. envs are the names of the environments
+// it may name. An error ends it: Corrupt or Unavailable, from the ledger.
+func Newest(ctx context.Context, l *ledger.Ledger, envs []string, since time.Time) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		names := map[string]string{}
 		for _, env := range envs {
 			names[l.Opaque("environment", env)] = env
 		}
 		acts := map[string][]ledger.Entry{} // by session, of those whose decision is still to come
-		for n := l.Head().Size - 1; n >= 0; n-- {
+		past := 0 // entries in a row that are older than since
+		for n := l.Head().Size - 1; n >= 0 && past < older; n-- {
 			e, err := l.Get(ctx, n)
 			if err != nil {
 				yield(Run{}, err)
 				return
+			}
+			if past++; !e.Time.Before(since) {
+				past = 0
 			}
 			if e.Kind == ledger.KindAct {
 				if ends(e.Action) {

@@ -63,7 +63,7 @@ func TestNewest(t *testing.T) {
 		{Backup, "prod", at(1), at(2), Done, 0, "", map[string]int64{"rows": 7}},
 	}
 	var got []Run
-	for r, err := range Newest(t.Context(), l, []string{"prod"}) {
+	for r, err := range Newest(t.Context(), l, []string{"prod"}, time.Time{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,5 +71,13 @@ func TestNewest(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+
+	// Many entries later, those before a moment are not looked for any more.
+	for range older {
+		begin("2a", prod, "read")
+	}
+	for r, err := range Newest(t.Context(), l, []string{"prod"}, now.Add(time.Second)) {
+		t.Errorf("after all of them: %+v, %v", r, err)
 	}
 }
