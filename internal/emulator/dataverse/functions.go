@@ -11,6 +11,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/change"
+	"allod/internal/emulator/dataverse/compute"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/protect"
@@ -52,6 +53,9 @@ func functions() map[string]func(*call) (object, error) {
 		"RetrieveTimestamp": func(c *call) (object, error) {
 			return object{"Timestamp": strconv.FormatUint(c.Org.Store.Version(), 10)}, nil
 		},
+	}
+	for name, f := range compute.Functions() {
+		m[name] = func(c *call) (object, error) { return f(c.Reader, &c.Req.Path[0]) }
 	}
 	for name, f := range message.Functions() {
 		m[name] = func(c *call) (object, error) { return f(c.Writer, nil) }
@@ -123,6 +127,10 @@ func (c *call) bound(t *entity.Table, seg *query.Segment, name string) (*request
 	if f := message.Bound(t.LogicalName, name); f != nil && c.Method == http.MethodGet {
 		c.Count(name, t)
 		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })
+	}
+	if f := compute.Bound(t.LogicalName, name); f != nil && c.Method == http.MethodGet {
+		c.Count(name, t)
+		return c.respond(name, func(c *call) (object, error) { return f(c.Reader, seg) })
 	}
 	if t.LogicalName != "systemuser" || name != "RetrieveUserPrivileges" || c.Method != http.MethodGet {
 		return nil, wire.NoSegment(request.Namespace + name)
