@@ -59,8 +59,10 @@ func JudgeAbsence(a Absence) Verdict {
 		return unproven("the source cannot say what its reader may see, so absence proves nothing")
 	case a.DepthBefore != source.DepthGlobal || a.DepthAfter != source.DepthGlobal:
 		return unproven("the reader does not have organization-level read, so absence proves nothing")
-	case a.DepthLast != source.DepthNone && a.DepthLast != a.DepthBefore:
-		return unproven("the reader's rights changed since the last capture")
+	case a.DepthLast != source.DepthNone && a.DepthLast != a.DepthBefore && !a.Confirmed:
+		u := unproven("the reader's rights changed since the last capture, and no second look has shown that the rows are gone")
+		u.Ask = true
+		return u
 	}
 	v := Verdict{Delete: true, Reason: allod.DeleteAbsent}
 	if a.Missing > smallLossRows && large(a.Missing, a.Before) && !a.Confirmed {
