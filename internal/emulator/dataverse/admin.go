@@ -11,6 +11,7 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/recycle"
+	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -173,6 +174,11 @@ func (s *Server) act(name string, b adminBody) error {
 		s.history.Drop(t)
 		s.org.Store.DropTable(b.Table)
 		return nil
+	case "set-recycle-bin":
+		return s.org.Store.Update(func(tx *store.Tx) error {
+			recycle.Switch(tx, s.Model(), s.newID, b.On, b.Count)
+			return nil
+		})
 	case "set-recycle-bin":
 		return s.org.Store.Update(func(tx *store.Tx) error {
 			recycle.Switch(tx, s.Model(), s.newID, b.On, b.Count)

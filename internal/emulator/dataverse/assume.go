@@ -33,6 +33,7 @@ func Assumptions() []Assumption {
 		{"null-property-status", "204", []string{"204", "200"}, "GET of a single property that is null (§6.3)"},
 		{"removelink-touches-child", "true", []string{"true", "false"}, "nulling a lookup by RemoveLink gives the child a new version (§6.12)"},
 		{"restore-refused-status", "400", []string{"400", "404", "412"}, "HTTP status of a refused restore from the recycle bin (§6.13, §9.3)"},
+		{"restore-refused-status", "400", []string{"400", "404", "412"}, "HTTP status of a refused restore from the recycle bin (§6.13, §9.3)"},
 		{"track-intersect", "true", []string{"true", "false"}, "change tracking works on intersect tables whose metadata says so (§5.2)"},
 		{"tracking-cookie", "True", []string{"True", "False"}, "istracking attribute of the paging cookie of tracked reads (§5.2)"},
 	}

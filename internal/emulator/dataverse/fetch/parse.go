@@ -32,6 +32,7 @@ type Query struct {
 	Distinct         bool
 	Aggregate        bool
 	Total            bool // returntotalrecordcount
+	Bin              bool // datasource is the recycle bin: the caller gives the rows
 	Root             *Entity
 
 	links, conditions int
@@ -120,10 +121,10 @@ func Parse(text string) (*Query, error) {
 	if top.name != "fetch" {
 		return nil, invalid("Invalid XML: the element 'fetch' was expected.")
 	}
-	if top.attrs["datasource"] != "" {
-		return nil, unanswered("the FetchXML attribute datasource")
+	if source := top.attrs["datasource"]; source != "" && source != "bin" {
+		return nil, unanswered("this value of the FetchXML attribute datasource")
 	}
-	q := &Query{Cookie: top.attrs["paging-cookie"], Distinct: top.flag("distinct"), Aggregate: top.flag("aggregate"), Total: top.flag("returntotalrecordcount")}
+	q := &Query{Bin: top.attrs["datasource"] == "bin", Cookie: top.attrs["paging-cookie"], Distinct: top.flag("distinct"), Aggregate: top.flag("aggregate"), Total: top.flag("returntotalrecordcount")}
 	for name, to := range map[string]*int{"top": &q.Top, "count": &q.Count, "page": &q.Page} {
 		if *to, err = top.number(name); err != nil {
 			return nil, err

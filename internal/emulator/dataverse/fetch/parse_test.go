@@ -38,7 +38,7 @@ func TestParseRefuses(t *testing.T) {
 		"<fetch top='1' page='2'><entity name='a'/></fetch>":                                                 "0x80040203",
 		"<fetch count='-1'><entity name='a'/></fetch>":                                                       "0x80040203",
 		"<fetch count='99999999999'><entity name='a'/></fetch>":                                              "0x80040203",
-		"<fetch datasource='bin'><entity name='a'/></fetch>":                                                 "0x80040800",
+		"<fetch datasource='retained'><entity name='a'/></fetch>":                                            "0x80040800",
 		`<!DOCTYPE x [<!ENTITY a "b">]><fetch><entity name="a"/></fetch>`:                                    "0x80040203",
 		entity(`<attribute name="&a;"/>`):                                                                    "0x80040203",
 		entity(`<attribute name="name" alias='a"b'/>`):                                                       "0x80040203",

@@ -46,6 +46,7 @@ func Actions() map[string]func(change.Writer) (map[string]any, error) {
 	return map[string]func(change.Writer) (object, error){
 		"DeleteRecordChangeHistory": deleteHistory,
 		"DeleteAuditData":           deleteAuditData,
+		"Restore":                   restore,
 	}
 }
 

@@ -31,10 +31,11 @@ func (a *Act) Delete(t *entity.Table, id allod.GUID) error {
 	if t.Intersect {
 		return wire.Refuse(http.StatusBadRequest, "0x8004830F", "The entity %s is an intersect entity. Use Associate and Disassociate instead.", t.LogicalName)
 	}
-	return a.remove(t, id, map[allod.GUID]bool{})
+	return a.remove(t, id, id, map[allod.GUID]bool{})
 }
 
-func (a *Act) remove(t *entity.Table, id allod.GUID, going map[allod.GUID]bool) error {
+// remove is Delete of one row of those that go with root.
+func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]bool) error {
 	if going[id] {
 		return nil
 	}
@@ -66,7 +67,7 @@ func (a *Act) remove(t *entity.Table, id allod.GUID, going map[allod.GUID]bool) 
 		}
 		switch {
 		case c.what == "Cascade" || c.table.LogicalName == "customeraddress" && c.column == "parentid" || c.table.LogicalName == "activityparty" && c.column == "activityid":
-			if err := a.remove(c.table, c.id, going); err != nil {
+			if err := a.remove(c.table, c.id, root, going); err != nil {
 				return err
 			}
 		case c.what == "NoCascade":
@@ -76,7 +77,11 @@ func (a *Act) remove(t *entity.Table, id allod.GUID, going map[allod.GUID]bool) 
 	}
 	was := a.load(a.Tx.Get(t.LogicalName, id))
 	a.unpair(t, id)
-	a.dropBlobs(t, id)
+	if !a.bin(t, id, root, was) {
+		for _, blob := range a.blobs(t, id) {
+			a.Tx.DeleteBlob(blob)
+		}
+	}
 	a.Tx.Delete(t.LogicalName, id)
 	a.audit(t, id, audit.Delete, was, nil)
 	return nil
@@ -118,18 +123,6 @@ func (a *Act) unpair(t *entity.Table, id allod.GUID) {
 			for _, pair := range a.Tx.Find(rel.Intersect, end[1], allod.IDValue(id)) {
 				a.Tx.Delete(rel.Intersect, pair)
 			}
-		}
-	}
-}
-
-func (a *Act) dropBlobs(t *entity.Table, id allod.GUID) {
-	r := a.Tx.Get(t.LogicalName, id)
-	for _, c := range t.Columns {
-		switch c.Kind {
-		case "File":
-			a.Tx.DeleteBlob(a.Tx.Value(t.LogicalName, r, c.LogicalName).GUID())
-		case "Image":
-			a.Tx.DeleteBlob(a.Tx.Value(t.LogicalName, r, c.LogicalName+"id").GUID())
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/wire"
 )
 
@@ -54,6 +55,9 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	}
 	a.put(t, id, r)
 	a.audit(t, id, audit.Create, nil, r)
+	if t.LogicalName == recycle.Config {
+		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)
+	}
 	if err := a.addresses(t, id, p, true); err != nil {
 		return id, err
 	}
@@ -113,6 +117,9 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	}
 	a.put(t, id, r)
 	a.audit(t, id, audit.Update, a.load(old), r)
+	if t.LogicalName == recycle.Config {
+		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)
+	}
 	return a.addresses(t, id, p, false)
 }
 

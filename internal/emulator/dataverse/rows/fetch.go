@@ -11,6 +11,7 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/fetch"
+	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
@@ -56,6 +57,11 @@ func (c Reader) fetchRows(tx *store.Tx, t *entity.Table, from []Entity) (*reques
 	if q.Root.Name != t.LogicalName {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The entity '%s' of the FetchXML is not that of the set '%s'.", q.Root.Name, t.SetName)
 	}
+	if q.Bin {
+		if from, err = c.deleted(tx, t); err != nil {
+			return nil, err
+		}
+	}
 	env := fetch.Env{
 		Tx: tx, Schema: c.Schema, Now: c.Org.Now(), User: c.User.User, Unit: c.unit(tx), PageSize: c.pageSize(t),
 		Reading: func(t *entity.Table) (func(*store.Row) bool, error) {
@@ -76,6 +82,16 @@ func (c Reader) fetchRows(tx *store.Tx, t *entity.Table, from []Entity) (*reques
 	}
 	c.served(t, len(res.Lines), len(res.Columns))
 	return &request.Reply{Status: http.StatusOK, Body: c.appendFetched(tx, t, q, res)}, nil
+}
+
+// deleted are the rows of the table in the recycle bin (§6.13).
+func (c Reader) deleted(tx *store.Tx, t *entity.Table) ([]Entity, error) {
+	list, err := recycle.Listed(tx, t, c.Org.Now())
+	out := make([]Entity, len(list))
+	for i, r := range list {
+		out[i] = Entity{t, r}
+	}
+	return out, err
 }
 
 // unit is the business unit of the caller.
