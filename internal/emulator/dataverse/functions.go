@@ -16,6 +16,7 @@ import (
 	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/roles"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
@@ -49,7 +50,8 @@ func functions() map[string]func(*call) (object, error) {
 				"Endpoints": object{"Count": 1, "IsReadOnly": false, "Keys": []string{"WebApplication"}, "Values": []string{host}},
 			}}, nil
 		},
-		"RetrieveTotalRecordCount": totalRecordCount,
+		"RetrieveTotalRecordCount":   totalRecordCount,
+		"RetrieveRolePrivilegesRole": func(c *call) (object, error) { return roles.Function(c.Writer) },
 		"RetrieveTimestamp": func(c *call) (object, error) {
 			return object{"Timestamp": strconv.FormatUint(c.Org.Store.Version(), 10)}, nil
 		},
@@ -131,6 +133,11 @@ func (c *call) bound(t *entity.Table, seg *query.Segment, name string) (*request
 	if f := compute.Bound(t.LogicalName, name); f != nil && c.Method == http.MethodGet {
 		c.Count(name, t)
 		return c.respond(name, func(c *call) (object, error) { return f(c.Reader, seg) })
+	}
+	if f := roles.Action(t.LogicalName, name); f != nil && c.Method == http.MethodPost {
+		c.Count(name, t)
+		c.Charge(func(m *protect.Cost) time.Duration { return m.Write.Of(1) })
+		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })
 	}
 	if t.LogicalName != "systemuser" || name != "RetrieveUserPrivileges" || c.Method != http.MethodGet {
 		return nil, wire.NoSegment(request.Namespace + name)

@@ -252,6 +252,9 @@ func (b *modelBuilder) pairs(f []string) error {
 	}
 	b.last = t
 	def := f[3] + ":id " + f[5] + ":id " + f[7] + ":id versionnumber:big"
+	if f[1] == "roleprivileges" {
+		def += " privilegedepthmask:int"
+	}
 	if f[1] == "listmember" {
 		def = f[3] + ":id listid:>list entityid:>account,contact,lead entitytype:ent createdon:dt createdby:>systemuser modifiedon:dt modifiedby:>systemuser versionnumber:big"
 	}
