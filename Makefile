@@ -54,7 +54,7 @@ golden: ## rewrite golden files; look at the difference before you commit it
 		$(GO) test $$pkg -update; done
 	git diff --stat
 
-bench: ## the benchmarks of docs/benchmarks.md at their real sizes, about 15 minutes
+bench: ## the benchmarks of docs/benchmarks.md at their real sizes, about 30 minutes
 	ALLOD_BENCH=full $(GO) test -count=1 -v -timeout 60m ./internal/e2e/bench
 	$(GO) test -count=1 -p 1 -run '^$$' -bench . -benchmem ./internal/vault/... ./internal/source/dataverse/rows ./internal/emulator/dataverse ./internal/ledger ./internal/history
 

@@ -37,6 +37,7 @@ type emulatorSpec struct {
 	Company int           // scale of the sample company; 0 = none
 	Latency time.Duration // of each answer
 	Cost    bool          // the default cost model
+	Limits  bool          // the service's limits
 }
 
 const wideColumns = 40
@@ -150,6 +151,9 @@ func newEmulator(s emulatorSpec) (*emu.Server, error) {
 	o := emu.Options{Model: m, Seed: 1, Latency: s.Latency}
 	if s.Cost {
 		o.Cost = protect.DefaultCost()
+	}
+	if s.Limits {
+		o.Limits = "real"
 	}
 	server, err := emu.New(o)
 	if err != nil {
