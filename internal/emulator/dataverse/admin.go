@@ -11,7 +11,6 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/recycle"
-	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -179,11 +178,6 @@ func (s *Server) act(name string, b adminBody) error {
 			recycle.Switch(tx, s.Model(), s.newID, b.On, b.Count)
 			return nil
 		})
-	case "set-recycle-bin":
-		return s.org.Store.Update(func(tx *store.Tx) error {
-			recycle.Switch(tx, s.Model(), s.newID, b.On, b.Count)
-			return nil
-		})
 	case "reset-token-epoch":
 		s.authority.ExpireTokens()
 		return nil
@@ -191,14 +185,25 @@ func (s *Server) act(name string, b adminBody) error {
 	return allod.Errorf(allod.NotFound, "run action %q: no such action", name)
 }
 
-func (s *Server) mark(name string) {
-	s.org.Store.Mark(name)
-	s.mu.Lock()
-	s.epochs[name] = s.organization
-	s.mu.Unlock()
+// epoch is what a mark remembers besides the rows.
+type epoch struct {
+	organization allod.GUID
+	schema       *wire.Schema
 }
 
+func (s *Server) mark(name string) {
+	s.swap.Lock()
+	defer s.swap.Unlock()
+	s.org.Store.Mark(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epochs[name] = epoch{s.organization, s.schema.Load()}
+}
+
+// rewind brings back rows and schema of the mark.
 func (s *Server) rewind(name string, newOrganization bool) error {
+	s.swap.Lock()
+	defer s.swap.Unlock()
 	if err := s.org.Store.Rewind(name); err != nil {
 		return err
 	}
@@ -206,7 +211,10 @@ func (s *Server) rewind(name string, newOrganization bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.org.DeltaFloor.Store(version)
-	s.organization = s.epochs[name]
+	was := s.epochs[name]
+	s.history.Note(s.Model(), was.schema.Model)
+	s.schema.Store(was.schema)
+	s.organization = was.organization
 	if newOrganization {
 		s.organization = s.idLocked()
 	}

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,6 +126,7 @@ func TestTableOfOnesOwn(t *testing.T) {
 func TestColumnsOfEveryType(t *testing.T) {
 	c := standardCompany(t, dvemu.Options{})
 	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount"))
+	var properties []string
 	set := c.want(204, "POST", "GlobalOptionSetDefinitions", `{"@odata.type":"Microsoft.Dynamics.CRM.OptionSetMetadata","Name":"new_Colors","DisplayName":`+label("Colors")+
 		`,"OptionSetType":"Picklist","Options":[{"Value":727000000,"Label":`+label("Red")+`},{"Value":null,"Label":`+label("Green")+`}]}`).id()
 	local := `"OptionSet":{"@odata.type":"Microsoft.Dynamics.CRM.OptionSetMetadata","IsGlobal":false,"OptionSetType":"Picklist","Options":[{"Value":1,"Label":` + label("One") + `},{"Value":2,"Label":` + label("Two") + `,"Color":"#ff0000"}]}`
@@ -161,9 +164,7 @@ func TestColumnsOfEveryType(t *testing.T) {
 		if def["LogicalName"] != name || def["@odata.type"] != "#Microsoft.Dynamics.CRM."+x.class+"AttributeMetadata" || def["IsCustomAttribute"] != true || def["IsManaged"] != false {
 			t.Errorf("%s: got %v", name, def)
 		}
-		if doc := c.want(200, "GET", "$metadata", "").Body; !strings.Contains(doc, `<Property Name="`+name+`" Type="`+x.edm+`"`) {
-			t.Errorf("$metadata lacks %s of type %s", name, x.edm)
-		}
+		properties = append(properties, `<Property Name="`+name+`" Type="`+x.edm+`"`)
 		if x.value == "" {
 			continue
 		}
@@ -173,6 +174,12 @@ func TestColumnsOfEveryType(t *testing.T) {
 		id := c.want(204, "POST", "new_bankaccounts", `{"`+name+`":`+x.value+`}`).id()
 		if a := c.want(200, "GET", "new_bankaccounts("+id+")?$select="+name, ""); !strings.Contains(a.Body, `"`+name+`":`+x.back) {
 			t.Errorf("%s: got %s, want %s", name, a.Body, x.back)
+		}
+	}
+	doc := c.want(200, "GET", "$metadata", "").Body
+	for _, p := range properties {
+		if !strings.Contains(doc, p) {
+			t.Errorf("$metadata lacks %s", p)
 		}
 	}
 	for path, want := range map[string]any{
@@ -201,7 +208,10 @@ func TestColumnsOfEveryType(t *testing.T) {
 	}
 	for _, name := range []string{"new_balance", "new_photo", "new_deed", "new_local", "new_color"} {
 		c.want(204, "DELETE", banks+"/Attributes(LogicalName='"+name+"')", "")
-		if doc := c.want(200, "GET", "$metadata", "").Body; strings.Contains(doc, `"`+name) && name != "new_color" {
+	}
+	doc = c.want(200, "GET", "$metadata", "").Body
+	for _, name := range []string{"new_balance", "new_photo", "new_deed", "new_local"} {
+		if strings.Contains(doc, `"`+name) {
 			t.Errorf("$metadata still has %s or a part of it", name)
 		}
 	}
@@ -597,6 +607,64 @@ func TestRetrieveMetadataChanges(t *testing.T) {
 	if a.code() != "0x80044352" {
 		t.Errorf("expired: got %s", a.Body)
 	}
+}
+
+// A native restore brings the schema back with the rows.
+func TestRewindBringsTheSchemaBack(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount"))
+	c.want(204, "POST", banks+"/Attributes", column("Integer", "new_Old"))
+	c.want(204, "POST", "new_bankaccounts", `{"new_accountname":"Kept","new_old":7}`)
+	c.action("mark", `{"name":"m"}`)
+	stamp := c.changes("{}", "", "")["ServerVersionStamp"].(string)
+	c.want(204, "DELETE", banks+"/Attributes(LogicalName='new_old')", "")
+	c.want(204, "POST", "EntityDefinitions", bank("new_Late"))
+	c.action("rewind-to", `{"name":"m"}`)
+	c.want(404, "GET", "EntityDefinitions(LogicalName='new_late')", "")
+	if rows := c.want(200, "GET", "new_bankaccounts?$select=new_old", "").rows(); len(rows) != 1 || rows[0]["new_old"] != 7.0 {
+		t.Errorf("got %v", rows)
+	}
+	if got := c.changes(`{"Properties":{"PropertyNames":["LogicalName"]}}`, stamp, "All"); len(gone(got, "Entity")) != 1 {
+		t.Errorf("deleted tables: got %v", gone(got, "Entity"))
+	}
+}
+
+// Writers meet a schema change with an answer, and never with half a write.
+func TestWritersWhileTablesComeAndGo(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	stop := make(chan struct{})
+	var g sync.WaitGroup
+	for range 2 {
+		g.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				req, err := http.NewRequestWithContext(t.Context(), "POST", c.url+"/api/data/v9.2/new_bankaccounts", strings.NewReader(`{"new_accountname":"X"}`))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.Header.Set("Authorization", "Bearer x")
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+			}
+		})
+	}
+	for range 5 {
+		c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount", `"HasNotes":false`))
+		c.want(204, "POST", banks+"/Attributes", column("String", "new_Extra"))
+		c.want(204, "DELETE", banks, "")
+	}
+	close(stop)
+	g.Wait()
+	c.want(404, "GET", "new_bankaccounts", "")
 }
 
 // A batch sees the schema that its own parts made.

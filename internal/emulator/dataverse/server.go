@@ -56,9 +56,9 @@ type Server struct {
 	rng          *rand.Rand // over random
 	users        []AppUser
 	organization allod.GUID
-	epochs       map[string]allod.GUID // organisation id at each mark
-	swap         sync.Mutex            // serialises schema changes
-	history      *describe.History     // of the schema
+	epochs       map[string]epoch  // what else there was at each mark
+	swap         sync.Mutex        // serialises schema changes
+	history      *describe.History // of the schema
 }
 
 // New builds a server with empty tables for every table of the model, the
@@ -78,7 +78,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		opts: o, faults: &emulator.Faults{}, limiter: protect.New(o.Limits == "real"),
 		random: rand.NewPCG(o.Seed, 0xda7a), began: o.Now(),
-		epochs: map[string]allod.GUID{}, history: describe.NewHistory(),
+		epochs: map[string]epoch{}, history: describe.NewHistory(o.Now()),
 	}
 	s.rng = rand.New(s.random)
 	s.org = &request.Org{

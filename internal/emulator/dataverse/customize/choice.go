@@ -183,23 +183,27 @@ func (w *work) deleteSet() error {
 	}
 	var users []string
 	for _, t := range w.m.Tables {
-		if slices.ContainsFunc(t.Columns, func(x *entity.Column) bool { return x.OptionSet == c.OptionSet }) {
+		if slices.ContainsFunc(t.Columns, func(x *entity.Column) bool { return sameSet(x.OptionSet, c.OptionSet) }) {
 			users = append(users, t.LogicalName)
 		}
 	}
 	if len(users) > 0 {
 		return wire.Refuse(http.StatusBadRequest, "0x80048417", "This option set cannot be deleted. The current set of entities that reference this option set are: %s. These references must be removed before this option set can be deleted", strings.Join(users, ","))
 	}
-	w.m.Choices = slices.DeleteFunc(w.m.Choices, func(x *entity.OptionSet) bool { return x == c.OptionSet })
+	w.m.Choices = slices.DeleteFunc(w.m.Choices, func(x *entity.OptionSet) bool { return sameSet(x, c.OptionSet) })
 	return nil
+}
+
+// sameSet reports whether two sets of choices are one: the same, or global and
+// of one name.
+func sameSet(a, b *entity.OptionSet) bool {
+	return a == b || a != nil && b != nil && a.Global && b.Global && a.Name == b.Name
 }
 
 // replace puts another set of choices in the place of that of the column: there
 // alone, or wherever a global one is used.
 func (w *work) replace(c *entity.Column, set *entity.OptionSet) {
-	same := func(x *entity.OptionSet) bool {
-		return x == c.OptionSet || set.Global && x != nil && x.Global && x.Name == set.Name
-	}
+	same := func(x *entity.OptionSet) bool { return sameSet(x, c.OptionSet) }
 	for i, x := range w.m.Choices {
 		if same(x) {
 			w.m.Choices[i] = set

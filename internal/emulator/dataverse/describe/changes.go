@@ -107,7 +107,7 @@ func (w *changes) begin(seg *query.Segment, h *History, days int, now time.Time)
 	if !ok {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The version stamp is not valid.")
 	}
-	if now.Sub(at) > time.Duration(days)*24*time.Hour || version > h.latest() {
+	if now.Sub(at) > time.Duration(days)*24*time.Hour || !h.covers(version) {
 		return nil, wire.Refuse(w.c.Org.Number("metadata-expired-status"), "0x80044352", "Version stamp associated with the client has expired. Please perform a full sync.")
 	}
 	changed, went := h.since(version, mask)
@@ -122,11 +122,11 @@ func (w *changes) begin(seg *query.Segment, h *History, days int, now time.Time)
 	return entity.Object{{Name: "Count", Value: len(keys)}, {Name: "IsReadOnly", Value: false}, {Name: "Keys", Value: keys}, {Name: "Values", Value: values}}, nil
 }
 
-// latest is the highest version given out.
-func (h *History) latest() uint64 {
+// covers reports whether the version is one that this history gave out.
+func (h *History) covers(version uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.version
+	return h.first <= version && version <= h.version
 }
 
 type kindName struct {

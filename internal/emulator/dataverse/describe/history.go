@@ -23,14 +23,12 @@ const (
 	goneAll = 1<<iota - 1
 )
 
-// firstStamp is the stamp of a schema that nothing has changed.
-const firstStamp = 8000
-
 // History tells which definitions changed when, for RetrieveMetadataChanges
-// (protocols/dataverse.md §3.5). It begins with the process. Its methods may
-// be called concurrently.
+// (protocols/dataverse.md §3.5). It begins with the process: stamps from
+// before that have expired. Its methods may be called concurrently.
 type History struct {
 	mu      sync.Mutex
+	first   uint64
 	version uint64
 	changed map[allod.GUID]uint64 // since the beginning, by MetadataId
 	gone    []gone
@@ -42,9 +40,12 @@ type gone struct {
 	version uint64
 }
 
-// NewHistory makes an empty history.
-func NewHistory() *History {
-	return &History{version: firstStamp, changed: map[allod.GUID]uint64{}}
+// NewHistory makes an empty history that begins at the moment; of two, the
+// later one gives out the higher versions unless the schema changed more than
+// once a second.
+func NewHistory(at time.Time) *History {
+	first := uint64(max(at.Unix(), 1))
+	return &History{first: first, version: first, changed: map[allod.GUID]uint64{}}
 }
 
 // item is a definition with its kind; 0 is a kind that DeletedMetadata does

@@ -228,12 +228,13 @@ func (s *Store) View(f func(tx *Tx)) {
 }
 
 // Update calls f with a reader and writer. When f fails, everything it wrote
-// is taken back, versions included, and its error is returned.
+// is taken back, versions included, and its error is returned. A table that has
+// gone since f was made ready is NotFound.
 func (s *Store) Update(f func(tx *Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tx := &Tx{s: s, writable: true, before: s.version}
-	if err := f(tx); err != nil {
+	if err := attempt(f, tx); err != nil {
 		tx.rollback(0)
 		s.version = tx.before
 		return err
@@ -244,6 +245,27 @@ func (s *Store) Update(f func(tx *Tx) error) error {
 		}
 	}
 	return nil
+}
+
+// noTable is what writing to a table that is not there panics with.
+type noTable string
+
+// attempt runs f and turns its panic over a table that is not there into an
+// error: a schema change may have taken the table between the check of the
+// request and its write.
+func attempt(f func(tx *Tx) error, tx *Tx) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		name, ok := r.(noTable)
+		if !ok {
+			panic(r)
+		}
+		err = allod.Errorf(allod.NotFound, "write to table %s: no such table", string(name))
+	}()
+	return f(tx)
 }
 
 // compact drops log entries that later ones replaced, once they are many.

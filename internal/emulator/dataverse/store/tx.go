@@ -256,8 +256,8 @@ func indexKey(v allod.Value) (string, bool) {
 }
 
 // Put writes the row with exactly these cells and gives it the next version.
-// It panics in a read-only transaction or for an unknown table: both are
-// defects of the caller.
+// It panics in a read-only transaction, a defect of the caller; a table that is
+// not there ends Update with NotFound.
 func (tx *Tx) Put(table string, key allod.GUID, cells []Cell) *Row {
 	t := tx.table(table)
 	tx.s.version++
@@ -305,7 +305,7 @@ func (tx *Tx) table(name string) *table {
 	}
 	t := tx.s.tables[name]
 	if t == nil {
-		panic("store: write to unknown table " + name)
+		panic(noTable(name))
 	}
 	return t
 }
