@@ -115,7 +115,7 @@ func Reading(tx *store.Tx, u *User, t *entity.Table, unit allod.GUID) (func(*sto
 	}
 	owner, owning := tx.Column(t.LogicalName, "ownerid"), tx.Column(t.LogicalName, "owningbusinessunit")
 	if depth == DepthBasic {
-		return func(r *store.Row) bool { return lookupID(r, owner) == u.User }, nil
+		return orShared(tx, u, func(r *store.Row) bool { return lookupID(r, owner) == u.User }), nil
 	}
 	// Local and Deep: business units below the own one do not differ here
 	// from the own one unless the row names another.
@@ -123,7 +123,7 @@ func Reading(tx *store.Tx, u *User, t *entity.Table, unit allod.GUID) (func(*sto
 	if mine.IsZero() {
 		mine = unit
 	}
-	return func(r *store.Row) bool {
+	return orShared(tx, u, func(r *store.Row) bool {
 		at := lookupID(r, owning)
 		for n := 0; n < 20 && !at.IsZero(); n++ {
 			if at == mine {
@@ -135,7 +135,7 @@ func Reading(tx *store.Tx, u *User, t *entity.Table, unit allod.GUID) (func(*sto
 			at = tx.Value("businessunit", tx.Get("businessunit", at), "parentbusinessunitid").GUID()
 		}
 		return false
-	}, nil
+	}), nil
 }
 
 func lookupID(r *store.Row, column int) allod.GUID {

@@ -62,5 +62,5 @@ func RightNames(mask int64) string {
 	if out == nil {
 		return "None"
 	}
-	return strings.Join(out, ",")
+	return strings.Join(out, ", ")
 }

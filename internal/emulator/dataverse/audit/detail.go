@@ -77,14 +77,8 @@ func start(table string) []byte { return []byte(`{"@odata.type":"` + namespace +
 // reference is the row that text names as table,id.
 func reference(s *wire.Schema, text string) map[string]any {
 	table, id, _ := strings.Cut(text, ",")
-	key := table + "id"
-	if t := s.Model.Table(table); t != nil {
-		key = t.PrimaryID
-		if t.ODataKey != "" {
-			key = t.ODataKey
-		}
-	}
-	return map[string]any{"@odata.type": namespace + table, key: id}
+	g, _ := allod.ParseGUID(id) // Record wrote it
+	return wire.Reference(s, table, g)
 }
 
 // Erase removes the history of the row and returns how much that was

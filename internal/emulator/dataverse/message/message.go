@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/share"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
 )
@@ -28,6 +30,8 @@ func Functions() map[string]Function {
 	return map[string]Function{
 		"RetrieveRecordChangeHistory":    recordHistory,
 		"RetrieveAttributeChangeHistory": attributeHistory,
+
+		"RetrieveSharedPrincipalsAndAccess": sharedWith,
 	}
 }
 
@@ -37,6 +41,8 @@ func Bound(table, name string) Function {
 	switch table + " " + name {
 	case "audit RetrieveAuditDetails":
 		return auditDetails
+	case "systemuser RetrievePrincipalAccess", "team RetrievePrincipalAccess":
+		return principalAccess
 	}
 	return nil
 }
@@ -47,6 +53,9 @@ func Actions() map[string]func(change.Writer) (map[string]any, error) {
 		"DeleteRecordChangeHistory": deleteHistory,
 		"DeleteAuditData":           deleteAuditData,
 		"Restore":                   restore,
+		"GrantAccess":               sharing("GrantAccess", "PrincipalAccess", audit.ActShare, share.Change.Grant),
+		"ModifyAccess":              sharing("ModifyAccess", "PrincipalAccess", audit.ActModifyShare, share.Change.Modify),
+		"RevokeAccess":              sharing("RevokeAccess", "Revokee", audit.ActUnshare, share.Change.Modify),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/share"
 	"allod/internal/emulator/dataverse/wire"
 )
 
@@ -83,6 +84,7 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 		}
 	}
 	a.Tx.Delete(t.LogicalName, id)
+	share.Drop(a.Tx, id)
 	a.audit(t, id, audit.Delete, was, nil)
 	return nil
 }
