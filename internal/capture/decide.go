@@ -16,6 +16,7 @@ type Absence struct {
 	Missing   int64 // of them, not seen now
 	Ended     bool  // the read reached its last page
 	Confirmed bool  // a second look by id found none of the missing rows
+	Refuted   bool  // it found some of them
 
 	DepthBefore source.Depth // read depth when the read began
 	DepthAfter  source.Depth // and when it had ended
@@ -69,6 +70,9 @@ func JudgeAbsence(a Absence) Verdict {
 		u := unproven(fmt.Sprintf("%d of %d rows are missing, which is too many to believe without a second look", a.Missing, a.Before))
 		u.Ask = true
 		return u
+	}
+	if a.Refuted {
+		return unproven("the source has rows that the read did not bring")
 	}
 	if a.RetentionRun.After(a.LastCapture) {
 		v.Reason = allod.DeleteRetention

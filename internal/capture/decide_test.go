@@ -25,6 +25,7 @@ func TestJudgeAbsence(t *testing.T) {
 	}{
 		{name: "nothing missing", change: func(a *Absence) { a.Missing = 0 }},
 		{name: "a few missing", change: func(*Absence) {}, del: true, reason: allod.DeleteAbsent},
+		{name: "a few missing, found by a second look", change: func(a *Absence) { a.Refuted = true }, gap: allod.GapDeletionsUnproven},
 		{name: "read broke off", change: func(a *Absence) { a.Ended = false }, gap: allod.GapDeletionsUnproven},
 		{name: "rights not known", change: func(a *Absence) { a.RightsKnown = false }, gap: allod.GapDeletionsUnproven},
 		{name: "role reduced before", change: func(a *Absence) { a.DepthBefore = source.DepthLocal }, gap: allod.GapDeletionsUnproven},
