@@ -6,12 +6,14 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"os/user"
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // time zones of schedules, where the system has none
 
 	"golang.org/x/term"
 
@@ -24,15 +26,23 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
+	if code, ok := asService(command); ok {
+		return code
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	return command(ctx, os.Stderr)
+}
+
+// command carries out the command line; errs is where what it says goes.
+func command(ctx context.Context, errs io.Writer) int {
 	disk := &durable.Disk{}
 	deps := cli.Deps{
 		Deps: act.Deps{
 			OpenSource: openSource(os.Getenv), OpenStore: openFolder, Passphrase: askPassphrase,
 			Now: time.Now, Actor: actor(), Disk: disk, NewID: newID,
 		},
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
+		In: os.Stdin, Out: os.Stdout, Err: errs, Getenv: os.Getenv,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())), Local: time.Local, Version: version(),
 		Emulate: emulate,
 	}

@@ -280,17 +280,7 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Stderr = errs
 	cmd.Env = append(os.Environ(), "ALLOD_DIR="+ts.Getenv("ALLOD_DIR"), "ALLOD_PASSPHRASE="+ts.Getenv("ALLOD_PASSPHRASE"))
 	ts.Check(cmd.Start())
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		cmdHTTP(ts, false, []string{"GET", args[0] + "/_emulator/counters"})
-		counters, _ := lookUp(ts, "answer", ".").(map[string]any) // null before the first request
-		if n, _ := counters[counter].(float64); n > least {
-			break
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("the company was not asked")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	asked(ts, args[0], counter, least)
 	ts.Check(cmd.Process.Signal(syscall.SIGINT))
 	err = cmd.Wait()
 	var ended *exec.ExitError
@@ -326,6 +316,21 @@ func cmdTwice(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if done == 0 {
 		ts.Fatalf("neither was done")
+	}
+}
+
+// asked waits until a company has counted more than least.
+func asked(ts *testscript.TestScript, url, counter string, least float64) {
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		cmdHTTP(ts, false, []string{"GET", url + "/_emulator/counters"})
+		counters, _ := lookUp(ts, "answer", ".").(map[string]any) // null before the first request
+		if n, _ := counters[counter].(float64); n > least {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the company was not asked")
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -63,17 +63,21 @@ func cmdLine(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out.String()), 0o600))
 }
 
-// serve PATTERN ARGS… runs `allod serve ARGS` until a line of its stderr matches,
-// sends SIGTERM, and wants it to end well. Its stderr is the file "served".
+// serve PATTERN [URL] runs `allod serve` until a line of its stderr matches and
+// the company at URL was asked a lot, sends SIGTERM, and wants it to end well.
+// Its stderr is the file "served".
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 {
-		ts.Fatalf("usage: serve PATTERN ARGS…")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: serve PATTERN [URL]")
+	}
+	if len(args) == 2 {
+		cmdHTTP(ts, false, []string{"DELETE", args[1] + "/_emulator/counters"})
 	}
 	re := regexp.MustCompile(args[0])
 	path, err := exec.LookPath("allod")
 	ts.Check(err)
 	log := &watched{re: re, seen: make(chan struct{})}
-	cmd := exec.Command(path, append([]string{"serve"}, args[1:]...)...)
+	cmd := exec.Command(path, "serve")
 	cmd.Stderr = log
 	cmd.Env = append(os.Environ(), "ALLOD_DIR="+ts.Getenv("ALLOD_DIR"), "ALLOD_PASSPHRASE="+ts.Getenv("ALLOD_PASSPHRASE"))
 	ts.Check(cmd.Start())
@@ -81,6 +85,9 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	case <-log.seen:
 	case <-time.After(30 * time.Second):
 		ts.Logf("%s was not said", args[0])
+	}
+	if len(args) == 2 {
+		asked(ts, args[1], "requests", 25)
 	}
 	ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 	err = cmd.Wait()
