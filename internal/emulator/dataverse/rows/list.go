@@ -93,6 +93,9 @@ func (c Reader) List(t *entity.Table) (*request.Reply, error) {
 	if c.predefined() {
 		return c.fetch(t)
 	}
+	if c.Req.Options.Has("$apply") {
+		return c.apply(t)
+	}
 	if c.Prefer.Track || c.Req.Options.Has("$deltatoken") || strings.Contains(c.Req.Options.SkipToken, "versionnumber last=") {
 		return c.delta(t)
 	}
@@ -112,7 +115,7 @@ func (c Reader) supported(t *entity.Table) error {
 		switch name {
 		case "$skip", "$search", "$format", "$compute", "$index", "$levels", "$schemaversion":
 			return wire.BadQuery("The query parameter %s is not supported.", name)
-		case "sql", "$apply":
+		case "sql":
 			return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer %s yet.", name)
 		}
 		if strings.HasPrefix(name, "$") && !knownOption(name) {
@@ -127,7 +130,7 @@ func (c Reader) supported(t *entity.Table) error {
 
 func knownOption(name string) bool {
 	switch name {
-	case "$select", "$filter", "$orderby", "$top", "$count", "$expand", "$skiptoken", "$deltatoken", "$id":
+	case "$select", "$filter", "$orderby", "$top", "$count", "$expand", "$skiptoken", "$deltatoken", "$id", "$apply":
 		return true
 	}
 	return false

@@ -133,7 +133,13 @@ func (c Reader) filter(tx *store.Tx, t *entity.Table, e query.Expr, aliases map[
 	if err != nil {
 		return nil, queryError(err)
 	}
-	return f, nil
+	return func(e Entity) (bool, error) {
+		ok, err := f(e)
+		if err != nil {
+			return false, queryError(err)
+		}
+		return ok, nil
+	}, nil
 }
 
 // queryError keeps the service's own refusals and words the others as the

@@ -49,8 +49,10 @@ var plays = map[string]play{
 	"webapi__web-api-conditional-operations-sample:446":         {na: fragment},
 
 	// Files and images.
-	"file-attributes:66": {amend: []string{"accounts(id)", "accounts(b9ccec62-f266-e911-8196-000d3a6de638)", "Range: 0-1023/8192", "Range: bytes=0-1023"}, want: 206,
-		before: []string{"PATCH accounts(b9ccec62-f266-e911-8196-000d3a6de638)/myfileattribute\nContent-Type: application/octet-stream\nx-ms-file-name: sample.png\n\nbyte[]"}},
+	"file-attributes:66": {
+		amend: []string{"accounts(id)", "accounts(b9ccec62-f266-e911-8196-000d3a6de638)", "Range: 0-1023/8192", "Range: bytes=0-1023"}, want: 206,
+		before: []string{"PATCH accounts(b9ccec62-f266-e911-8196-000d3a6de638)/myfileattribute\nContent-Type: application/octet-stream\nx-ms-file-name: sample.png\n\nbyte[]"},
+	},
 	"file-attributes:168":  {amend: []string{"accounts(id)", "accounts(b9ccec62-f266-e911-8196-000d3a6de638)"}},
 	"image-attributes:114": {before: []string{"PUT accounts(b9ccec62-f266-e911-8196-000d3a6de638)/myentityimage\nContent-Type: application/octet-stream\n\nbyte[]"}},
 	"image-attributes:132": {before: []string{"PUT accounts(C0864F1C-0B71-E911-8196-000D3A6D09B3)/myentityimage\nContent-Type: application/octet-stream\n\nbyte[]"}},
@@ -89,8 +91,10 @@ MSCRM.SuppressDuplicateDetection: false
 {"firstname":"Monte","lastname":"Orton","emailaddress1":"monte.orton@example.com"}`},
 
 	// Steps.
-	"register-web-hook:162": {amend: []string{"serviceendpoints(@id)/serviceendpoint_sdkmessageprocessingstep?$select=sdkmessageprocessingstepid,name,description,asyncautodelete,filteringattributes,mode,stage?@id=<id>",
-		"serviceendpoints(b9ccec62-f266-e911-8196-000d3a6de638)/serviceendpoint_sdkmessageprocessingstep?$select=sdkmessageprocessingstepid,name,description,asyncautodelete,filteringattributes,mode,stage"}},
+	"register-web-hook:162": {amend: []string{
+		"serviceendpoints(@id)/serviceendpoint_sdkmessageprocessingstep?$select=sdkmessageprocessingstepid,name,description,asyncautodelete,filteringattributes,mode,stage?@id=<id>",
+		"serviceendpoints(b9ccec62-f266-e911-8196-000d3a6de638)/serviceendpoint_sdkmessageprocessingstep?$select=sdkmessageprocessingstepid,name,description,asyncautodelete,filteringattributes,mode,stage",
+	}},
 	"register-web-hook:168": {amend: []string{"?@id=<stepid>", "&@id=b9ccec62-f266-e911-8196-000d3a6de638"}, rows: []string{`sdkmessageprocessingsteps {"sdkmessageprocessingstepid":"b9ccec62-f266-e911-8196-000d3a6de638"}`}},
 
 	// Change tracking: the token is of another organisation and long expired.
@@ -118,8 +122,10 @@ Content-Type: application/json
 	"webapi__impersonate-another-user-web-api:58":              {rows: []string{`systemusers {"systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47","azureactivedirectoryobjectid":"e39c5d16-675b-48d1-8e67-667427e9c084"}`}},
 
 	// Reading.
-	"webapi__impersonate-another-user-web-api:84": {amend: []string{"00000000-0000-0000-000000000003", "00000000-0000-0000-0000-000000000003", "($select=fullname)", "($select=fullname,azureactivedirectoryobjectid)"},
-		rows: []string{`accounts {"accountid":"00000000-0000-0000-0000-000000000003","name":"Sample Account created using impersonation","createdby":{"systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47","fullname":"Impersonated User","azureactivedirectoryobjectid":"e39c5d16-675b-48d1-8e67-667427e9c084"},"createdonbehalfby":{"systemuserid":"278742b0-1e61-4fb5-84ef-c7de308c19e2","fullname":"Actual User","azureactivedirectoryobjectid":"3d8bed3e-79a3-47c8-80cf-269869b2e9f0"},"owninguser":{"systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47"}}`}},
+	"webapi__impersonate-another-user-web-api:84": {
+		amend: []string{"00000000-0000-0000-000000000003", "00000000-0000-0000-0000-000000000003", "($select=fullname)", "($select=fullname,azureactivedirectoryobjectid)"},
+		rows:  []string{`accounts {"accountid":"00000000-0000-0000-0000-000000000003","name":"Sample Account created using impersonation","createdby":{"systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47","fullname":"Impersonated User","azureactivedirectoryobjectid":"e39c5d16-675b-48d1-8e67-667427e9c084"},"createdonbehalfby":{"systemuserid":"278742b0-1e61-4fb5-84ef-c7de308c19e2","fullname":"Actual User","azureactivedirectoryobjectid":"3d8bed3e-79a3-47c8-80cf-269869b2e9f0"},"owninguser":{"systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47"}}`},
+	},
 	"webapi__query-data-web-api:53":             {ask: "GET accounts?$select=name&$top=3"},
 	"webapi__query-data-web-api:128":            {ask: "GET accounts?$select=name\nPrefer: odata.maxpagesize=3", rows: []string{`accounts {"accountid":"ff51925c-cde2-e411-80db-00155d2a68cb"}`}},
 	"webapi__query-data-web-api:402":            {ask: "GET accounts?$select=name&$filter=contains(name,'Child Account')&$orderby=name"},
@@ -128,8 +134,10 @@ Content-Type: application/json
 	"webapi__query-data-web-api:673":            {amend: []string{"title,_customerid_value", "_customerid_value"}},
 	"webapi__retrieve-entity-using-web-api:105": {rows: []string{`accounts {"accountid":"00000000-0000-0000-0000-000000000002","primarycontactid":{"contactid":"00000000-0000-0000-0000-000000000001"}}`}},
 	"webapi__retrieve-entity-using-web-api:147": {rows: []string{`accounts {"accountid":"00000000-0000-0000-0000-000000000001","primarycontactid":{"contactid":"ff390c24-9c72-e511-80d4-00155d2a68d1","fullname":"Rene Valdes (sample)"}}`}},
-	"webapi__retrieve-entity-using-web-api:181": {ask: "GET accounts(00000000-0000-0000-0000-000000000001)/Account_Tasks/$ref",
-		rows: []string{`accounts {"accountid":"00000000-0000-0000-0000-000000000001","Account_Tasks":[{"activityid":"6b5941dd-d175-e511-80d4-00155d2a68d1"},{"activityid":"fcbb60ed-d175-e511-80d4-00155d2a68d1"}]}`}},
+	"webapi__retrieve-entity-using-web-api:181": {
+		ask:  "GET accounts(00000000-0000-0000-0000-000000000001)/Account_Tasks/$ref",
+		rows: []string{`accounts {"accountid":"00000000-0000-0000-0000-000000000001","Account_Tasks":[{"activityid":"6b5941dd-d175-e511-80d4-00155d2a68d1"},{"activityid":"fcbb60ed-d175-e511-80d4-00155d2a68d1"}]}`},
+	},
 	"webapi__retrieve-entity-using-web-api:270":         {ask: "GET accounts(00000000-0000-0000-0000-000000000001)?$select=name&$expand=primarycontactid/$ref"},
 	"webapi__retrieve-entity-using-web-api:330":         {amend: []string{"99390c24-9c72-e511-80d4-00155d2a68d1", "915e89f5-29fc-e511-80d2-00155db07c77"}},
 	"webapi__retrieve-related-entities-query:297":       {ask: "GET accounts?$select=name&$expand=Account_Tasks($select=subject,scheduledstart)"},
@@ -147,8 +155,10 @@ Content-Type: application/json
 	"webapi__web-api-query-data-sample:644":             {ask: "GET contacts?$select=fullname,jobtitle,annualincome&$filter=contains(fullname,'(sample)') and (contains(jobtitle,'senior') or contains(jobtitle,'specialist')) and annualincome gt 55000" + paged},
 	"webapi__web-api-query-data-sample:1020":            {ask: "GET contacts?$select=fullname,jobtitle,annualincome&$filter=contains(fullname,'(sample)')&$top=5" + formatted},
 	"webapi__web-api-query-data-sample:1214":            {rows: more("contacts", "contactid", `"fullname":"x (sample)"`, 6)},
-	"webapi__web-api-query-data-sample:1307": {ask: "GET contacts?$select=fullname,jobtitle,annualincome&$filter=contains(fullname,'(sample)')&$count=true&$skiptoken=%3Ccookie%20pagenumber=%222%22%20pagingcookie=%22%253ccookie%2520page%253d%25221%2522%253e%253ccontactid%2520last%253d%2522%257bC748FDEE-C143-E611-80D5-00155DA84802%257d%2522%2520first%253d%2522%257bB848FDEE-C143-E611-80D5-00155DA84802%257d%2522%2520%252f%253e%253c%252fcookie%253e%22%20istracking=%22False%22%20/%3E\nPrefer: odata.maxpagesize=4, odata.include-annotations=OData.Community.Display.V1.FormattedValue",
-		rows: []string{`contacts {"contactid":"b848fdee-c143-e611-80d5-00155da84802","fullname":"1 (sample)"}`, `contacts {"contactid":"bf48fdee-c143-e611-80d5-00155da84802","fullname":"2 (sample)"}`, `contacts {"contactid":"c348fdee-c143-e611-80d5-00155da84802","fullname":"3 (sample)"}`, `contacts {"contactid":"c748fdee-c143-e611-80d5-00155da84802","fullname":"4 (sample)"}`, `contacts {"contactid":"e748fdee-c143-e611-80d5-00155da84802","fullname":"9 (sample)"}`, `contacts {"contactid":"f748fdee-c143-e611-80d5-00155da84802","fullname":"10 (sample)"}`}},
+	"webapi__web-api-query-data-sample:1307": {
+		ask:  "GET contacts?$select=fullname,jobtitle,annualincome&$filter=contains(fullname,'(sample)')&$count=true&$skiptoken=%3Ccookie%20pagenumber=%222%22%20pagingcookie=%22%253ccookie%2520page%253d%25221%2522%253e%253ccontactid%2520last%253d%2522%257bC748FDEE-C143-E611-80D5-00155DA84802%257d%2522%2520first%253d%2522%257bB848FDEE-C143-E611-80D5-00155DA84802%257d%2522%2520%252f%253e%253c%252fcookie%253e%22%20istracking=%22False%22%20/%3E\nPrefer: odata.maxpagesize=4, odata.include-annotations=OData.Community.Display.V1.FormattedValue",
+		rows: []string{`contacts {"contactid":"b848fdee-c143-e611-80d5-00155da84802","fullname":"1 (sample)"}`, `contacts {"contactid":"bf48fdee-c143-e611-80d5-00155da84802","fullname":"2 (sample)"}`, `contacts {"contactid":"c348fdee-c143-e611-80d5-00155da84802","fullname":"3 (sample)"}`, `contacts {"contactid":"c748fdee-c143-e611-80d5-00155da84802","fullname":"4 (sample)"}`, `contacts {"contactid":"e748fdee-c143-e611-80d5-00155da84802","fullname":"9 (sample)"}`, `contacts {"contactid":"f748fdee-c143-e611-80d5-00155da84802","fullname":"10 (sample)"}`},
+	},
 	"webapi__web-api-query-data-sample:1502":             {ask: "GET accounts(86546951-c543-e611-80d5-00155da84802)?$select=name&$expand=contact_customer_accounts($select=fullname,jobtitle,annualincome)" + paged},
 	"webapi__web-api-query-data-sample:2116":             {ask: "GET accounts?savedQuery=00000000-0000-0000-00aa-000010001002" + formatted, rows: []string{`savedqueries {"savedqueryid":"00000000-0000-0000-00aa-000010001002","fetchxml":"<fetch><entity name='account'><attribute name='name'/><attribute name='primarycontactid'/><attribute name='accountid'/></entity></fetch>"}`}},
 	"webapi__web-api-query-data-sample:2187":             {rows: []string{`userqueries {"userqueryid":"7ec390ab-c943-e611-80d5-00155da84802","fetchxml":"<fetch><entity name='contact'><attribute name='fullname'/><attribute name='contactid'/><attribute name='jobtitle'/><attribute name='annualincome'/><order attribute='fullname'/></entity></fetch>"}`}},

@@ -210,49 +210,49 @@ func replay(t *testing.T, w *world, root string, e exchange, p play, m message) 
 		t.Fatal(err)
 	}
 	for _, b := range p.before {
-		if _, _, why := send(t, root, parse(b)); why != "" {
-			t.Fatalf("%s: %s: %s", e.id(), b, why)
+		if got := send(t, root, parse(b)); got.why != "" {
+			t.Fatalf("%s: %s: %s", e.id(), b, got.why)
 		}
 	}
 	if !p.stale {
 		etags(w, m)
 	}
-	res, body, why := send(t, root, m)
+	got := send(t, root, m)
 	if e.response == nil {
 		switch {
-		case p.want != 0 && res.StatusCode == p.want:
+		case p.want != 0 && got.status == p.want:
 			return ""
 		case p.want != 0:
-			return fmt.Sprintf("status %d, want %d", res.StatusCode, p.want)
+			return fmt.Sprintf("status %d, want %d", got.status, p.want)
 		}
-		return why
+		return got.why
 	}
-	return against(want, shown, res, body, why)
+	return against(want, shown, got)
 }
 
 // against compares an answer with the documented one.
-func against(want message, shown any, res *http.Response, body, why string) string {
+func against(want message, shown any, got reply) string {
 	status := strings.Fields(want.first)[1]
-	if got := fmt.Sprint(res.StatusCode); got != status {
-		if why == "" {
-			why = "status " + got
+	if code := fmt.Sprint(got.status); code != status {
+		if got.why == "" {
+			got.why = "status " + code
 		}
-		return why + ", want " + status
+		return got.why + ", want " + status
 	}
-	if d := headers(want.header, res.Header, body); d != "" {
+	if d := headers(want.header, got.header, got.body); d != "" {
 		return d
 	}
 	if want.body == "" {
-		if body != "" {
+		if got.body != "" {
 			return "a body, want none"
 		}
 		return ""
 	}
-	got, err := tree(body)
+	v, err := tree(got.body)
 	if err != nil {
 		return "the body is no JSON"
 	}
-	return differ("", shown, got, res.StatusCode < 400)
+	return differ("", shown, v, got.status < 400)
 }
 
 // etags makes the conditions of a request those of the row as it is.
@@ -270,8 +270,14 @@ func etags(w *world, m message) {
 
 var escapes = strings.NewReplacer(" ", "%20", `"`, "%22", "<", "%3C", ">", "%3E", "{", "%7B", "}", "%7D", "|", "%7C", "\\", "%5C", "^", "%5E", "`", "%60")
 
-// send asks; why says what is wrong with an answer that is no success.
-func send(t *testing.T, root string, m message) (res *http.Response, body, why string) {
+// reply is an answer; why says what is wrong with one that is no success.
+type reply struct {
+	status    int
+	header    http.Header
+	body, why string
+}
+
+func send(t *testing.T, root string, m message) reply {
 	t.Helper()
 	method, u, _ := strings.Cut(m.first, " ")
 	u = organisation.ReplaceAllString(strings.TrimSpace(u), root)
@@ -292,7 +298,7 @@ func send(t *testing.T, root string, m message) (res *http.Response, body, why s
 	}
 	req.Header = m.header.Clone()
 	req.Header.Set("Authorization", "Bearer x")
-	res, err = http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,20 +307,20 @@ func send(t *testing.T, root string, m message) (res *http.Response, body, why s
 	if err != nil {
 		t.Fatal(err)
 	}
-	body = string(b)
+	got := reply{status: res.StatusCode, header: res.Header, body: string(b)}
 	switch {
-	case res.StatusCode >= 300:
-		why = fmt.Sprintf("status %d: %s", res.StatusCode, message1(body))
+	case got.status >= 300:
+		got.why = fmt.Sprintf("status %d: %s", got.status, errorText(got.body))
 	case strings.HasSuffix(u, "$batch"):
-		if bad := regexp.MustCompile(`HTTP/1\.1 [45]\d\d`).FindString(body); bad != "" {
-			why = "a part failed: " + bad
+		if bad := regexp.MustCompile(`HTTP/1\.1 [45]\d\d`).FindString(got.body); bad != "" {
+			got.why = "a part failed: " + bad
 		}
 	}
-	return res, body, why
+	return got
 }
 
-// message1 is the text of an error, short.
-func message1(body string) string {
+// errorText is the text of an error, short.
+func errorText(body string) string {
 	v, err := tree(body)
 	if err != nil {
 		return "no JSON"

@@ -59,8 +59,10 @@ func model(t *testing.T) *entity.Model {
 	account.Columns = append(account.Columns, file, image)
 	contact.Columns = append(contact.Columns, hobbies)
 	account.Keys = append(account.Keys, &entity.Key{SchemaName: "sample_PrimaryContactKey", Columns: []string{"primarycontactid"}})
-	bank := &entity.Table{LogicalName: "new_bankaccount", SchemaName: "new_BankAccount", SetName: "new_bankaccounts", PrimaryID: "new_bankaccountid", PrimaryName: "new_accountname", Ownership: 1,
-		Columns: []*entity.Column{column("new_bankaccountid", "Uniqueidentifier", "Edm.Guid"), column("new_accountname", "String", "Edm.String")}}
+	bank := &entity.Table{
+		LogicalName: "new_bankaccount", SchemaName: "new_BankAccount", SetName: "new_bankaccounts", PrimaryID: "new_bankaccountid", PrimaryName: "new_accountname", Ownership: 1,
+		Columns: []*entity.Column{column("new_bankaccountid", "Uniqueidentifier", "Edm.Guid"), column("new_accountname", "String", "Edm.String")},
+	}
 	m.Tables = append(m.Tables, bank)
 	m.Seal()
 	entity.Derive(m)

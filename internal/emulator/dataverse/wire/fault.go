@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"allod/internal/odata"
@@ -13,6 +14,7 @@ type Error struct {
 	Status  int
 	Code    string // may be ""
 	Message string
+	Details map[string]string // annotations of this error alone
 }
 
 // Error returns code and message.
@@ -35,15 +37,18 @@ func AsError(err error) *Error {
 // AppendError appends the error body; full adds the annotations that
 // include-annotations="*" asks for (§9.1).
 func AppendError(dst []byte, e *Error, full bool) []byte {
-	body := odata.Error{Code: e.Code, Message: e.Message}
+	body := odata.Error{Code: e.Code, Message: e.Message, Extra: maps.Clone(e.Details)}
 	if full {
-		body.Extra = map[string]string{
+		if body.Extra == nil {
+			body.Extra = map[string]string{}
+		}
+		maps.Copy(body.Extra, map[string]string{
 			"@Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus": "0",
 			"@Microsoft.PowerApps.CDS.ErrorDetails.SubErrorCode":    "2146233088",
 			"@Microsoft.PowerApps.CDS.HelpLink":                     "http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a" + e.Code,
 			"@Microsoft.PowerApps.CDS.TraceText":                    "",
 			"@Microsoft.PowerApps.CDS.InnerError.Message":           e.Message,
-		}
+		})
 	}
 	return body.AppendTo(dst)
 }

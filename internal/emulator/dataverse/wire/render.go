@@ -109,7 +109,9 @@ func choose(t *entity.Table, columns []string) ([]*entity.Column, error) {
 	// systemuser and team have their key twice: ownerid is that of $metadata
 	// (§3.1), and comes along as well.
 	add(t.Column(t.PrimaryID))
-	add(t.Column(t.ODataKey))
+	if c := t.Column(t.ODataKey); c != nil && c.Property() == t.ODataKey {
+		add(c)
+	}
 	return out, nil
 }
 
