@@ -15,6 +15,7 @@ import (
 	"allod/internal/source"
 	"allod/internal/source/dataverse"
 	"allod/internal/source/odataclient/entra"
+	"allod/internal/source/powerplatform"
 )
 
 // openFolder opens a local folder as a store; create makes it if it is missing.
@@ -39,6 +40,26 @@ func openSource(getenv func(string) string) func(context.Context, string, act.Co
 		}
 		o.Credential = cred
 		return dataverse.New(o)
+	}
+}
+
+// openNative reaches the platform's own backups of an environment, signed in as
+// for the environment itself.
+func openNative(getenv func(string) string) func(context.Context, string, act.Connection, allod.GUID) (source.Native, error) {
+	return func(_ context.Context, env string, c act.Connection, id allod.GUID) (source.Native, error) {
+		o := powerplatform.Options{Environment: env, ID: id, URL: c.PowerPlatform, CAFile: c.CAFile, Proxy: c.Proxy}
+		if c.Auth == "loopback" {
+			if c.PowerPlatform == "" {
+				return nil, allod.WithHint(allod.Errorf(allod.Invalid, "ask the Power Platform about %s: it is an emulator", env),
+					"Start it with --power-platform, and name the address it prints with `allod connect %s … --power-platform URL`.", env)
+			}
+			return powerplatform.New(o)
+		}
+		var err error
+		if o.Credential, err = credential(env, c, getenv); err != nil {
+			return nil, err
+		}
+		return powerplatform.New(o)
 	}
 }
 

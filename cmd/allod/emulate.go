@@ -22,6 +22,7 @@ import (
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/sample"
 	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/powerplatform"
 	"allod/internal/odata/csdl"
 	"allod/internal/source/dataverse/metadata"
 )
@@ -45,11 +46,15 @@ func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
 			return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("make a folder for the emulator: %w", err)}
 		}
 	}
+	platform, err := servePlatform(ctx, o, server)
+	if err != nil {
+		return nil, fmt.Errorf("emulate the Power Platform: %w", err)
+	}
 	running, err := emulator.Listen(ctx, emulator.ListenOptions{Addr: o.Listen, TLS: o.TLS, Dir: dir}, server.Handler())
 	if err != nil {
 		return nil, fmt.Errorf("emulate dataverse: %w", err)
 	}
-	return &cli.Emulator{URL: running.URL, CAFile: running.CAFile, Rows: rowCount(server), Wait: func() error {
+	return &cli.Emulator{URL: running.URL, CAFile: running.CAFile, PowerPlatform: platform, Rows: rowCount(server), Wait: func() error {
 		wait := running.Wait
 		if o.Data != "" {
 			wait = func() error { return data.keep(running.Wait) }
@@ -60,6 +65,32 @@ func emulate(ctx context.Context, o cli.EmulateOptions) (*cli.Emulator, error) {
 		}
 		return err
 	}}, nil
+}
+
+// servePlatform serves the platform's own backups of the server's organisation,
+// if that is wanted, until ctx ends.
+func servePlatform(ctx context.Context, o cli.EmulateOptions, server *dataverse.Server) (url string, err error) {
+	if o.PowerPlatform == "" {
+		return "", nil
+	}
+	if o.TLS {
+		return "", allod.Errorf(allod.Invalid, "serve it with --tls: only plain http on this machine is possible")
+	}
+	p, err := powerplatform.New(powerplatform.Options{
+		Authority: server.Authority(),
+		Environments: []powerplatform.Environment{{
+			ID: server.EnvironmentID(), Name: server.Name(), Kind: powerplatform.Sandbox, Dynamics: true, Region: "europe",
+			Keep: server.Keep, Take: func(_ allod.GUID, point string) error { return server.TakeBack(point) },
+		}},
+	})
+	if err != nil {
+		return "", err
+	}
+	running, err := emulator.Listen(ctx, emulator.ListenOptions{Addr: o.PowerPlatform}, p.Handler())
+	if err != nil {
+		return "", err
+	}
+	return running.URL, nil
 }
 
 func buildServer(o cli.EmulateOptions, data *dataFolder) (*dataverse.Server, error) {

@@ -26,6 +26,9 @@ import (
 // process. All fields are required unless said otherwise.
 type Deps struct {
 	OpenSource func(ctx context.Context, env string, c Connection) (source.Source, error)
+	// OpenNative reaches the platform's own backups of the environment with the
+	// platform's id.
+	OpenNative func(ctx context.Context, env string, c Connection, id allod.GUID) (source.Native, error)
 	OpenStore  func(ctx context.Context, path string, create bool) (blob.Mutable, error) // a local folder
 	Passphrase func(confirm bool) ([]byte, error)                                        // from ALLOD_PASSPHRASE or the terminal
 	Recovery   func() (string, error)                                                    // the words of the recovery key, for the key paper; nil = nobody has them

@@ -168,7 +168,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVar(&a.key, "key", "", "what opens the vault instead of its usual key: passphrase, file:PATH, or paper (the recovery key)")
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
-		a.vaultCommand(), a.serveCommand(), a.serviceCommand(), a.emulateCommand(), a.versionCommand())
+		a.vaultCommand(), a.serveCommand(), a.serviceCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
 	wrapArgs(root)
 	return root
 }

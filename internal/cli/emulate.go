@@ -25,15 +25,19 @@ type EmulateOptions struct {
 	TLS       bool
 	TimeScale float64
 	Assume    []string
-	Data      string // folder that keeps the organisation; "" = nothing is kept
+	// PowerPlatform is the address to serve the platform's own backups at; "" =
+	// they are not served.
+	PowerPlatform string
+	Data          string // folder that keeps the organisation; "" = nothing is kept
 }
 
 // Emulator is a running emulator.
 type Emulator struct {
-	URL    string
-	CAFile string // "" without TLS
-	Rows   int64
-	Wait   func() error // until the context of Emulate ends
+	URL           string
+	CAFile        string // "" without TLS
+	PowerPlatform string // URL; "" = not served
+	Rows          int64
+	Wait          func() error // until the context of Emulate ends
 }
 
 func (a *app) emulateCommand() *cobra.Command {
@@ -57,8 +61,11 @@ at /_emulator/assume of the running server, its other controls at /_emulator/.`,
 			if e.CAFile != "" {
 				a.errf("certificate authority: %s\n", e.CAFile)
 			}
+			if e.PowerPlatform != "" {
+				a.errf("Power Platform API on %s\n", e.PowerPlatform)
+			}
 			if a.json {
-				a.print(map[string]any{"url": e.URL, "ca_file": e.CAFile, "rows": e.Rows})
+				a.print(map[string]any{"url": e.URL, "ca_file": e.CAFile, "power_platform": e.PowerPlatform, "rows": e.Rows})
 			} else {
 				a.errf("%d rows\n", e.Rows)
 				a.outf("listening on %s\n", e.URL)
@@ -78,6 +85,7 @@ at /_emulator/assume of the running server, its other controls at /_emulator/.`,
 	f.DurationVar(&o.Latency, "latency", 0, "added to every answer, e.g. 80ms")
 	f.IntVar(&o.AppUsers, "app-users", 1, "application users")
 	f.IntVar(&o.Servers, "servers", 1, "web servers, each with limits of its own")
+	f.StringVar(&o.PowerPlatform, "power-platform", "", "address to serve the Power Platform's backup API on, e.g. 127.0.0.1:0; the environment is a sandbox there")
 	f.StringVar(&o.Faults, "faults", "", "JSON file of faults to begin with")
 	f.StringVar(&o.Auth, "auth", "loose", "loose takes any token, strict only those it issued")
 	f.BoolVar(&o.TLS, "tls", false, "https with a self-made certificate authority")

@@ -81,6 +81,7 @@ the file named with --client-secret-file, and are never stored by Allod.`,
 	f.StringVar(&c.Authority, "authority", "", "Entra authority of a sovereign cloud (default https://login.microsoftonline.com)")
 	f.StringVar(&c.CAFile, "ca-file", "", "PEM file of an own certificate authority")
 	f.StringVar(&c.Proxy, "proxy", "", "proxy for this environment")
+	f.StringVar(&c.PowerPlatform, "power-platform", "", "address of the Power Platform API of a sovereign cloud or an emulator (default https://api.powerplatform.com)")
 	f.StringSliceVar(&c.Presets, "preset", nil, "back up only what belongs to "+strings.Join(preset.Names(), ", ")+"; may be repeated")
 	f.StringVar(&c.SameAs, "same-as", "", "the environment this is, at a new address")
 	return cmd

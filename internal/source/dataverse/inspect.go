@@ -57,8 +57,7 @@ func (s *Source) nativeDays(ctx context.Context, schema *allod.Schema) (int, err
 	var org struct {
 		Detail struct{ OrganizationType any }
 	}
-	err := s.getJSON(ctx, "RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Default')", "", &org)
-	if err != nil {
+	if err := s.getJSON(ctx, "RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Default')", "", &org); err != nil {
 		return 0, unlessRefused(err)
 	}
 	// The enumeration comes by name or, with odata.metadata=none, by number.
@@ -78,10 +77,17 @@ func (s *Source) nativeDays(ctx context.Context, schema *allod.Schema) (int, err
 // unlessRefused keeps an error of a service that could not be reached; what it
 // answered with no is a fact, not a failure.
 func unlessRefused(err error) error {
-	switch allod.KindOf(err) {
-	case allod.Denied, allod.NotFound, allod.Invalid:
+	if k := allod.KindOf(err); k == allod.Denied || k == allod.NotFound || k == allod.Invalid {
 		return nil
-	default:
-		return err
 	}
+	return err
+}
+
+// PlatformID implements source.PlatformMember (protocols/dataverse.md §1.3).
+func (s *Source) PlatformID(ctx context.Context) (allod.GUID, error) {
+	var org struct {
+		Detail struct{ EnvironmentID allod.GUID }
+	}
+	err := s.getJSON(ctx, "RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Default')", "", &org)
+	return org.Detail.EnvironmentID, err
 }

@@ -65,7 +65,7 @@ func wrap(doing string, err error) error { return fmt.Errorf("%s: %w", doing, er
 func errorBody(body string) (code, message string) {
 	s := scan.New(body)
 	err := s.Object(func(key string) error {
-		if key != "error" || s.Peek() != '{' {
+		if key != "error" && key != "errorDetail" || s.Peek() != '{' {
 			return s.Skip()
 		}
 		return s.Object(func(key string) error {
