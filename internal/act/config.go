@@ -58,7 +58,7 @@ type Connection struct {
 	PowerPlatform    string   `yaml:"power_platform,omitempty" json:"power_platform,omitempty"` // URL of its API; "" = the public cloud's
 	SameAs           string   `yaml:"same_as,omitempty" json:"same_as,omitempty"`
 	Exclude          []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
-	Presets          []string `yaml:"presets,omitempty" json:"presets,omitempty"` // what is read; none = everything
+	Presets          []string `yaml:"presets,omitempty" json:"presets,omitempty"`               // what is read; none = everything
 	Schedule         string   `yaml:"schedule,omitempty" json:"schedule,omitempty"`             // when `allod serve` backs it up, see job.Parse
 	SecretExpires    string   `yaml:"secret_expires,omitempty" json:"secret_expires,omitempty"` // day, e.g. 2027-03-01; of a certificate it is read from its file
 }

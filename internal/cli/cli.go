@@ -166,7 +166,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "machine-readable output on stdout")
 	f.StringVar(&a.purp, "purpose", "", "what stored content is wanted for, instead of what follows from the command")
 	f.StringVar(&a.key, "key", "", "what opens the vault instead of its usual key: passphrase, file:PATH, or paper (the recovery key)")
-	root.AddCommand(a.demoCommand(), a.initCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
+	root.AddCommand(a.demoCommand(), a.initCommand(), a.setupCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
 		a.vaultCommand(), a.serveCommand(), a.serviceCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
 	wrapArgs(root)

@@ -182,6 +182,7 @@ type mute struct{ schema *allod.Schema }
 
 func (m mute) Describe(context.Context) (*allod.Schema, error) { return m.schema, nil }
 func (m mute) Capabilities() source.Capabilities               { return source.Capabilities{DeltaLife: time.Hour} }
+
 func (m mute) Read(context.Context, source.ReadRequest) iter.Seq2[source.Page, error] {
 	return func(func(source.Page, error) bool) {}
 }
@@ -194,6 +195,7 @@ type frank struct {
 }
 
 func (f frank) Rights(context.Context, *allod.Schema) (*source.Rights, error) { return f.rights, f.err }
+
 func (f frank) Inspect(context.Context, *allod.Schema) (*source.Surroundings, error) {
 	return &source.Surroundings{NativeDays: 7}, f.err
 }

@@ -32,9 +32,13 @@ func (s *service) rightsOf(t *testing.T, schema *allod.Schema, privileges ...str
 func rightsSchema() *allod.Schema {
 	return &allod.Schema{
 		Tables: []allod.Table{
-			{Name: "account", SchemaName: "Account"}, {Name: "audit", SchemaName: "Audit"}, {Name: "customeraddress", SchemaName: "CustomerAddress"},
-			{Name: "pair", Intersect: true}, {Name: "principalobjectaccess", Set: "principalobjectaccessset", Key: "principalobjectaccessid"},
-			{Name: "strange", SchemaName: "Strange"}, {Name: "task", SchemaName: "Task", Activity: true},
+			{Name: "account", SchemaName: "Account"},
+			{Name: "audit", SchemaName: "Audit"},
+			{Name: "customeraddress", SchemaName: "CustomerAddress"},
+			{Name: "pair", Intersect: true},
+			{Name: "principalobjectaccess", Set: "principalobjectaccessset", Key: "principalobjectaccessid"},
+			{Name: "strange", SchemaName: "Strange"},
+			{Name: "task", SchemaName: "Task", Activity: true},
 		},
 		Relationships: []allod.Relationship{{Name: "p", Intersect: "pair", Table1: "account", Table2: "task"}},
 	}

@@ -22,14 +22,23 @@ const (
 	ownCode    = 1  // sdkmessageprocessingstep.customizationlevel: not the platform's
 )
 
-// Look reads the triggers and counts what lies outside. NeverTracked and
-// NativeDays are left to the caller, who asks the service other questions.
-func Look(ctx context.Context, f source.Finder, schema *allod.Schema) (*source.Surroundings, error) {
+// Look asks what stands around the rows: logic that writes set off, tables that
+// can never be tracked, how far the platform's own backups reach, and what lies
+// outside. What may not be asked is left out and named; an error is a service
+// that could not be reached.
+func Look(ctx context.Context, f source.Finder, s Service, schema *allod.Schema) (*source.Surroundings, error) {
 	l := &looker{f: f, schema: schema, out: &source.Surroundings{}}
 	for _, look := range []func(context.Context) error{l.processes, l.steps, l.outside} {
 		if err := look(ctx); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if l.out.NeverTracked, err = neverTracked(ctx, s); err != nil {
+		return nil, err
+	}
+	if l.out.NativeDays, err = nativeDays(ctx, s, schema); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(l.out.Triggers, func(a, b source.Trigger) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Name, b.Name))

@@ -48,6 +48,11 @@ func (f *tables) Query(_ context.Context, t *allod.Table, _ string, columns []st
 	}
 }
 
+// mute is a service that answers no question.
+type mute struct{}
+
+func (mute) Get(context.Context, string, any) error { return allod.Errorf(allod.Denied, "no") }
+
 func table(name, columns string) allod.Table {
 	t := allod.Table{Name: name, Set: name + "s", Key: name + "id"}
 	for c := range strings.FieldsSeq(columns) {
@@ -106,7 +111,7 @@ const (
 
 func TestLook(t *testing.T) {
 	f := company()
-	got, err := Look(t.Context(), f, f.schema)
+	got, err := Look(t.Context(), f, mute{}, f.schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +141,7 @@ func TestLookWithoutRights(t *testing.T) {
 		f.errs[name] = allod.Errorf(allod.Denied, "no")
 	}
 	f.schema.Table("retentionconfig").Unreadable = "virtual"
-	got, err := Look(t.Context(), f, f.schema)
+	got, err := Look(t.Context(), f, mute{}, f.schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,11 +157,11 @@ func TestLookWithoutRights(t *testing.T) {
 	for _, name := range []string{"workflow", "sdkmessageprocessingstep", "sdkmessage", "mailbox"} {
 		f := company()
 		f.errs[name] = allod.Errorf(allod.Unavailable, "gone")
-		if _, err := Look(t.Context(), f, f.schema); allod.KindOf(err) != allod.Unavailable {
+		if _, err := Look(t.Context(), f, mute{}, f.schema); allod.KindOf(err) != allod.Unavailable {
 			t.Errorf("%s not reached: got %v", name, err)
 		}
 	}
-	if got, err := Look(t.Context(), f, &allod.Schema{}); err != nil || len(got.Triggers)+len(got.Unlisted)+len(got.Outside) > 0 {
+	if got, err := Look(t.Context(), f, mute{}, &allod.Schema{}); err != nil || len(got.Triggers)+len(got.Unlisted)+len(got.Outside) > 0 {
 		t.Errorf("without such tables: got %+v, %v", got, err)
 	}
 }

@@ -1,0 +1,97 @@
+package e2e_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"allod/internal/capture"
+	emu "allod/internal/emulator/dataverse"
+	"allod/internal/source"
+	"allod/internal/survey"
+)
+
+// TestSetupWritesTheRoles writes both roles into the company, finds nothing to
+// do the second time, mends what somebody changed, and takes everything back.
+func TestSetupWritesTheRoles(t *testing.T) {
+	c := &clock{}
+	co := startCompany(t, c, func(o *emu.Options) { o.AppUsers = emu.DefaultAppUsers(3) })
+	d := newDesk(t, c)
+	d.connect("prod", co.url)
+	users := co.server.Users()
+	opts := source.RoleOptions{Reader: users[1].ClientID, Restorer: users[2].ClientID}
+	setup := func(opts source.RoleOptions) *source.RolePlan {
+		t.Helper()
+		p, err := d.PlanRoles(t.Context(), "prod", opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.CarryOutRoles(t.Context(), "prod", p, func(source.RoleStep) {}); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if p := setup(opts); len(p.Steps) < 10 {
+		t.Errorf("first: got %d steps", len(p.Steps))
+	}
+	if p := setup(opts); len(p.Steps) != 0 {
+		t.Errorf("second: got %+v", p.Steps)
+	}
+	role := co.rows("roles", "?$select=roleid&$filter=name eq 'Allod reader'")
+	if len(role) != 1 {
+		t.Fatalf("%d roles", len(role))
+	}
+	at := role[0]["roleid"].(string)
+	held := co.call(http.MethodGet, "RetrieveRolePrivilegesRole(RoleId="+at+")", nil)["RolePrivileges"].([]any)
+	for _, p := range held {
+		p := p.(map[string]any)
+		if name := p["PrivilegeName"].(string); !strings.HasPrefix(name, "prvRead") || p["Depth"] != "Global" {
+			t.Errorf("the reader may %v at %v", name, p["Depth"])
+		}
+	}
+	co.call(http.MethodPost, "roles("+at+")/Microsoft.Dynamics.CRM.RemovePrivilegeRole", map[string]any{"PrivilegeId": held[0].(map[string]any)["PrivilegeId"]})
+	if p := setup(opts); len(p.Steps) != 1 || p.Steps[0].Op != "grant" {
+		t.Errorf("after a right was taken: got %+v", p.Steps)
+	}
+	restorer := co.rows("systemusers", "?$select=isdisabled&$filter=applicationid eq "+users[2].ClientID)
+	if len(restorer) != 1 || restorer[0]["isdisabled"] != true {
+		t.Errorf("the restorer: got %v", restorer)
+	}
+	if p := setup(source.RoleOptions{Remove: true}); len(p.Steps) != 8 {
+		t.Errorf("remove: got %+v", p.Steps)
+	}
+	if left := co.rows("fieldpermissions", "?$select=fieldpermissionid"); len(left) != 2 {
+		t.Errorf("%d permissions are left, the company had 2", len(left))
+	}
+}
+
+// TestPresetOfTheCompany backs up what belongs to one application: nothing is
+// missing that the rest refers to but what is said.
+func TestPresetOfTheCompany(t *testing.T) {
+	c := &clock{}
+	co := startCompany(t, c, nil)
+	d := newDesk(t, c)
+	d.connect("prod", co.url)
+	p, err := d.PlanBackup(t.Context(), "prod", capture.Options{Presets: []string{"customer-service"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]bool{}
+	for _, table := range p.Tables {
+		read[table.Table] = true
+	}
+	for name, want := range map[string]bool{"incident": true, "account": true, "systemuser": true, "workflow": true, "systemuserroles": true, "opportunity": true, "msdynmkt_journey": false, "alp_store": false} {
+		if read[name] != want {
+			t.Errorf("%s: read %t, want %t", name, read[name], want)
+		}
+	}
+	facts, err := d.Survey(t.Context(), "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range survey.Findings(facts) {
+		if f.Severity == survey.Problem {
+			t.Errorf("of a healthy company: %+v", f)
+		}
+	}
+}
