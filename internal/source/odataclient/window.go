@@ -60,6 +60,12 @@ type web struct {
 	heard time.Time // last answer
 }
 
+// add counts a request that ended.
+func (w *web) add(now time.Time, d, window time.Duration) {
+	w.spells, w.busy = append(w.spells, spell{now, d}), w.busy+d
+	w.expire(now.Add(-window))
+}
+
 // expire forgets what fell out of the window.
 func (w *web) expire(from time.Time) {
 	n := 0
@@ -112,9 +118,19 @@ func (w *windows) roll(now time.Time) {
 			delete(w.webs, name)
 		}
 	}
-	n := float64(max(len(w.webs), 1))
+	n := float64(w.servers())
 	w.requests.roll(now, n*w.budget(float64(w.lim.Requests)), w.lim.Window)
 	w.time.roll(now, n*w.budget(w.lim.Busy.Seconds()), w.lim.Window)
+}
+
+// servers is how many web servers there are budgets of. Requests that were lost
+// before any answer named one are of none of its own.
+func (w *windows) servers() int {
+	n := len(w.webs)
+	if n > 1 && w.webs[""] != nil {
+		n--
+	}
+	return max(n, 1)
 }
 
 // wait is how long a request must wait when active others are on their way.
@@ -176,9 +192,12 @@ func (w *windows) end(now time.Time, d time.Duration, v seen, active int) {
 	if w.lim.Window <= 0 {
 		return
 	}
+	if v.server == "" && w.lost(now, d) {
+		return
+	}
 	s := w.web(v.server)
-	s.spells, s.busy, s.heard = append(s.spells, spell{now, d}), s.busy+d, now
-	s.expire(now.Add(-w.lim.Window))
+	s.heard = now
+	s.add(now, d, w.lim.Window)
 	if v.requests >= 0 {
 		s.others = max(w.lim.Requests-int(min(v.requests, int64(w.lim.Requests)))-len(s.spells), 0)
 	}
@@ -202,6 +221,21 @@ func (w *windows) end(now time.Time, d time.Duration, v seen, active int) {
 	w.time.take(charged, now)
 }
 
+// lost counts a request that no server answered where some are known: it may
+// have come to any of them. It reports whether some are.
+func (w *windows) lost(now time.Time, d time.Duration) (known bool) {
+	for name, s := range w.webs {
+		if name != "" {
+			s.add(now, d, w.lim.Window)
+			known = true
+		}
+	}
+	if known {
+		w.time.take(d.Seconds(), now)
+	}
+	return known
+}
+
 // web returns the server of the name, which may be new.
 func (w *windows) web(name string) *web {
 	if w.blind {
@@ -221,6 +255,9 @@ func (w *windows) web(name string) *web {
 		return all
 	}
 	s := &web{}
+	if lost := w.webs[""]; lost != nil { // they may have come here
+		s.spells, s.busy = slices.Clone(lost.spells), lost.busy
+	}
 	w.webs[name] = s
 	return s
 }

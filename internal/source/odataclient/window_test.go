@@ -57,6 +57,7 @@ type world struct {
 	pace    *pacer
 	named   bool // answers name their server
 	says    bool // answers say what remains
+	loses   int  // each how many-th answer is lost; 0 = none, coprime to the servers
 	cost    func() time.Duration
 	latency time.Duration
 
@@ -65,6 +66,7 @@ type world struct {
 	served  time.Duration // of our requests
 	refused int           // of anybody's requests
 	next    int           // server of the next request
+	landed  int
 }
 
 type flight struct {
@@ -115,14 +117,16 @@ func (w *world) land() {
 		}
 		w.served += f.took
 		v := seen{requests: -1, left: -1}
-		if w.named {
+		w.landed++
+		lost := w.loses > 0 && w.landed%w.loses == 0
+		if w.named && !lost {
 			v.server = strconv.Itoa(f.server)
 		}
-		if w.says {
+		if w.says && !lost {
 			requests, busy := w.used(f.server, w.now)
 			v.requests, v.left = int64(max(w.lim.Requests-requests, 0)), max(w.lim.Busy-busy, 0).Truncate(time.Second)
 		}
-		w.pace.release(w.now.Sub(f.began), v, !f.refused)
+		w.pace.release(w.now.Sub(f.began), v, !f.refused && !lost)
 		if f.refused {
 			w.pace.throttled(5 * time.Second)
 		}
@@ -194,6 +198,7 @@ func TestWindowsAreNeverUsedUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(rapid.IntRange(1, 4).Draw(t, "servers"), small, rapid.IntRange(1, 24).Draw(t, "slots"))
 		w.named, w.says = rapid.Bool().Draw(t, "named"), rapid.Bool().Draw(t, "says")
+		w.loses = rapid.SampledFrom([]int{0, 1, 7, 53}).Draw(t, "loses")
 		w.latency = time.Duration(rapid.IntRange(0, 300).Draw(t, "latency")) * time.Millisecond
 		least := rapid.IntRange(1, 1500).Draw(t, "least")
 		more := rapid.SliceOfN(rapid.IntRange(0, 500), 1, 8).Draw(t, "more")
@@ -205,6 +210,9 @@ func TestWindowsAreNeverUsedUp(t *testing.T) {
 		w.run(16*time.Minute, 0)
 		if w.refused != 0 {
 			t.Fatalf("got %d of %d requests refused, want none", w.refused, w.sent)
+		}
+		if got := w.pace.win.servers(); got > len(w.servers) {
+			t.Fatalf("got budgets of %d servers, want at most %d", got, len(w.servers))
 		}
 	})
 }
