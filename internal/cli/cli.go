@@ -22,6 +22,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/cli/upkeep"
 )
 
 // Deps are what the command line needs from main.
@@ -168,9 +169,18 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVar(&a.key, "key", "", "what opens the vault instead of its usual key: passphrase, file:PATH, or paper (the recovery key)")
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.setupCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
-		a.vaultCommand(), a.serveCommand(), a.serviceCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
+		a.vaultCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
+	root.AddCommand(a.upkeep().Commands()...)
 	wrapArgs(root)
 	return root
+}
+
+// upkeep is what the commands of an Allod that runs by itself need.
+func (a *app) upkeep() *upkeep.Console {
+	return &upkeep.Console{
+		Deps: func() act.Deps { return a.deps.Deps }, Out: a.deps.Out, Err: a.deps.Err, Getenv: a.deps.Getenv, Local: a.deps.Local, Version: a.deps.Version,
+		Folder: a.folder, JSON: func() bool { return a.json }, Print: a.print, Said: func(err error) error { return &silent{err} },
+	}
 }
 
 // flagError says which flag was not understood, without the parser's own words,

@@ -3,13 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 
 	"allod/internal/capture"
+	"allod/internal/cli/text"
 )
 
 // meter shows how far long work is: a bar on a terminal, a line now and then
@@ -63,63 +62,13 @@ func (m *meter) captureProgress(p capture.Progress) {
 	m.set(p.Rows, p.Expected, fmt.Sprintf("%d rows, table %d of %d (%s), %d files", p.Rows, p.TablesDone, p.Tables, p.Table, p.Files))
 }
 
-// bytesText renders a number of bytes for people.
-func bytesText(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	div, exp := int64(unit), 0
-	for x := n / unit; x >= unit; x /= unit {
-		div *= unit
-		exp++
-	}
-	return fmt.Sprintf("%.1f %ciB", float64(n)/float64(div), "KMGTPE"[exp])
-}
+func bytesText(n int64) string { return text.Bytes(n) }
 
-// agoText renders an age for people.
-func agoText(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "never"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s ago", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h ago", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
-}
+func agoText(d time.Duration) string { return text.Ago(d) }
 
-// para writes a paragraph to stdout; see paragraph.
+// para writes a paragraph to stdout; see text.Paragraph.
 func (a *app) para(indent, format string, args ...any) {
 	paragraph(a.deps.Out, indent, fmt.Sprintf(format, args...))
 }
 
-// paragraph writes text, 80 columns wide where its words let it; further lines
-// begin with indent. A command in backquotes stays on one line, so that it can
-// be copied.
-func paragraph(w io.Writer, indent, text string) {
-	line, quoted, at := "", false, 0
-	for i, word := range strings.Split(text, " ") {
-		at += len(word) + 1
-		whole := word // up to the closing quote
-		turns := strings.Count(word, "`")%2 == 1
-		if turns && !quoted && at < len(text) {
-			rest, _, _ := strings.Cut(text[at:], "`")
-			whole += " " + rest + "`"
-		}
-		switch {
-		case i == 0:
-			line = word
-		case !quoted && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(whole) > 80:
-			fmt.Fprintf(w, "%s\n", strings.TrimRight(line, " "))
-			line = indent + word
-		default:
-			line += " " + word
-		}
-		quoted = quoted != turns
-	}
-	fmt.Fprintf(w, "%s\n", line)
-}
+func paragraph(w io.Writer, indent, words string) { text.Paragraph(w, indent, words) }

@@ -8,6 +8,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/cli/upkeep"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -21,13 +22,13 @@ func (a *app) statusCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				view, err := a.desk(o.Dir).LookAt(cmd.Context(), o)
+				view, err := a.upkeep().Look(cmd.Context(), o)
 				if err != nil {
 					return err
 				}
 				wanting := false
 				for i := range list {
-					schedule(&list[i], view)
+					upkeep.Schedule(&list[i], view)
 					wanting = wanting || list[i].TooOld || maxAge > 0 && list[i].Gaps > 0
 					if a.json {
 						a.print(&list[i])
@@ -36,7 +37,7 @@ func (a *app) statusCommand() *cobra.Command {
 					}
 				}
 				if !a.json {
-					a.showChecks(view)
+					a.upkeep().ShowChecks(view)
 				}
 				if len(list) == 0 && !a.json {
 					a.outf("No environment is connected. Run `allod connect ENV URL --kind dataverse`.\n")
@@ -72,7 +73,7 @@ func (a *app) showStatus(s *act.EnvironmentStatus) {
 	if s.Incomplete {
 		a.outf("  The newest run was cut off; `allod backup %s` goes on where it was.\n", s.Environment)
 	}
-	a.showRuns(s)
+	a.upkeep().ShowRuns(s)
 	const tokenAlarm = 3 * 24 * 3600 // of 7 days they live: protocols/dataverse.md §5.2, design/capture.md
 	if s.TokenAge > tokenAlarm {
 		a.outf("  The change-tracking tokens are %s old; they live 7 days. Back up soon, or the next\n  backup reads everything.\n", strings.TrimSuffix(agoText(time.Duration(s.TokenAge)*time.Second), " ago"))

@@ -1,7 +1,8 @@
-package cli
+package upkeep
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 	"allod/internal/service"
 )
 
-func (a *app) serviceCommand() *cobra.Command {
+func (a *Console) serviceCommand() *cobra.Command {
 	host := service.Host{OS: runtime.GOOS, Units: "/etc/systemd/system", Run: runProgram}
 	cmd := &cobra.Command{Use: "service", Short: "Have the operating system run `allod serve`", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	remove := &cobra.Command{Use: "remove", Short: "End the service and take it away; the folder stays", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -26,18 +27,18 @@ func (a *app) serviceCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			a.print(map[string]string{"status": text})
+		if a.JSON() {
+			a.Print(map[string]string{"status": text})
 			return nil
 		}
-		a.outf("%s\n", text)
+		fmt.Fprintln(a.Out, text)
 		return nil
 	}}
 	cmd.AddCommand(a.serviceInstallCommand(host), remove, status)
 	return cmd
 }
 
-func (a *app) serviceInstallCommand(host service.Host) *cobra.Command {
+func (a *Console) serviceInstallCommand(host service.Host) *cobra.Command {
 	var show bool
 	s := service.Service{EnvFile: "/etc/allod/allod.env"}
 	cmd := &cobra.Command{
@@ -51,7 +52,7 @@ alone may read: ALLOD_PASSPHRASE if the vault opens with one, and
 ALLOD_CLIENT_SECRET. A service on Windows reads files: --key file:PATH when the
 vault is made, --client-secret-file when connecting.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if s.Dir, err = a.folder(); err != nil {
+			if s.Dir, err = a.Folder(); err != nil {
 				return err
 			}
 			if s.Exe, err = os.Executable(); err != nil {
@@ -67,14 +68,14 @@ vault is made, --client-secret-file when connecting.`,
 				if err != nil {
 					return err
 				}
-				a.outf("%s", text)
+				fmt.Fprint(a.Out, text)
 				return nil
 			}
-			host.Disk = a.deps.Disk
+			host.Disk = a.Deps().Disk
 			if err := host.Install(cmd.Context(), s); err != nil {
 				return err
 			}
-			a.complain("Installed and started. `allod service status` and `allod status` say how it is.")
+			fmt.Fprintln(a.Err, "Installed and started. `allod service status` and `allod status` say how it is.")
 			return nil
 		},
 	}

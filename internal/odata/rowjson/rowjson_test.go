@@ -1,4 +1,4 @@
-package act
+package rowjson
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 
 // A row is one JSON object, whatever its cells hold; what was not read is not
 // there.
-func TestAppendJSON(t *testing.T) {
+func TestAppend(t *testing.T) {
 	id := allod.GUID{15: 1}
 	table := &allod.Table{Name: "contact", Columns: []allod.Column{
 		{Name: "contactid", Type: allod.ID},
@@ -27,8 +27,8 @@ func TestAppendJSON(t *testing.T) {
 		allod.FileValue(allod.FileRef{Name: "p,.png", MIME: "image/png", Size: 3}),
 	}}
 	var got map[string]any
-	if err := json.Unmarshal(AppendJSON(nil, table, row), &got); err != nil {
-		t.Fatalf("%v: %s", err, AppendJSON(nil, table, row))
+	if err := json.Unmarshal(Append(nil, table, row), &got); err != nil {
+		t.Fatalf("%v: %s", err, Append(nil, table, row))
 	}
 	want := map[string]any{
 		"@odata.etag": `W/"42"`, "contactid": id.String(), "_parentid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "account",
@@ -40,7 +40,7 @@ func TestAppendJSON(t *testing.T) {
 	}
 	// Without a version the first member is a column.
 	row.Version = 0
-	if raw := AppendJSON(nil, table, row); !json.Valid(raw) {
+	if raw := Append(nil, table, row); !json.Valid(raw) {
 		t.Errorf("not JSON: %s", raw)
 	}
 }
