@@ -7,6 +7,7 @@ import (
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/customize"
 	"allod/internal/emulator/dataverse/describe"
+	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/platform"
@@ -82,6 +83,11 @@ func (c *call) routeReference() (*request.Reply, error) {
 }
 
 func (c *call) routeSet(t *entity.Table, path []query.Segment) (*request.Reply, error) {
+	if elastic.Is(t) {
+		if err := c.Expire(t); err != nil {
+			return nil, err
+		}
+	}
 	if !path[0].Parens {
 		switch {
 		case len(path) == 1 && c.Method == http.MethodGet:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/protect"
@@ -36,15 +37,16 @@ func (c Writer) written(tx *store.Tx, t *entity.Table, id allod.GUID, status int
 	if url == "" {
 		url = c.URLOf(t, id)
 	}
+	h := sessionToken(tx, t)
 	if !c.Prefer.Representation {
-		h := http.Header{"Odata-Entityid": {url}}
+		h["Odata-Entityid"] = []string{url}
 		if c.Nested {
 			h.Set("Location", url)
 		}
 		return &request.Reply{Status: http.StatusNoContent, Header: h}, nil
 	}
 	body, _, err := c.Render(tx, t, rows.Entity{Table: t, Row: tx.Get(t.LogicalName, id)})
-	return &request.Reply{Status: status, Body: body}, err
+	return &request.Reply{Status: status, Header: h, Body: body}, err
 }
 
 // Create answers POST to a set.
@@ -58,6 +60,9 @@ func (c Writer) Create(t *entity.Table) (*request.Reply, error) {
 	var out *request.Reply
 	err = c.Update(func(a *platform.Act) error {
 		id, err := a.Create(t, allod.GUID{}, p)
+		if err == nil {
+			err = c.unique(a, t, id)
+		}
 		if err != nil {
 			return err
 		}
@@ -144,15 +149,28 @@ func (c Writer) upsert(a *platform.Act, t *entity.Table, seg *query.Segment, p *
 	}
 	if row == nil {
 		p.Values = append(keys, p.Values...) // the body's own values win (§6.2)
-		if id, err = a.Create(t, id, p); err != nil {
+		if id, err = a.Create(t, id, p); err == nil {
+			err = c.unique(a, t, id)
+		}
+		if err != nil {
 			return nil, err
 		}
 		return c.written(a.Tx, t, id, http.StatusCreated, url)
 	}
+	if !inPartition(a, t, row, c.partition(seg)) {
+		return nil, wire.NoRow(t.LogicalName, id.String())
+	}
 	if !k.none.None && (k.none.Any || k.none.Matches(odata.FormatEtag(row.Version))) {
 		return nil, wire.Refuse(http.StatusPreconditionFailed, "0x80040237", "A record with matching key values already exists.")
 	}
-	if err := a.Update(t, id, p); err != nil {
+	write := a.Update
+	if elastic.Is(t) && k.match.None {
+		write = a.Replace
+	}
+	if err = write(t, id, p); err == nil {
+		err = c.unique(a, t, id)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.written(a.Tx, t, id, http.StatusOK, url)
@@ -171,8 +189,12 @@ func (c Writer) Remove(t *entity.Table, seg *query.Segment) (*request.Reply, err
 		if err != nil {
 			return err
 		}
-		if err := k.holds(c, t, a.Tx.Get(t.LogicalName, id), id.String()); err != nil {
+		r := a.Tx.Get(t.LogicalName, id)
+		if err := k.holds(c, t, r, id.String()); err != nil {
 			return err
+		}
+		if !inPartition(a, t, r, c.partition(seg)) {
+			return wire.NoRow(t.LogicalName, id.String())
 		}
 		return a.Delete(t, id)
 	})
@@ -324,83 +346,4 @@ func (c Writer) Parties(t *entity.Table, seg *query.Segment, nav *wire.Nav) (*re
 		return a.ReplaceParties(t, id, nav, items)
 	})
 	return &request.Reply{Status: http.StatusNoContent}, err
-}
-
-// Multiple answers CreateMultiple and its like (§6.10).
-func (c Writer) Multiple(t *entity.Table, name string) (*request.Reply, error) {
-	switch name {
-	case "CreateMultiple", "UpdateMultiple", "UpsertMultiple":
-	case "DeleteMultiple":
-		return nil, wire.Refuse(http.StatusNotImplemented, "0x80040203", "DeleteMultiple has not yet been implemented.")
-	default:
-		return nil, wire.NoSegment(name)
-	}
-	c.Count(name, t)
-	var body struct{ Targets []json.RawMessage }
-	if err := json.Unmarshal(c.Body, &body); err != nil || len(body.Targets) == 0 {
-		return nil, wire.BadPayload("A property 'Targets' with at least one row was expected.")
-	}
-	c.Charge(func(m *protect.Cost) time.Duration { return m.Multiple.Of(1) + m.MultipleIn.Of(len(body.Targets)) })
-	payloads := make([]*wire.Payload, len(body.Targets))
-	for i, raw := range body.Targets {
-		p, err := wire.ParsePayload(c.Schema, t, raw)
-		if err != nil {
-			return nil, err
-		}
-		if p.Type != t.LogicalName {
-			return nil, wire.BadPayload("Each target needs an '@odata.type' of the table.")
-		}
-		payloads[i] = p
-	}
-	var ids []allod.GUID
-	err := c.Update(func(a *platform.Act) error {
-		for _, p := range payloads {
-			id, err := c.oneOfMany(a, t, name, p)
-			if err != nil {
-				return err
-			}
-			ids = append(ids, id)
-		}
-		return nil
-	})
-	if err != nil || name != "CreateMultiple" {
-		return &request.Reply{Status: http.StatusNoContent}, err
-	}
-	b := append([]byte(`{"@odata.context":"`), c.Root...)
-	b = append(b, `/$metadata#Microsoft.Dynamics.CRM.CreateMultipleResponse","Ids":[`...)
-	for i, id := range ids {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = odata.AppendGUID(b, id)
-	}
-	return &request.Reply{Status: http.StatusOK, Body: append(b, "]}"...)}, nil
-}
-
-func (c Writer) oneOfMany(a *platform.Act, t *entity.Table, name string, p *wire.Payload) (allod.GUID, error) {
-	if name == "CreateMultiple" {
-		return a.Create(t, allod.GUID{}, p)
-	}
-	id := p.Key
-	if !p.HasKey && p.ID != "" {
-		segs, err := query.Dialect{}.ParsePath(platform.Relative(p.ID))
-		if err != nil || len(segs) != 1 {
-			return id, wire.BadPayload("Invalid '@odata.id'.")
-		}
-		if id, err = a.Key(t, &segs[0]); err != nil && name == "UpdateMultiple" {
-			return id, err
-		} else if err != nil {
-			keys, err := a.KeyValues(t, &segs[0])
-			if err != nil {
-				return id, err
-			}
-			p.Values = append(keys, p.Values...)
-		}
-	} else if !p.HasKey {
-		return id, wire.BadPayload("Each target needs the primary key or '@odata.id'.")
-	}
-	if name == "UpsertMultiple" && !a.Exists(t, id) {
-		return a.Create(t, id, p)
-	}
-	return id, a.Update(t, id, p)
 }

@@ -7,6 +7,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/audit"
+	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/wire"
@@ -55,6 +56,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	}
 	a.put(t, id, r)
 	a.audit(t, id, audit.Create, nil, r)
+	a.noteEnd(t, id)
 	if t.LogicalName == recycle.Config {
 		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)
 	}
@@ -117,6 +119,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	}
 	a.put(t, id, r)
 	a.audit(t, id, audit.Update, a.load(old), r)
+	a.noteEnd(t, id)
 	if t.LogicalName == recycle.Config {
 		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)
 	}
@@ -130,6 +133,9 @@ func (a *Act) assign(t *entity.Table, r row, p *wire.Payload, create bool) error
 		c := v.Column
 		if create && !c.ValidForCreate && c.LogicalName != "overriddencreatedon" || !create && !c.ValidForUpdate {
 			continue
+		}
+		if !create && c.LogicalName == "partitionid" && elastic.Is(t) {
+			continue // fixed at creation (§4.8)
 		}
 		if c.SourceType != 0 || c.Kind == "File" || setByPlatform(c.LogicalName) || !create && c.LogicalName == "overriddencreatedon" {
 			continue
