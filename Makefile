@@ -15,7 +15,7 @@ COLD_BUDGET ?= 120
 FUZZTIME    ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos integration cross vet deadcode
+.PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos node integration cross vet deadcode
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
@@ -71,9 +71,12 @@ cross: ## build and vet for Windows and macOS
 	@set -e; for os in windows darwin; do echo "GOOS=$$os"; \
 		GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/allod; GOOS=$$os CGO_ENABLED=0 $(GO) vet ./...; done
 
-integration: ## tests of the whole; with CI=true a skipped one is a failure
+integration: node ## tests of the whole; with CI=true a skipped one is a failure
 	ALLOD_INTEGRATION=1 $(GO) test -json -count=1 -timeout 20m ./internal/e2e/... | \
 		(cd tools && $(GO) run ./testcount $(if $(filter true,$(CI)),-noskip))
+
+node: ## nodejs and npm for the client proof, from the packages of the system if absent
+	@command -v node >/dev/null && command -v npm >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends nodejs npm; }
 
 kill: ## kill -9 at random moments, then compare; prints its seed
 	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Kill' ./internal/e2e/...

@@ -483,6 +483,8 @@ func TestFileColumn(t *testing.T) {
 	at := begin.Header.Get("Location")
 	c.want(206, "PATCH", at, "abc", "Content-Type", "application/octet-stream", "Content-Range", "bytes 0-2/5")
 	c.want(204, "PATCH", at, "de", "Content-Type", "application/octet-stream", "Content-Range", "bytes 3-4/5")
+	c.want(204, "PATCH", at, "", "Content-Type", "application/octet-stream", "Content-Range", "bytes 5-4/5") // §14.2: some clients send one more
+	c.want(400, "PATCH", at, "f", "Content-Type", "application/octet-stream", "Content-Range", "bytes 5-5/6")
 	if a := c.want(200, "GET", "accounts("+id+")/contract/$value", ""); a.Body != "abcde" || a.Header.Get("x-ms-file-name") != "b.txt" {
 		t.Errorf("chunked: got %q", a.Body)
 	}

@@ -51,6 +51,7 @@ type upload struct {
 	data   []byte
 	blocks map[string][]byte
 	read   *store.Blob // of a download
+	size   int64       // of a file whose chunks have all come; its data is gone from here
 }
 
 // File answers a file or image column (§8.2, §8.3).
@@ -197,6 +198,15 @@ func (s *Uploads) of(token string) (*upload, error) {
 	return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The file continuation token is not valid.")
 }
 
+// whole forgets the data of an upload whose chunks have all come, and keeps its
+// size, for clients that send an empty or repeated chunk behind the last
+// (§14.2).
+func (s *Uploads) whole(u *upload) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.size, u.data = int64(len(u.data)), nil
+}
+
 func (s *Uploads) end(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,8 +230,12 @@ func (c Writer) chunk(token string) (*request.Reply, error) {
 	to, _ := strconv.ParseInt(m[2], 10, 64)   // as above
 	total, _ := strconv.ParseInt(m[3], 10, 64)
 	c.uploads.mu.Lock()
-	have := int64(len(u.data))
-	ok := to-from+1 == int64(len(c.Body)) && from <= have && to < total
+	if u.size > 0 && u.size == total && to < total && to-from+1 == int64(len(c.Body)) {
+		c.uploads.mu.Unlock()
+		return &request.Reply{Status: http.StatusNoContent}, nil
+	}
+	have := max(int64(len(u.data)), u.size)
+	ok := u.size == 0 && to-from+1 == int64(len(c.Body)) && from <= have && to < total
 	if ok && from == have {
 		u.data = append(u.data, c.Body...)
 	}
@@ -241,7 +255,7 @@ func (c Writer) chunk(token string) (*request.Reply, error) {
 		_, err := c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, mimeOf(name), u.data))
 		return err
 	})
-	c.uploads.end(token)
+	c.uploads.whole(u)
 	return &request.Reply{Status: http.StatusNoContent}, err
 }
 
