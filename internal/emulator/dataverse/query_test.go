@@ -2,6 +2,7 @@ package dataverse_test
 
 import (
 	"fmt"
+	"net/url"
 	"sort"
 	"strings"
 	"testing"
@@ -258,5 +259,33 @@ func TestApply(t *testing.T) {
 	c.action("set-depth", `{"table":"account","depth":"None"}`)
 	if a := c.do("GET", "accounts?$apply=aggregate($count as n)", ""); a.Status != 403 {
 		t.Errorf("rows that may not be read: got %d", a.Status)
+	}
+}
+
+// ?sql= answers as the equivalent query does (§4.7).
+func TestSQL(t *testing.T) {
+	c, _ := company(t)
+	ask := func(statement string) answer {
+		return c.do("GET", "accounts?sql="+url.QueryEscape(statement), "", "Prefer", `odata.include-annotations="OData.Community.Display.V1.FormattedValue"`)
+	}
+	for statement, want := range map[string]string{
+		"SELECT TOP 2 name FROM account ORDER BY name DESC":                            "d e",
+		"SELECT name FROM account AS a WHERE a.name IN ('a','c') OR a.revenue = 200.5": "a b c",
+		"SELECT name FROM account WHERE description LIKE '50[%]%'":                     "e",
+		"SELECT name FROM account WHERE revenue IS NULL AND name <> 'd'":               "e",
+		"SELECT name FROM account WHERE revenue BETWEEN 100 AND 201 AND statecode = 0": "a b",
+	} {
+		if got := sorted(ask(statement), "name"); got != want {
+			t.Errorf("%s: got %s, want %s", statement, got, want)
+		}
+	}
+	r := ask("SELECT TOP 1 name AS title, revenue FROM account ORDER BY name").rows()[0]
+	if r["title"] != "a" || r["revenue@OData.Community.Display.V1.FormattedValue"] != "$100.50" || r["accountid"] == nil || r["@odata.etag"] == nil {
+		t.Errorf("got %v", r)
+	}
+	for statement, status := range map[string]int{"SELECT * FROM account": 400, "SELECT name FROM contact": 400, "SELECT nothing FROM account": 400, "DROP TABLE account": 400} {
+		if a := ask(statement); a.Status != status {
+			t.Errorf("%s: got %d %s", statement, a.Status, a.Body)
+		}
 	}
 }

@@ -13,15 +13,17 @@ import (
 	"allod/internal/emulator/dataverse/fetch"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/sql"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata"
 )
 
-// predefined reports whether FetchXML decides on the rows (§4.6, §4.7).
+// predefined reports whether FetchXML decides on the rows, or SQL that is
+// translated into it (§4.6, §4.7).
 func (c Reader) predefined() bool {
 	o := c.Req.Options
-	return o.Has("fetchXml") || o.Has("savedQuery") || o.Has("userQuery")
+	return o.Has("fetchXml") || o.Has("sql") || o.Has("savedQuery") || o.Has("userQuery")
 }
 
 func (c Reader) option(name string) string {
@@ -113,6 +115,9 @@ func (c Reader) fetchText(tx *store.Tx) (string, error) {
 			}
 		}
 		return text, nil
+	}
+	if c.Req.Options.Has("sql") {
+		return sql.FetchXML(c.option("sql"))
 	}
 	name, table := c.option("savedQuery"), "savedquery"
 	if c.Req.Options.Has("userQuery") {

@@ -115,8 +115,6 @@ func (c Reader) supported(t *entity.Table) error {
 		switch name {
 		case "$skip", "$search", "$format", "$compute", "$index", "$levels", "$schemaversion":
 			return wire.BadQuery("The query parameter %s is not supported.", name)
-		case "sql":
-			return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer %s yet.", name)
 		}
 		if strings.HasPrefix(name, "$") && !knownOption(name) {
 			return wire.BadQuery("The query parameter %s is not supported.", name)

@@ -52,6 +52,8 @@ func option(name, value string) string {
 		return trim(value, true)
 	case "$filter", "$orderby":
 		return trim(value, false)
+	case "sql", "fetchXml": // clients write them as forms do
+		return strings.ReplaceAll(value, "+", "%20")
 	case "$expand":
 		return spacedOption.ReplaceAllString(value, "$$$1=")
 	}

@@ -21,6 +21,7 @@ func TestURL(t *testing.T) {
 		{"steps(@id)?$select=name&@id=5", "steps(5)?$select=name&@id=5"},
 		{"steps(@id)?$select=name", "steps(@id)?$select=name"},
 		{"F(A=@a)?@a='it''s'", "F(A=@a)?@a='it''s'"},
+		{"accounts?sql=SELECT+name+FROM+account+WHERE+name='a%2Bb'", "accounts?sql=SELECT%20name%20FROM%20account%20WHERE%20name='a%2Bb'"},
 		{"accounts?tag", "accounts?tag"},
 	} {
 		if got := spelling.URL(tt.in); got != tt.want {
