@@ -77,7 +77,7 @@ func TestPlanWithPreset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Tables) != 2 || !slices.Contains(p.Absent, "lead") {
+	if len(p.Tables) != 3 || !slices.Contains(p.Absent, "lead") {
 		t.Errorf("got tables %v, absent %v", p.Tables, p.Absent)
 	}
 }

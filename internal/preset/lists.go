@@ -18,13 +18,13 @@ post postcomment postfollow postlike queue queueitem queuemembership subject cat
 transactioncurrency territory calendar calendarrule sharepointsite sharepointdocumentlocation userquery`
 
 // components are in every preset whatever it is about: what the rows look like,
-// what runs on them and who may see them (protocols/dataverse.md §11.2). Users,
+// what runs on them and who changed them (protocols/dataverse.md §10, §11.2). Users,
 // teams, roles and sharing come by their class.
 const components = `
 systemform savedquery savedqueryvisualization userform webresource appmodule appmodulecomponent sitemap canvasapp
 workflow processstage processtrigger connectionreference environmentvariabledefinition environmentvariablevalue
 serviceendpoint sdkmessageprocessingstep sdkmessageprocessingstepimage pluginassembly plugintype pluginpackage
-solution solutioncomponent publisher retentionconfig retentionoperation`
+solution solutioncomponent publisher retentionconfig retentionoperation audit`
 
 // lists are the presets.
 func lists() []list {
