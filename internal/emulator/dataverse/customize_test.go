@@ -1,10 +1,12 @@
 package dataverse_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -677,4 +679,42 @@ func TestBatchSeesItsOwnSchema(t *testing.T) {
 	if a := c.want(200, "POST", "$batch", body, "Content-Type", "multipart/mixed; boundary=b"); strings.Count(a.Body, "204 No Content") != 2 {
 		t.Errorf("got %s", a.Body)
 	}
+}
+
+// A schema that was changed is the same after saving, and can be changed on.
+func TestChangedSchemaIsSaved(t *testing.T) {
+	const root = "/api/data/v9.2/"
+	before := emptyOrganisation(t)
+	asked(t, before, "POST", root+"EntityDefinitions", bank("new_BankAccount"))
+	asked(t, before, "POST", root+"GlobalOptionSetDefinitions", `{"Name":"new_kinds","DisplayName":`+label("Kinds")+`,"Options":[{"Value":5,"Label":`+label("Five")+`,"Color":"#112233"}]}`)
+	for _, body := range []string{
+		column("Picklist", "new_Kind", `"GlobalOptionSet@odata.bind":"/GlobalOptionSetDefinitions(Name='new_kinds')"`), column("String", "new_Number", `"FormatName":{"Value":"Url"}`),
+	} {
+		asked(t, before, "POST", root+banks+"/Attributes", body)
+	}
+	asked(t, before, "POST", root+banks+"/Keys", `{"SchemaName":"new_ByNumber","KeyAttributes":["new_number"]}`)
+	var b bytes.Buffer
+	if err := before.Save(&b); err != nil {
+		t.Fatal(err)
+	}
+	after := emptyOrganisation(t)
+	if err := after.Load(bytes.NewReader(b.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{banks + "?$expand=Attributes,Keys,ManyToOneRelationships", "GlobalOptionSetDefinitions"} {
+		want, got := asked(t, before, "GET", root+path, "").Body.String(), asked(t, after, "GET", root+path, "").Body.String()
+		if got != want {
+			t.Errorf("%s: another answer after loading (-want +got)\n%s", path, cmp.Diff(want, got))
+		}
+	}
+	c := &client{t: t, srv: after}
+	h := httptest.NewServer(after.Handler())
+	defer h.Close()
+	c.url = h.URL
+	if a := c.want(400, "DELETE", "GlobalOptionSetDefinitions(Name='new_kinds')", ""); a.code() != "0x80048417" {
+		t.Errorf("a choice in use: got %s", a.Body)
+	}
+	c.want(204, "DELETE", banks+"/Attributes(LogicalName='new_kind')", "")
+	c.want(204, "DELETE", "GlobalOptionSetDefinitions(Name='new_kinds')", "")
+	c.want(204, "DELETE", banks, "")
 }
