@@ -289,3 +289,47 @@ func TestSQL(t *testing.T) {
 		}
 	}
 }
+
+// RetrieveDuplicates finds what published rules call duplicates of a row that
+// exists, and of one that does not yet.
+func TestRetrieveDuplicates(t *testing.T) {
+	m := withTables(model(),
+		"duplicaterule duplicaterules duplicateruleid name:String baseentityname:String matchingentityname:String statuscode:Integer iscasesensitive:Boolean excludeinactiverecords:Boolean",
+		"duplicaterulecondition duplicateruleconditions duplicateruleconditionid baseattributename:String matchingattributename:String operatorcode:Integer operatorparam:Integer ignoreblankvalues:Boolean regardingobjectid:Lookup>duplicaterule")
+	c := start(t, dvemu.Options{Model: m})
+	rule := c.want(204, "POST", "duplicaterules", `{"name":"r","baseentityname":"account","matchingentityname":"account","statuscode":2}`).id()
+	c.want(204, "POST", "duplicateruleconditions", `{"baseattributename":"name","matchingattributename":"name","operatorcode":0,"regardingobjectid@odata.bind":"/duplicaterules(`+rule+`)"}`)
+	var id string
+	for _, n := range []string{"1", "2", "3"} {
+		id = c.want(204, "POST", "accounts", `{"name":"A","accountnumber":"`+n+`"}`).id()
+	}
+	c.want(204, "POST", "accounts", `{"name":"B","accountnumber":"4"}`)
+	ask := func(like, paging string) answer {
+		t.Helper()
+		return c.do("GET", "RetrieveDuplicates(BusinessEntity=@p1,MatchingEntityName=@p2,PagingInfo=@p3)?@p1="+url.PathEscape(like)+"&@p2='account'&@p3="+url.PathEscape(paging), "")
+	}
+	exists := `{'@odata.type':'Microsoft.Dynamics.CRM.account','accountid':'` + id + `'}`
+	for _, tt := range []struct{ like, paging, want string }{
+		{exists, `{'PageNumber':1,'Count':50}`, "1 2"},
+		{`{"@odata.type":"#Microsoft.Dynamics.CRM.account","name":"a"}`, `{"PageNumber":1,"Count":50}`, "1 2 3"},
+		{`{'@odata.type':'Microsoft.Dynamics.CRM.account','name':'none'}`, `{'PageNumber':1,'Count':50}`, ""},
+		{`{'@odata.type':'Microsoft.Dynamics.CRM.account','name':'A'}`, `{'PageNumber':3,'Count':2}`, ""},
+	} {
+		if got := sorted(ask(tt.like, tt.paging), "accountnumber"); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.like, got, tt.want)
+		}
+	}
+	one, two := ask(`{'@odata.type':'Microsoft.Dynamics.CRM.account','name':'A'}`, `{'PageNumber':1,'Count':2}`).rows(), ask(`{'@odata.type':'Microsoft.Dynamics.CRM.account','name':'A'}`, `{'PageNumber':2,'Count':2}`).rows()
+	if len(one) != 2 || len(two) != 1 || one[0]["accountid"] == two[0]["accountid"] {
+		t.Errorf("pages: got %v and %v", one, two)
+	}
+	for _, like := range []string{`{'name':'A'}`, `{'@odata.type':'Microsoft.Dynamics.CRM.nothing'}`, `{'@odata.type':'Microsoft.Dynamics.CRM.account','nothing':1}`} {
+		if a := ask(like, `{'PageNumber':1,'Count':2}`); a.Status != 400 {
+			t.Errorf("%s: got %d", like, a.Status)
+		}
+	}
+	c.want(204, "PATCH", "duplicaterules("+rule+")", `{"statuscode":0}`)
+	if rows := ask(exists, `{'PageNumber':1,'Count':50}`).rows(); len(rows) != 0 {
+		t.Errorf("a rule that is not published: got %v", rows)
+	}
+}

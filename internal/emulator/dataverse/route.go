@@ -48,6 +48,9 @@ func (c *call) route() (*request.Reply, error) {
 	case "RetrieveMetadataChanges":
 		return describe.Changes(c.Call, c.s.history, c.s.subscriptionDays())
 	}
+	if name == "RetrieveDuplicates" && len(path) == 1 && c.Method == http.MethodGet {
+		return c.Duplicates()
+	}
 	if f := customize.Actions()[name]; f != nil && len(path) == 1 {
 		return c.action(name, func(w change.Writer) (map[string]any, error) { return f(w.Call, c.s.reshape) })
 	}

@@ -37,19 +37,46 @@ type condition struct {
 // Found reports whether a published rule finds a duplicate of the row, which is
 // already written.
 func Found(tx *store.Tx, m *entity.Model, t *entity.Table, id allod.GUID) bool {
+	row := tx.Get(t.LogicalName, id)
+	found := false
+	search(tx, m, t, id, func(column string) allod.Value { return tx.Value(t.LogicalName, row, column) }, "", func(*store.Row) bool {
+		found = true
+		return false
+	})
+	return found
+}
+
+// Of returns the rows of the table match, each once, that published rules call
+// duplicates of a row with such values; id is its key, zero for one that is
+// not written.
+func Of(tx *store.Tx, m *entity.Model, t *entity.Table, id allod.GUID, value func(column string) allod.Value, match string) []*store.Row {
+	var out []*store.Row
+	seen := map[allod.GUID]bool{}
+	search(tx, m, t, id, value, match, func(r *store.Row) bool {
+		if !seen[r.Key] {
+			seen[r.Key] = true
+			out = append(out, r)
+		}
+		return true
+	})
+	return out
+}
+
+// search visits duplicates by all published rules, those in the table match
+// only unless it is "", until visit returns false.
+func search(tx *store.Tx, m *entity.Model, t *entity.Table, id allod.GUID, value func(string) allod.Value, match string, visit func(*store.Row) bool) {
 	for _, rid := range tx.Find(rules, "baseentityname", allod.StringValue(t.LogicalName)) {
 		r := tx.Get(rules, rid)
-		match := m.Table(tx.Value(rules, r, "matchingentityname").Text())
-		if tx.Value(rules, r, "statuscode").Int() != published || match == nil || !tx.Has(match.LogicalName) {
+		other := m.Table(tx.Value(rules, r, "matchingentityname").Text())
+		if tx.Value(rules, r, "statuscode").Int() != published || other == nil || !tx.Has(other.LogicalName) || match != "" && match != other.LogicalName {
 			continue
 		}
-		if list := conditionsOf(tx, rid); len(list) > 0 && (rule{
-			conditions: list, match: match, strict: tx.Value(rules, r, "iscasesensitive").Bool(), active: tx.Value(rules, r, "excludeinactiverecords").Bool(),
-		}).finds(tx, t, id) {
-			return true
+		if list := conditionsOf(tx, rid); len(list) > 0 && !(rule{
+			conditions: list, match: other, strict: tx.Value(rules, r, "iscasesensitive").Bool(), active: tx.Value(rules, r, "excludeinactiverecords").Bool(),
+		}).visit(tx, t, id, value, visit) {
+			return
 		}
 	}
-	return false
 }
 
 func conditionsOf(tx *store.Tx, rule allod.GUID) []condition {
@@ -72,41 +99,41 @@ type rule struct {
 	active     bool // inactive rows do not count
 }
 
-func (r rule) finds(tx *store.Tx, t *entity.Table, id allod.GUID) bool {
-	row := tx.Get(t.LogicalName, id)
+// visit visits the duplicates that the rule finds; false = visit said so.
+func (r rule) visit(tx *store.Tx, t *entity.Table, id allod.GUID, value func(string) allod.Value, visit func(*store.Row) bool) bool {
 	other := r.match.LogicalName
 	matches := func(o *store.Row) bool {
 		if o.Key == id && other == t.LogicalName || r.active && tx.Value(other, o, "statecode").Int() != 0 {
 			return false
 		}
 		for _, c := range r.conditions {
-			if !r.same(c, tx.Value(t.LogicalName, row, c.base), tx.Value(other, o, c.match)) {
+			if !r.same(c, value(c.base), tx.Value(other, o, c.match)) {
 				return false
 			}
 		}
 		return true
 	}
 	for _, c := range r.conditions { // an exact one finds the candidates
-		v := tx.Value(t.LogicalName, row, c.base)
-		if c.operator != exact || v.IsNull() {
+		v := value(c.base)
+		if c.operator != exact || v.IsNull() || v.IsAbsent() {
 			continue
 		}
 		for _, key := range tx.Find(other, c.match, v) {
-			if matches(tx.Get(other, key)) {
-				return true
+			if o := tx.Get(other, key); matches(o) && !visit(o) {
+				return false
 			}
 		}
-		return false
+		return true
 	}
 	var after *allod.GUID
 	for {
 		page := tx.Page(other, after, 1000)
 		if len(page) == 0 {
-			return false
+			return true
 		}
 		for _, o := range page {
-			if matches(o) {
-				return true
+			if matches(o) && !visit(o) {
+				return false
 			}
 		}
 		after = &page[len(page)-1].Key

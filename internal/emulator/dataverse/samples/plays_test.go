@@ -85,10 +85,11 @@ var plays = map[string]play{
 	"run-duplicate-detection:112": {ask: `POST BulkDetectDuplicates
 
 {"Query":{"@odata.type":"Microsoft.Dynamics.CRM.QueryExpression","EntityName":"account","ColumnSet":{"AllColumns":true}},"JobName":"Detect","SendEmailNotification":false,"ToRecipients":[],"CCRecipients":[],"RecurrencePattern":"","RecurrenceStartTime":"2017-09-19T03:34:25Z"}`},
+	"run-duplicate-detection:49": {rows: []string{`duplicaterules {"duplicateruleid":"00000000-0000-0000-0000-00000000000a","baseentityname":"account","matchingentityname":"account","statuscode":2}`, `duplicateruleconditions {"duplicateruleconditionid":"00000000-0000-0000-0000-00000000000b","baseattributename":"name","matchingattributename":"name","operatorcode":0,"_regardingobjectid_value":"00000000-0000-0000-0000-00000000000a"}`, `accounts {"accountid":"0d1156d2-1598-e711-80e8-00155db64062","name":"A"}`, `accounts {"accountid":"0d1156d2-1598-e711-80e8-00155db64063","name":"A"}`}},
 	"webapi__manage-duplicate-detection-create-update:76": {ask: `POST leads
 MSCRM.SuppressDuplicateDetection: false
 
-{"firstname":"Monte","lastname":"Orton","emailaddress1":"monte.orton@example.com"}`},
+{"firstname":"Monte","lastname":"Orton","emailaddress1":"monte.orton@example.com"}`, rows: []string{`duplicaterules {"duplicateruleid":"00000000-0000-0000-0000-00000000000a","baseentityname":"lead","matchingentityname":"lead","statuscode":2}`, `duplicateruleconditions {"duplicateruleconditionid":"00000000-0000-0000-0000-00000000000b","baseattributename":"emailaddress1","matchingattributename":"emailaddress1","operatorcode":0,"_regardingobjectid_value":"00000000-0000-0000-0000-00000000000a"}`, `leads {"leadid":"c4567bb6-47a3-e711-811b-e0071b6ac1b1","emailaddress1":"monte.orton@example.com"}`}},
 
 	// Steps.
 	"register-web-hook:162": {amend: []string{
