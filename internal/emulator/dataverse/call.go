@@ -213,7 +213,7 @@ func (c *call) answer() *request.Reply {
 	if len(c.URL) > 32768 && !c.Nested {
 		return c.fail(wire.Refuse(http.StatusRequestURITooLong, "", "The request URI is too long."))
 	}
-	if c.Req, err = (query.Dialect{}).ParseURL(spelling.URL(c.URL)); err != nil {
+	if c.Req, err = (query.Dialect{Exact: true}).ParseURL(spelling.URL(c.URL)); err != nil {
 		return c.fail(wire.Refuse(http.StatusBadRequest, "0x80060888", "%v", err))
 	}
 	out, err := c.route()

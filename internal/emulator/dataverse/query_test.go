@@ -88,6 +88,23 @@ func TestFilterFacts(t *testing.T) {
 	}
 }
 
+// Names of query options are case-sensitive, each counts once, and without its
+// $ it is none (§4.3).
+func TestNamesOfOptions(t *testing.T) {
+	c, _ := company(t)
+	for path, status := range map[string]int{
+		"accounts?$Select=name": 400, "accounts?$filter=name eq 'a'&$filter=name eq 'b'": 400, "accounts?$FILTER=name eq 'a'": 400, "accounts?$nothing=1": 400,
+		"accounts?$orderby=Name": 400, "accounts?$select=name&$top=1": 200, "accounts?tag=x": 200, "Accounts": 404,
+	} {
+		if a := c.do("GET", path, ""); a.Status != status {
+			t.Errorf("%s: got %d %.200s, want %d", path, a.Status, a.Body, status)
+		}
+	}
+	if got := sorted(c.do("GET", "accounts?$select=name&filter=name eq 'a'", ""), "name"); got != "a b c d e" {
+		t.Errorf("an option without its $: got %s", got)
+	}
+}
+
 // A lookup may be selected by the name of its navigation property; $select may
 // end in a comma (data/dataverse/documented-http-samples.json).
 func TestSelectByNavigation(t *testing.T) {
