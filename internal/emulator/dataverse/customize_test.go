@@ -110,8 +110,10 @@ func TestTableOfOnesOwn(t *testing.T) {
 	if rows := c.want(200, "GET", delta, "").rows(); len(rows) != 1 || rows[0]["reason"] != "deleted" {
 		t.Errorf("delta: got %v", rows)
 	}
-	c.want(204, "POST", "new_bankaccounts", `{"new_accountname":"Other"}`)
+	other := c.want(204, "POST", "new_bankaccounts", `{"new_accountname":"Other"}`).id()
+	note := c.want(204, "POST", "annotations", `{"subject":"N","objectid_new_bankaccount@odata.bind":"/new_bankaccounts(`+other+`)"}`).id()
 	c.want(204, "DELETE", banks, "")
+	c.want(404, "GET", "annotations("+note+")", "")
 	c.want(404, "GET", banks, "")
 	c.want(404, "GET", "new_bankaccounts", "")
 	if doc := c.want(200, "GET", "$metadata", "").Body; strings.Contains(doc, "new_bankaccount") {
@@ -120,6 +122,29 @@ func TestTableOfOnesOwn(t *testing.T) {
 	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount", `"OwnershipType":"OrganizationOwned"`))
 	if rows := c.want(200, "GET", "new_bankaccounts", "").rows(); len(rows) != 0 {
 		t.Errorf("rows of a table made again: got %v", rows)
+	}
+}
+
+func TestActivitiesAboutOnesOwn(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount", `"HasActivities":true`))
+	if def := c.want(200, "GET", banks, "").json(); def["HasActivities"] != true {
+		t.Errorf("HasActivities: got %v", def["HasActivities"])
+	}
+	row := c.want(204, "POST", "new_bankaccounts", `{"new_accountname":"A"}`).id()
+	task := c.want(204, "POST", "tasks", `{"subject":"Call","regardingobjectid_new_bankaccount_task@odata.bind":"/new_bankaccounts(`+row+`)"}`).id()
+	if list := c.want(200, "GET", "new_bankaccounts("+row+")/new_bankaccount_Tasks", "").rows(); len(list) != 1 {
+		t.Errorf("tasks: got %v", list)
+	}
+	if list := c.want(200, "GET", "new_bankaccounts("+row+")/new_bankaccount_ActivityPointers", "").rows(); len(list) != 1 {
+		t.Errorf("activities: got %v", list)
+	}
+	c.want(204, "DELETE", banks, "")
+	if r := c.want(200, "GET", "tasks("+task+")", "").json(); r["_regardingobjectid_value"] != nil || r["subject"] != "Call" {
+		t.Errorf("task of a table that is gone: got %v", r)
+	}
+	if doc := c.want(200, "GET", "$metadata", "").Body; strings.Contains(doc, "new_bankaccount") {
+		t.Error("$metadata still names the table")
 	}
 }
 

@@ -59,12 +59,10 @@ func (w *work) createTable() error {
 			return err
 		}
 	}
-	if notes, _ := flag(w.body, "HasNotes"); notes {
-		w.takeNotes(t)
-	}
 	if t.Said, err = w.keep(t.Definition(), w.body, fresh(entity.Member{Name: "CollectionSchemaName", Value: t.SchemaName + "s"}), modelled()...); err != nil {
 		return err
 	}
+	w.takeOn(t)
 	w.made = "EntityDefinitions(" + t.MetadataID.String() + ")"
 	return nil
 }
@@ -217,21 +215,52 @@ func derive(t *entity.Table, rels []*entity.Relationship) {
 
 // takeNotes lets notes be about rows of the table.
 func (w *work) takeNotes(t *entity.Table) {
-	notes := w.m.Table("annotation")
-	if t.HasNotes || notes == nil || notes.Column("objectid") == nil {
-		return
+	if !t.HasNotes && w.regard(t, "annotation", "objectid", t.LogicalName+"_Annotations", "objectid_"+t.LogicalName) {
+		t.HasNotes = true
 	}
-	notes = w.own(notes)
-	c := w.ownColumn(notes, notes.Column("objectid"))
+}
+
+// takeActivities lets activities regard rows of the table.
+func (w *work) takeActivities(t *entity.Table) {
+	const column = "regardingobjectid"
+	w.regard(t, "activitypointer", column, t.LogicalName+"_ActivityPointers", column+"_"+t.LogicalName)
+	for _, x := range slices.Clone(w.m.Tables) {
+		if x.BaseType == "activitypointer" {
+			w.regard(t, x.LogicalName, column, t.LogicalName+"_"+x.SchemaName+"s", column+"_"+t.LogicalName+"_"+x.LogicalName)
+		}
+	}
+}
+
+// regard adds the table to the targets of another table's lookup, whose rows
+// then go where the rows of this one go; false where there is no such lookup.
+func (w *work) regard(t *entity.Table, table, column, collection, nav string) bool {
+	many := w.m.Table(table)
+	if many == nil || many.Column(column) == nil || w.m.Relationship(collection) != nil {
+		return false
+	}
+	many = w.own(many)
+	c := w.ownColumn(many, many.Column(column))
 	c.Targets = append(slices.Clone(c.Targets), t.LogicalName)
 	all := "Cascade"
 	w.m.Relationships = append(w.m.Relationships, &entity.Relationship{
-		SchemaName: t.LogicalName + "_Annotations", MetadataID: w.Org.NewID(), Referenced: t.LogicalName, ReferencedAttr: t.PrimaryID,
-		Referencing: "annotation", ReferencingAttr: "objectid", ReferencedNav: t.LogicalName + "_Annotations", ReferencingNav: "objectid_" + t.LogicalName,
+		SchemaName: collection, MetadataID: w.Org.NewID(), Referenced: t.LogicalName, ReferencedAttr: t.PrimaryID,
+		Referencing: table, ReferencingAttr: column, ReferencedNav: collection, ReferencingNav: nav,
 		Cascade: entity.Cascade{Assign: all, Delete: all, Merge: "NoCascade", Reparent: all, Share: all, Unshare: all},
 	})
-	t.HasNotes = true
-	w.m.Index()
+	w.refresh(many)
+	return true
+}
+
+// takeOn lets notes and activities be about rows of the table where the body
+// says so.
+func (w *work) takeOn(t *entity.Table) {
+	if notes, _ := flag(w.body, "HasNotes"); notes {
+		w.takeNotes(t)
+	}
+	if activities, _ := flag(w.body, "HasActivities"); activities {
+		w.takeActivities(t)
+		t.Said = describe.Over(describe.Said(t.Said), entity.Object{{Name: "HasActivities", Value: true}}).AppendJSON(nil)
+	}
 }
 
 // updateTable replaces what can be said of a table (PUT EntityDefinitions).
@@ -257,15 +286,14 @@ func (w *work) updateTable() error {
 	if on, ok := flag(w.body, "IsAuditEnabled"); ok {
 		t.Audit = on
 	}
-	if notes, _ := flag(w.body, "HasNotes"); notes {
-		w.takeNotes(t)
-	}
+	w.takeOn(t)
 	w.made = "EntityDefinitions(" + t.MetadataID.String() + ")"
 	return nil
 }
 
-// deleteTable removes a table that an administrator made, with its rows, its
-// relationships and their pairs. Lookups of other tables prevent it.
+// deleteTable removes a table that an administrator made, with its rows, the
+// notes on them, its relationships and their pairs. Lookups of other tables
+// that an administrator made prevent it.
 func (w *work) deleteTable() error {
 	t, err := w.table()
 	if err != nil {
@@ -283,8 +311,10 @@ func (w *work) deleteTable() error {
 	if n > 0 {
 		return inUse("Entity", t.MetadataID, n)
 	}
-	if t.HasNotes {
-		w.after = append(w.after, func() error { return w.dropNotes(t.LogicalName) })
+	for _, r := range w.m.Relationships {
+		if r.Referenced == t.LogicalName && r.Referencing != t.LogicalName && r.Intersect == "" {
+			w.after = append(w.after, func() error { return w.letGo(r) })
+		}
 	}
 	w.forget(t)
 	return nil
@@ -323,28 +353,35 @@ func (w *work) untarget(r *entity.Relationship) {
 	w.m.Index()
 }
 
-// dropNotes deletes the notes on rows of a table that is gone.
-func (w *work) dropNotes(table string) error {
+// letGo deletes the notes on rows of a table that is gone, and clears what
+// regards them.
+func (w *work) letGo(r *entity.Relationship) error {
 	return w.Org.Store.Update(func(tx *store.Tx) error {
-		if !tx.Has("annotation") {
+		if !tx.Has(r.Referencing) {
 			return nil
 		}
 		var after *allod.GUID
-		var gone []allod.GUID
+		var about []allod.GUID
 		for {
-			page := tx.Page("annotation", after, 1000)
+			page := tx.Page(r.Referencing, after, 1000)
 			if len(page) == 0 {
 				break
 			}
 			after = &page[len(page)-1].Key
-			for _, r := range page {
-				if target, _ := tx.Value("annotation", r, "objectid").Target(); target == table {
-					gone = append(gone, r.Key)
+			for _, row := range page {
+				if target, _ := tx.Value(r.Referencing, row, r.ReferencingAttr).Target(); target == r.Referenced {
+					about = append(about, row.Key)
 				}
 			}
 		}
-		for _, id := range gone {
-			tx.Delete("annotation", id)
+		at := tx.Column(r.Referencing, r.ReferencingAttr)
+		for _, id := range about {
+			if r.Referencing == "annotation" {
+				tx.Delete(r.Referencing, id)
+				continue
+			}
+			cells := tx.Cells(tx.Get(r.Referencing, id))
+			tx.Put(r.Referencing, id, slices.DeleteFunc(cells, func(c store.Cell) bool { return c.Column == at }))
 		}
 		return nil
 	})
