@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "company": cmdCompany, "http": cmdHTTP, "faults": cmdFaults, "field": cmdField,
 			"fields": cmdFields, "narrow": cmdNarrow, "twice": cmdTwice, "interrupt": cmdInterrupt, "edit": cmdEdit,
-			"listen": cmdListen, "line": cmdLine, "serve": cmdServe,
+			"listen": cmdListen, "line": cmdLine, "serve": cmdServe, "unpack": cmdUnpack,
 		},
 	})
 }

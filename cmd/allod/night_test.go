@@ -47,7 +47,12 @@ func TestNight(t *testing.T) {
 		played[scene[1]] = true
 		t.Run(scene[1], func(t *testing.T) {
 			t.Parallel()
-			newNight(t).play(scene[1], text, i)
+			n := newNight(t)
+			n.must("allod init --json --key file:" + filepath.Join(n.dir, "key") + " > init.json")
+			n.must("allod connect prod " + n.url)
+			n.must("allod backup prod")
+			n.accident(scene[1])
+			n.play(scene[1], text, i)
 		})
 	}
 	for _, want := range []string{"column", "deleted", "emptied", "dropped", "machine", "partial"} {
@@ -94,9 +99,6 @@ func newNight(t *testing.T) *night {
 	}
 	n.url = ready.URL
 	n.env = append(n.env, "URL="+n.url)
-	n.must("allod init --json --key file:" + filepath.Join(n.dir, "key") + " > init.json")
-	n.must("allod connect prod " + n.url)
-	n.must("allod backup prod")
 	return n
 }
 
@@ -139,9 +141,8 @@ func (n *night) must(line string) {
 	}
 }
 
-// play lets the accident happen and carries out the commands.
+// play carries out the commands.
 func (n *night) play(scene, text string, section int) {
-	n.accident(scene)
 	var transcript strings.Builder
 	for _, block := range strings.Split(text, "```console\n")[1:] {
 		block, _, _ = strings.Cut(block, "```")
@@ -187,6 +188,7 @@ func (n *night) translate(line string) string {
 var (
 	idPattern  = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{16}\b`)
 	variations = []struct{ page, re *regexp.Regexp }{
+		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)},
 		{regexp.MustCompile(`\d{4}-\d\d-\d\d`), regexp.MustCompile(`\d{4}-\d\d-\d\d`)},
 		{regexp.MustCompile(`\b\d\d:\d\d(:\d\d)?\b`), regexp.MustCompile(`\d\d:\d\d(:\d\d)?`)},
 		{regexp.MustCompile(`\b[\d.]+ (B|KiB|MiB|GiB)\b`), regexp.MustCompile(`[\d.]+ (B|KiB|MiB|GiB)`)},
@@ -380,6 +382,8 @@ func (n *night) accident(scene string) {
 // between is what people do at a place that the page tells of.
 func (n *night) between(scene, line string) {
 	switch {
+	case scene == "first" && strings.HasPrefix(line, "allod backup prod") && !strings.Contains(line, "--plan"):
+		n.configure()
 	case scene == "partial" && strings.HasPrefix(line, "allod check source"):
 		n.action("set-depth", `{"table": "incident", "depth": "Global"}`)
 	case scene == "dropped" && strings.HasPrefix(line, "allod schema"):

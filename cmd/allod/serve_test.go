@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -121,4 +123,28 @@ func (w *watched) all() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return bytes.Clone(w.text.Bytes())
+}
+
+// unpack ZIP writes the files of a zip file into the folder bundle, and all of
+// them, with their names, into bundle/all.
+func cmdUnpack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: unpack ZIP")
+	}
+	z, err := zip.OpenReader(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer z.Close()
+	ts.Check(os.RemoveAll(ts.MkAbs("bundle")))
+	ts.Check(os.MkdirAll(ts.MkAbs("bundle"), 0o700))
+	all := []byte(z.Comment + "\n")
+	for _, f := range z.File {
+		r, err := f.Open()
+		ts.Check(err)
+		text, err := io.ReadAll(r)
+		ts.Check(err)
+		ts.Check(r.Close())
+		all = fmt.Appendf(all, "%s %s %s\n%s\n", f.Name, f.Comment, f.Extra, text)
+		ts.Check(os.WriteFile(filepath.Join(ts.MkAbs("bundle"), filepath.Base(f.Name)), text, 0o600))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("bundle/all"), all, 0o600))
 }

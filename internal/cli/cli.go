@@ -171,6 +171,8 @@ func (a *app) rootCommand() *cobra.Command {
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
 		a.vaultCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
 	root.AddCommand(a.upkeep().Commands()...)
+	root.CompletionOptions.DisableDefaultCmd = true // upkeep has one that fits the page
+	a.upkeep().CompleteEnvironments(root)
 	wrapArgs(root)
 	return root
 }

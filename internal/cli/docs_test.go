@@ -93,14 +93,14 @@ func TestPagesShowWhatExists(t *testing.T) {
 		first = append(first, strings.Fields(c)[1])
 	}
 	others := []string{"--help"}
-	for _, path := range []string{"../../README.md", "../../docs/commands.md", "../../docs/emulator.md", "../../docs/night.md", "../../docs/newcomer.md"} {
+	for _, path := range []string{"../../README.md", "../../docs/commands.md", "../../docs/emulator.md", "../../docs/night.md", "../../docs/newcomer.md", "../../docs/first-day.md"} {
 		text := page(t, path)
 		for _, f := range flagsOn(text) {
 			if !slices.Contains(flags, f) && !slices.Contains(others, f) {
 				t.Errorf("%s shows %s, which no command has", path, f)
 			}
 		}
-		for _, m := range regexp.MustCompile("(?m)(?:`|^ {4}|^\\$ )(?:\\./|go run \\./cmd/)?allod ([a-z]+)").FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile("(?m)(?:`|^ {4}|^\\$ )(?:\\./|go run \\./cmd/)?allod ([a-z-]+)").FindAllStringSubmatch(text, -1) {
 			if !slices.Contains(first, m[1]) {
 				t.Errorf("%s shows allod %s, which is no command", path, m[1])
 			}

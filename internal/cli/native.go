@@ -13,7 +13,7 @@ import (
 
 func (a *app) nativeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "native", Short: "The platform's own backups of an environment: list, make, restore", Args: cobra.NoArgs,
+		Use: "native", Short: "The platform's own backups: list, make, restore", Args: cobra.NoArgs,
 		Long: `List the backups that the Power Platform keeps of an environment, have it make
 one, or have it restore one. They hold the whole environment, end after 28 days
 (production with Dynamics 365 apps) or 7, and bring back all or nothing, into a

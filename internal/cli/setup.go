@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,7 +91,7 @@ the file named with --client-secret-file, and are never stored by Allod.`,
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Say which Allod this is", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 		if a.json {
-			a.print(map[string]any{"version": a.deps.Version, "vault_format": 1})
+			a.print(map[string]any{"version": a.deps.Version, "vault_format": 1, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
 			return nil
 		}
 		a.outf("allod %s, vault format 1\n", a.deps.Version)

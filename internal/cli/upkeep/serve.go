@@ -33,7 +33,7 @@ type Console struct {
 
 // Commands are the commands.
 func (a *Console) Commands() []*cobra.Command {
-	return []*cobra.Command{a.serveCommand(), a.serviceCommand()}
+	return []*cobra.Command{a.serveCommand(), a.serviceCommand(), a.supportCommand(), a.completionCommand()}
 }
 
 func (a *Console) serveCommand() *cobra.Command {
