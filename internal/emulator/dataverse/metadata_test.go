@@ -87,6 +87,13 @@ func TestEntityDefinitions(t *testing.T) {
 	if a := c.want(200, "GET", "EntityDefinitions?$select=LogicalName&$filter=ChangeTrackingEnabled eq true and OwnershipType eq Microsoft.Dynamics.CRM.OwnershipTypes'UserOwned'", ""); len(a.rows()) == 0 {
 		t.Errorf("got %s", a.Body)
 	}
+	if r := c.want(200, "GET", "EntityDefinitions(LogicalName='account')/Attributes(LogicalName='statecode')/Microsoft.Dynamics.CRM.StateAttributeMetadata/OptionSet?$select=Options", "").json(); r["Options"] == nil || r["LogicalName"] != nil {
+		t.Errorf("choices of a column: got %v", r)
+	}
+	if a := c.want(200, "GET", "EntityDefinitions(LogicalName='account')/Attributes(LogicalName='name')/SchemaName/$value", ""); a.Body != "Name" {
+		t.Errorf("got %q", a.Body)
+	}
+	c.want(404, "GET", "EntityDefinitions(LogicalName='account')/Attributes(LogicalName='name')/OptionSet", "")
 	if a := c.want(200, "GET", "RelationshipDefinitions/Microsoft.Dynamics.CRM.ManyToManyRelationshipMetadata", ""); len(a.rows()) == 0 {
 		t.Error("no N:N relationships")
 	}

@@ -148,7 +148,7 @@ func (c call) definition(t *entity.Table, path []query.Segment) (*request.Reply,
 		return nil, wire.NoSegment(name)
 	}
 	at := "EntityDefinitions('" + t.LogicalName + "')/" + name
-	if len(path) > 2 && path[2].Kind == query.SegName {
+	if len(path) > 2 && strings.HasPrefix(path[2].Name, request.Namespace) {
 		kind := strings.TrimPrefix(path[2].Name, request.Namespace)
 		var cast []described
 		for _, d := range parts {
@@ -165,12 +165,36 @@ func (c call) definition(t *entity.Table, path []query.Segment) (*request.Reply,
 			logical, _ := d.o.Get("LogicalName")
 			schema, _ := d.o.Get("SchemaName")
 			if err == nil && (Named(&path[1], fmt.Sprint(logical), id, "LogicalName") || Named(&path[1], fmt.Sprint(schema), id, "SchemaName")) {
-				return c.metadataItem(at+"/$entity", d)
+				return c.member(d, path[2:], at)
 			}
 		}
 		return nil, wire.Refuse(http.StatusNotFound, "0x80044183", "The requested metadata item was not found.")
 	}
 	return c.metadataList(at, parts)
+}
+
+// member answers an item, or what stands behind it after a cast: its choices or
+// one of its properties.
+func (c call) member(d described, rest []query.Segment, at string) (*request.Reply, error) {
+	if len(rest) > 0 && strings.HasPrefix(rest[0].Name, request.Namespace) {
+		rest = rest[1:]
+	}
+	if len(rest) == 0 {
+		return c.metadataItem(at+"/$entity", d)
+	}
+	name := rest[0].Name
+	if d.col != nil && (name == "OptionSet" || name == "GlobalOptionSet") {
+		set, ok := Choices(d.col)
+		if !ok || name == "GlobalOptionSet" && !d.col.OptionSet.Global {
+			return nil, wire.NoSegment(name)
+		}
+		return c.metadataItem(at+"/"+name+"/$entity", described{o: set})
+	}
+	v, found := d.o.Get(name)
+	if !found {
+		return nil, wire.NoSegment(name)
+	}
+	return c.metadataValue(v, rest[len(rest)-1].Kind == query.SegValue, at+"/"+name)
 }
 
 // parts are the collections of a table's definition; ok is false for a name
