@@ -32,6 +32,8 @@ func TestFilterFacts(t *testing.T) {
 	c.want(204, "PATCH", "accounts("+ids["c"]+")", `{"parentaccountid@odata.bind":"/accounts(`+ids["b"]+`)"}`)
 	const crm = "Microsoft.Dynamics.CRM."
 	for filter, want := range map[string]string{
+		"name eq accountnumber":                                                         "", // columns of one type are compared (query/filter-rows)
+		"accountnumber gt name":                                                         "a b c d e",
 		"name eq 'A'":                                                                   "a", // collation
 		"contains(description,'OFF')":                                                   "e",
 		"startswith(accountnumber,'n')":                                                 "a b c d e",

@@ -194,6 +194,9 @@ func replay(t *testing.T, w *world, root string, e exchange, p play, m message) 
 	}
 	s := w.seeds()
 	s.shown(shown)
+	if strings.Contains(m.first, "$filter=") {
+		s.decoy(shown)
+	}
 	if !p.absent {
 		s.referred(m.first + m.body)
 	}

@@ -234,13 +234,18 @@ func (s *seeds) referred(text string) {
 	}
 }
 
-// shown takes over all rows of a response.
-func (s *seeds) shown(v any) {
+// tableOf is the table whose rows a response shows, nil if it shows none.
+func (s *seeds) tableOf(v any) (*entity.Table, map[string]any) {
 	top, _ := v.(map[string]any)
 	context, _ := top["@odata.context"].(string)
 	_, fragment, _ := strings.Cut(context, "$metadata#")
 	set := fragment[:strings.IndexFunc(fragment+"(", func(r rune) bool { return !('a' <= r && r <= 'z' || r == '_') })]
-	t := s.w.schema.Model.Set(set)
+	return s.w.schema.Model.Set(set), top
+}
+
+// shown takes over all rows of a response.
+func (s *seeds) shown(v any) {
+	t, top := s.tableOf(v)
 	if t == nil {
 		return
 	}
@@ -251,6 +256,13 @@ func (s *seeds) shown(v any) {
 				s.add(t, o)
 			}
 		}
+	}
+}
+
+// decoy adds a row that a filter has to keep out of a list.
+func (s *seeds) decoy(v any) {
+	if t, top := s.tableOf(v); t != nil && top["value"] != nil {
+		s.row(t, guid("dddddddd-0000-0000-0000-dddddddddddd"))[t.PrimaryName] = allod.StringValue("Decoy")
 	}
 }
 
