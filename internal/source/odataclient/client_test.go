@@ -97,6 +97,36 @@ func TestThrottledRequestsWaitAsLongAsTheServiceSays(t *testing.T) {
 	}
 }
 
+// A token is asked for after the wait for the limits: it might not outlive it.
+func TestTokenOutlivesTheWait(t *testing.T) {
+	var n atomic.Int32
+	var at *clock
+	c, at := client(t, func(w http.ResponseWriter, r *http.Request) {
+		until, err := time.Parse(time.RFC3339, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		switch {
+		case err != nil || !at.now().Before(until):
+			t.Errorf("an expired token was sent: %q at %v (%v)", r.Header.Get("Authorization"), at.now(), err)
+			w.WriteHeader(http.StatusUnauthorized)
+		case n.Add(1) == 1:
+			w.Header().Set("Retry-After", "400")
+			w.WriteHeader(http.StatusTooManyRequests)
+		default:
+			fmt.Fprint(w, `{}`)
+		}
+	}, func(o *odataclient.Options) { o.Credential = short{o.Now} })
+	if _, err := c.Do(t.Context(), &odataclient.Request{URL: "accounts"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// short gives tokens of six minutes that say when they end.
+type short struct{ now func() time.Time }
+
+func (s short) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	until := s.now().Add(6 * time.Minute)
+	return azcore.AccessToken{Token: until.Format(time.RFC3339), ExpiresOn: until}, nil
+}
+
 func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
 	for _, c := range []struct {
 		name       string

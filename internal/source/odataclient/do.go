@@ -176,10 +176,6 @@ func (c *Client) resolve(link string) (*url.URL, error) {
 
 // once sends the request one time.
 func (c *Client) once(ctx context.Context, r *Request, u *url.URL, fresh bool) (*Response, *failed) {
-	token, err := c.token(ctx, fresh)
-	if err != nil {
-		return nil, &failed{err: err, final: true}
-	}
 	waited := c.o.Now()
 	if err := c.pace.acquire(ctx); err != nil {
 		kind := allod.KindOf(err)
@@ -190,6 +186,11 @@ func (c *Client) once(ctx context.Context, r *Request, u *url.URL, fresh bool) (
 	ok, left := false, seen{requests: -1, left: -1}
 	defer func() { c.pace.release(c.o.Now().Sub(start), left, ok) }()
 
+	token, err := c.token(ctx, fresh) // after the wait, which it might not outlive
+	if err != nil {
+		return nil, &failed{err: err, final: true}
+	}
+	start = c.o.Now() // signing in is no time of the service
 	req, err := http.NewRequestWithContext(ctx, r.method(), u.String(), bodyReader(r.Body))
 	if err != nil {
 		return nil, &failed{err: err, kind: allod.Internal}
