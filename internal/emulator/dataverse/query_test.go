@@ -115,6 +115,9 @@ func TestSelectByNavigation(t *testing.T) {
 	if r["_primarycontactid_value"] != ids["y"] || r["name"] != "a" || r["revenue"] != nil {
 		t.Errorf("got %v", r)
 	}
+	if r := c.want(200, "GET", "accounts("+ids["a"]+")?$select=contact_customer_accounts", "").json(); len(r) != 3 || r["accountid"] != ids["a"] {
+		t.Errorf("a collection alone: got %v", r)
+	}
 }
 
 // What protocols/dataverse.md §4.2 says of counts.

@@ -215,7 +215,10 @@ func (c Reader) plansAt(tx *store.Tx, t *entity.Table, o *query.Options, level i
 // navigation property stands for its value, and so does one that is expanded
 // to a reference; a collection adds nothing to a row.
 func (c Reader) selected(t *entity.Table, o *query.Options) []string {
-	var out []string
+	if len(o.Select) == 0 {
+		return nil
+	}
+	out := []string{}
 	value := func(name string) bool {
 		nav := c.Schema.Nav(t.LogicalName, name)
 		if col := t.Column(name); nav == nil || col != nil && col.Property() == name {
@@ -236,11 +239,9 @@ func (c Reader) selected(t *entity.Table, o *query.Options) []string {
 			out = append(out, strings.Join(s.Path, "/"))
 		}
 	}
-	if out != nil {
-		for _, e := range o.Expand {
-			if e.Ref {
-				value(e.Path[0])
-			}
+	for _, e := range o.Expand {
+		if e.Ref {
+			value(e.Path[0])
 		}
 	}
 	return out
