@@ -135,7 +135,8 @@ const header = `# The requests and responses of Microsoft's developer documentat
 # columns: request (file:line, - = not in the file), response (the same), what was asked, verdict, why
 # matched         the status, the headers shown (Content-Length aside) and the JSON are those of the sample: the names of all
 #                 properties and their JSON types, recursively, and the values that follow from the rows set up. Of a
-#                 request without its response: it is answered with success, or as the text beside it says.
+#                 request without its response: it is answered with success, or as the text beside it says, and has what
+#                 was selected.
 # not applicable  for one of three reasons:
 #                   1. %s
 #                   2. %s
@@ -200,6 +201,9 @@ func replay(t *testing.T, w *world, root string, e exchange, p play, m message) 
 	if !p.absent {
 		s.referred(m.first + m.body)
 	}
+	if r := plainSet.FindStringSubmatch(organisation.ReplaceAllString(m.first, "")); e.response == nil && r != nil {
+		s.referred(r[1] + "(eeeeeeee-0000-0000-0000-eeeeeeeeeeee)")
+	}
 	for _, r := range p.rows {
 		set, body, _ := strings.Cut(r, " ")
 		v, err := tree(body)
@@ -227,10 +231,44 @@ func replay(t *testing.T, w *world, root string, e exchange, p play, m message) 
 			return ""
 		case p.want != 0:
 			return fmt.Sprintf("status %d, want %d", got.status, p.want)
+		case got.why == "" && strings.HasPrefix(m.first, "GET "):
+			return lacks(m.first, got.body)
 		}
 		return got.why
 	}
 	return against(want, shown, got)
+}
+
+var (
+	plainSet    = regexp.MustCompile(`^GET (?:/api/data/v9\.\d/)?([a-z_]+)\?`)
+	selectNames = regexp.MustCompile(`[?&]\$select=([^&]*)`)
+)
+
+// lacks returns a property that was selected and that a row of an answer does
+// not have, "" if there is none.
+func lacks(first, body string) string {
+	asked := selectNames.FindStringSubmatch(first)
+	v, err := tree(body)
+	top, ok := v.(map[string]any)
+	if asked == nil || err != nil || !ok {
+		return ""
+	}
+	rows := []any{top}
+	if list, ok := top["value"].([]any); ok {
+		rows = list
+	}
+	for _, r := range rows {
+		o, _ := r.(map[string]any)
+		for _, name := range strings.Split(strings.Trim(asked[1], ", "), ",") {
+			name = strings.TrimSpace(name)
+			if _, ok := o[name]; !ok {
+				if _, ok := o["_"+name+"_value"]; !ok {
+					return "a row lacks " + name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // against compares an answer with the documented one.
