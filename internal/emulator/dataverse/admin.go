@@ -173,6 +173,8 @@ func (s *Server) act(name string, b adminBody) error {
 		s.history.Drop(t)
 		s.org.Store.DropTable(b.Table)
 		return nil
+	case "synchronize-mail":
+		return s.synchronize()
 	case "set-recycle-bin":
 		return s.org.Store.Update(func(tx *store.Tx) error {
 			recycle.Switch(tx, s.Model(), s.newID, b.On, b.Count)

@@ -12,6 +12,7 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/compute"
+	"allod/internal/emulator/dataverse/deal"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/protect"
@@ -135,6 +136,11 @@ func (c *call) bound(t *entity.Table, seg *query.Segment, name string) (*request
 		return c.respond(name, func(c *call) (object, error) { return f(c.Reader, seg) })
 	}
 	if f := roles.Action(t.LogicalName, name); f != nil && c.Method == http.MethodPost {
+		c.Count(name, t)
+		c.Charge(func(m *protect.Cost) time.Duration { return m.Write.Of(1) })
+		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })
+	}
+	if f := deal.Bound(t.LogicalName, name); f != nil && c.Method == http.MethodPost {
 		c.Count(name, t)
 		c.Charge(func(m *protect.Cost) time.Duration { return m.Write.Of(1) })
 		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })

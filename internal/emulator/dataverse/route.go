@@ -6,6 +6,7 @@ import (
 
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/customize"
+	"allod/internal/emulator/dataverse/deal"
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
@@ -23,6 +24,9 @@ func (c *call) noResource() error {
 
 // route finds what the path means (protocols/dataverse.md §14.4).
 func (c *call) route() (*request.Reply, error) {
+	if err := c.Guard(); err != nil {
+		return nil, err
+	}
 	path := c.Req.Path
 	if len(path) == 0 {
 		return describe.Service(c.Call)
@@ -61,6 +65,9 @@ func (c *call) route() (*request.Reply, error) {
 		return c.action(name, f)
 	}
 	if f := message.Actions()[name]; f != nil && len(path) == 1 {
+		return c.action(name, f)
+	}
+	if f := deal.Actions()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)
 	}
 	t := c.Schema.Model.Set(path[0].Name)

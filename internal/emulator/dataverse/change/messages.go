@@ -2,6 +2,8 @@ package change
 
 import (
 	"encoding/json"
+	"net/http"
+	"slices"
 	"strings"
 
 	"allod"
@@ -17,13 +19,13 @@ type object = map[string]any
 func Messages() map[string]func(Writer) (map[string]any, error) {
 	m := map[string]func(Writer) (object, error){
 		"CloseIncident": func(c Writer) (object, error) {
-			return nil, c.closeBy("IncidentResolution", "incidentid", "incident", 1)
+			return nil, c.CloseBy(Closing{Activity: "IncidentResolution", Key: "incidentid", Table: "incident", State: 1})
 		},
 		"WinOpportunity": func(c Writer) (object, error) {
-			return nil, c.closeBy("OpportunityClose", "opportunityid", "opportunity", 1)
+			return nil, c.CloseBy(Closing{Activity: "OpportunityClose", Key: "opportunityid", Table: "opportunity", State: 1})
 		},
 		"LoseOpportunity": func(c Writer) (object, error) {
-			return nil, c.closeBy("OpportunityClose", "opportunityid", "opportunity", 2)
+			return nil, c.CloseBy(Closing{Activity: "OpportunityClose", Key: "opportunityid", Table: "opportunity", State: 2})
 		},
 	}
 	blockActions(m)
@@ -31,10 +33,20 @@ func Messages() map[string]func(Writer) (map[string]any, error) {
 	return m
 }
 
-// closeBy runs a message that closes a row: {"<activity>":{"<key>@odata.bind"
-// or "<key>":{…}},"Status":n}. It keeps the closing activity when the model
-// has its table.
-func (c Writer) closeBy(activity, key, table string, state int64) error {
+// Closing is a message that closes a row.
+type Closing struct {
+	Activity string  // parameter that holds the closing activity, e.g. QuoteClose
+	Key      string  // its lookup to the row
+	Table    string  // of the row
+	From     []int64 // states it starts from; nil = any
+	State    int64   // state it leads to
+}
+
+// CloseBy runs the message: {"<activity>":{"<key>@odata.bind" or
+// "<key>":{…}},"Status":n}. It keeps the closing activity when the model has
+// its table.
+func (c Writer) CloseBy(k Closing) error {
+	activity, key, table, state := k.Activity, k.Key, k.Table, k.State
 	var body map[string]json.RawMessage
 	if err := json.Unmarshal(c.Body, &body); err != nil {
 		return wire.BadPayload("Invalid JSON.")
@@ -55,6 +67,9 @@ func (c Writer) closeBy(activity, key, table string, state int64) error {
 		}
 		if !a.Exists(t, id) {
 			return wire.NoRow(table, id.String())
+		}
+		if was := a.Tx.Value(table, a.Tx.Get(table, id), "statecode").Int(); k.From != nil && !slices.Contains(k.From, was) {
+			return wire.Refuse(http.StatusBadRequest, "0x80040203", "The %s with Id %v is in state %d, from which it cannot be closed by this message.", table, id, was)
 		}
 		if at != nil {
 			if p, err := wire.ParsePayload(c.Schema, at, body[activity]); err == nil && len(p.Nested) == 0 {

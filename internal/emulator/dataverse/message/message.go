@@ -32,6 +32,9 @@ func Functions() map[string]Function {
 		"RetrieveAttributeChangeHistory": attributeHistory,
 
 		"RetrieveSharedPrincipalsAndAccess": sharedWith,
+
+		"GetAutoNumberSeed":      getSeed,
+		"GetNextAutoNumberValue": nextNumber,
 	}
 }
 
@@ -53,6 +56,7 @@ func Actions() map[string]func(change.Writer) (map[string]any, error) {
 		"DeleteRecordChangeHistory": deleteHistory,
 		"DeleteAuditData":           deleteAuditData,
 		"Restore":                   restore,
+		"SetAutoNumberSeed":         setSeed,
 		"GrantAccess":               sharing("GrantAccess", "PrincipalAccess", audit.ActShare, share.Change.Grant),
 		"ModifyAccess":              sharing("ModifyAccess", "PrincipalAccess", audit.ActModifyShare, share.Change.Modify),
 		"RevokeAccess":              sharing("RevokeAccess", "Revokee", audit.ActUnshare, share.Change.Modify),

@@ -86,6 +86,7 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 	a.Tx.Delete(t.LogicalName, id)
 	share.Drop(a.Tx, id)
 	a.audit(t, id, audit.Delete, was, nil)
+	a.priceTotals(t, was)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/seed"
 	"allod/internal/emulator/dataverse/wire"
 )
 
@@ -40,8 +41,8 @@ func (a *Act) stampNew(t *entity.Table, r row) {
 		a.setNew(t, r, "exchangerate", allod.TextValue(allod.Decimal, "1.000000000000"))
 	}
 	for _, c := range t.Columns {
-		if c.AutoNumber != "" {
-			a.setNew(t, r, c.LogicalName, allod.StringValue(autoNumber(c.AutoNumber, a.Tx.Len(t.LogicalName)+1000)))
+		if c.AutoNumber != "" && a.get(t, r, c.LogicalName).IsNull() && a.pos(t, c.LogicalName) >= 0 {
+			a.set(t, r, c.LogicalName, allod.StringValue(seed.Take(a.Tx, t.LogicalName, c.LogicalName, c.AutoNumber, a.Now, a.NewID())))
 		}
 	}
 }
@@ -96,21 +97,6 @@ func (a *Act) hasMoney(t *entity.Table, r row) bool {
 		}
 	}
 	return false
-}
-
-// autoNumber fills {SEQNUM:n} of an AutoNumberFormat; other parts stay.
-func autoNumber(format string, n int) string {
-	i := strings.Index(format, "{SEQNUM:")
-	j := strings.IndexByte(format[max(i, 0):], '}')
-	if i < 0 || j < 0 {
-		return format + strconv.Itoa(n)
-	}
-	width, err := strconv.Atoi(format[i+len("{SEQNUM:") : i+j])
-	digits := strconv.Itoa(n)
-	if err == nil && width < 40 {
-		digits = strings.Repeat("0", max(0, width-len(digits))) + digits
-	}
-	return format[:i] + digits + format[i+j+1:]
 }
 
 // derive recomputes the columns that follow from others of the same row:

@@ -138,6 +138,10 @@ func ByMessage(table string) map[int64]string {
 		return map[int64]string{1: "CloseIncident"}
 	case "opportunity":
 		return map[int64]string{1: "WinOpportunity", 2: "LoseOpportunity"}
+	case "quote":
+		return map[int64]string{2: "WinQuote", 3: "CloseQuote"}
+	case "salesorder":
+		return map[int64]string{2: "CancelSalesOrder", 3: "FulfillSalesOrder"}
 	}
 	return nil
 }

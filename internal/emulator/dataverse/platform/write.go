@@ -50,12 +50,14 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	if err := a.required(t, r); err != nil {
 		return id, err
 	}
+	a.priceLine(t, r)
 	a.derive(t, r)
 	if err := a.checkKeys(t, id, r); err != nil {
 		return id, err
 	}
 	a.put(t, id, r)
 	a.audit(t, id, audit.Create, nil, r)
+	a.priceTotals(t, r)
 	a.noteEnd(t, id)
 	if t.LogicalName == recycle.Config {
 		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)
@@ -113,12 +115,14 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 		}
 	}
 	a.stampChanged(t, r)
+	a.priceLine(t, r)
 	a.derive(t, r)
 	if err := a.checkKeys(t, id, r); err != nil {
 		return err
 	}
 	a.put(t, id, r)
 	a.audit(t, id, audit.Update, a.load(old), r)
+	a.priceTotals(t, r)
 	a.noteEnd(t, id)
 	if t.LogicalName == recycle.Config {
 		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)
@@ -374,4 +378,35 @@ func (a *Act) Patch(t *entity.Table, id allod.GUID, values map[string]allod.Valu
 	a.put(t, id, r)
 	a.audit(t, id, audit.Update, a.load(old), r)
 	return nil
+}
+
+// Copy makes a new row of what another holds, with some columns of its own:
+// null leaves a column to the platform. Keys, states and stamps are new.
+func (a *Act) Copy(t *entity.Table, from allod.GUID, own map[string]allod.Value) (allod.GUID, error) {
+	was := a.load(a.Tx.Get(t.LogicalName, from))
+	p := &wire.Payload{}
+	r := row{}
+	for _, c := range t.Columns {
+		v := a.get(t, was, c.LogicalName)
+		if given, ok := own[c.LogicalName]; ok {
+			v = given
+		}
+		if v.IsNull() || setByPlatform(c.LogicalName) || c.LogicalName == t.PrimaryID || c.LogicalName == "overriddencreatedon" {
+			continue
+		}
+		a.set(t, r, c.LogicalName, v)
+		p.Values = append(p.Values, wire.Assign{Column: c, Value: v})
+	}
+	if err := a.Allow("Create", t); err != nil {
+		return allod.GUID{}, err
+	}
+	a.stampNew(t, r)
+	if err := a.stateNew(t, r, p); err != nil {
+		return allod.GUID{}, err
+	}
+	a.derive(t, r)
+	id := a.NewID()
+	a.put(t, id, r)
+	a.audit(t, id, audit.Create, nil, r)
+	return id, nil
 }

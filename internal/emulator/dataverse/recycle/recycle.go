@@ -210,7 +210,7 @@ func unpack(tx *store.Tx, table, text string) ([]store.Cell, error) {
 				return nil, fmt.Errorf("read a kept row of %s: %w", table, err)
 			}
 		}
-		v := allod.NullValue()
+		var v allod.Value
 		switch k.Type {
 		case allod.Lookup:
 			v = allod.LookupValue(k.Text, id)

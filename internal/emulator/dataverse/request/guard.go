@@ -1,0 +1,70 @@
+package request
+
+import (
+	"net/http"
+	"strings"
+
+	"allod"
+	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
+)
+
+// Guard refuses headers that ask for what the user may not do: acting as
+// another (protocols/dataverse.md §6.8) and bypassing custom logic (§6.9).
+func (c *Call) Guard() error {
+	if err := c.mayBypass(); err != nil {
+		return err
+	}
+	return c.mayImpersonate()
+}
+
+func (c *Call) mayBypass() error {
+	if text := c.Header.Get("MSCRM.BypassBusinessLogicExecution"); text != "" {
+		for _, part := range strings.Split(text, ",") {
+			if p := strings.TrimSpace(part); p != "CustomSync" && p != "CustomAsync" {
+				return wire.Refuse(http.StatusBadRequest, "0x80040203", "The value '%s' of the header MSCRM.BypassBusinessLogicExecution is invalid.", p)
+			}
+		}
+		if err := access.Need(c.User, "prvBypassCustomBusinessLogic"); err != nil {
+			return err
+		}
+	}
+	if c.Header.Get("MSCRM.BypassBusinessLogicExecutionStepIds") != "" {
+		if err := access.Need(c.User, "prvBypassCustomBusinessLogic"); err != nil {
+			return err
+		}
+	}
+	if strings.EqualFold(c.Header.Get("MSCRM.BypassCustomPluginExecution"), "true") {
+		return access.Need(c.User, "prvBypassCustomPlugins")
+	}
+	return nil
+}
+
+// mayImpersonate: the caller needs the privilege, and the user must exist and
+// be enabled.
+func (c *Call) mayImpersonate() error {
+	id, object := c.Header.Get("MSCRMCallerID"), c.Header.Get("CallerObjectId")
+	if id == "" && object == "" {
+		return nil
+	}
+	if err := access.Need(c.User, "prvActOnBehalfOfAnotherUser"); err != nil {
+		return err
+	}
+	return c.View(func(tx *store.Tx) error {
+		user, ok := c.Impersonated(tx)
+		if !ok {
+			if id == "" {
+				id = object
+			}
+			if _, err := allod.ParseGUID(id); err != nil {
+				return wire.Refuse(http.StatusBadRequest, "0x80040203", "The id of the user to impersonate is not a GUID.")
+			}
+			return wire.NoRow("systemuser", id)
+		}
+		if tx.Value("systemuser", tx.Get("systemuser", user), "isdisabled").Bool() {
+			return wire.Refuse(http.StatusForbidden, "0x80040225", "The specified user(Id = %v) is disabled. Consider enabling this user.", user)
+		}
+		return nil
+	})
+}
