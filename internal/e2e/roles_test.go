@@ -5,8 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"allod"
 	"allod/internal/capture"
 	emu "allod/internal/emulator/dataverse"
+	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/store"
 	"allod/internal/source"
 	"allod/internal/survey"
 )
@@ -62,6 +65,49 @@ func TestSetupWritesTheRoles(t *testing.T) {
 	}
 	if left := co.rows("fieldpermissions", "?$select=fieldpermissionid"); len(left) != 2 {
 		t.Errorf("%d permissions are left, the company had 2", len(left))
+	}
+}
+
+// TestReaderRoleSuffices gives the reader what setup writes and nothing else: it
+// backs up everything, hidden columns included, and cannot write.
+func TestReaderRoleSuffices(t *testing.T) {
+	c := &clock{}
+	co := startCompany(t, c, nil)
+	d := newDesk(t, c)
+	d.connect("prod", co.url)
+	known := func(name string) { // privileges that the company's rows do not have
+		if err := co.server.Store().Update(func(tx *store.Tx) error {
+			tx.Put("privilege", access.NamedID(name), []store.Cell{{Column: tx.Column("privilege", "name"), Value: allod.StringValue(name)}})
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known("prvReadAuditSummary")
+	p, err := d.PlanRoles(t.Context(), "prod", source.RoleOptions{Reader: co.user.ClientID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CarryOutRoles(t.Context(), "prod", p, func(source.RoleStep) {}); err != nil {
+		t.Fatal(err)
+	}
+	id := co.call(http.MethodGet, "accounts?$select=accountid&$top=1", nil)["value"].([]any)[0].(map[string]any)["accountid"].(string)
+	co.action("set-administrator", map[string]any{"on": false})
+	co.action("follow-roles", map[string]any{})
+	facts, err := d.Survey(t.Context(), "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range survey.Findings(facts) {
+		if f.Severity == survey.Problem || f.Topic == survey.Administrator {
+			t.Errorf("of the reader: %+v", f)
+		}
+	}
+	if res := d.backup("prod", capture.Options{Tables: []string{"account", "contact", "audit", "alp_loyaltycard", "email", "systemuserroles"}}); res.Partial() {
+		t.Errorf("gaps of the reader: %+v", openGaps(res))
+	}
+	if status, _ := co.try(http.MethodPatch, "accounts("+id+")", map[string]any{"name": "x"}); status != http.StatusForbidden {
+		t.Errorf("the reader wrote: status %d", status)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/recycle"
+	"allod/internal/emulator/dataverse/roles"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -163,6 +164,8 @@ func (s *Server) act(name string, b adminBody) error {
 			}
 			return nil
 		})
+	case "follow-roles":
+		return s.followRoles(b.ClientID)
 	case "set-secured", "add-column", "remove-column", "create-table", "set-tracking":
 		return s.changeModel(name, b)
 	case "drop-table":
@@ -288,6 +291,25 @@ func (s *Server) setUser(action string, b adminBody) error {
 		return nil
 	}
 	return allod.Errorf(allod.NotFound, "find application user %q: no such user", b.ClientID)
+}
+
+// followRoles makes what an application user may do what its roles hold.
+func (s *Server) followRoles(client string) error {
+	for _, u := range s.Users() {
+		if client != "" && !strings.EqualFold(u.ClientID, client) {
+			continue
+		}
+		s.org.Store.View(func(tx *store.Tx) { roles.Follow(tx, s.Model(), &u) }) // not under s.mu: writers take it inside
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i := range s.users {
+			if s.users[i].User == u.User {
+				s.users[i] = u
+			}
+		}
+		return nil
+	}
+	return allod.Errorf(allod.NotFound, "find application user %q: no such user", client)
 }
 
 // reshape puts a changed copy of the model in force, as customize.Reshape

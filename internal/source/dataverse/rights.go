@@ -221,15 +221,15 @@ func grants(schema *allod.Schema, t *allod.Table, held map[string]source.Depth, 
 	if t.Activity || t.Name == "activitypointer" { // all activities share one
 		return []string{"prvReadActivity"}
 	}
+	if t.Name == "audit" { // protocols/dataverse.md §10.1: whatever its metadata list
+		return []string{"prvReadAuditSummary"}
+	}
 	if n, ok := names[t.Name]; ok {
 		return []string{n}
 	}
 	own := "prvRead" + t.SchemaName
 	if _, ok := held[strings.ToLower(own)]; ok {
 		return []string{own}
-	}
-	if t.Name == "audit" { // protocols/dataverse.md §10.1
-		return []string{"prvReadAuditSummary"}
 	}
 	if parent := schema.Table(parents[t.Name]); parent != nil && parent.Name != t.Name {
 		return grants(schema, parent, held, names)
