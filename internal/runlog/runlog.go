@@ -76,7 +76,7 @@ func Newest(ctx context.Context, l *ledger.Ledger, envs []string, since time.Tim
 			names[l.Opaque("environment", env)] = env
 		}
 		acts := map[string][]ledger.Entry{} // by session, of those whose decision is still to come
-		past := 0 // entries in a row that are older than since
+		past := 0                           // entries in a row that are older than since
 		for n := l.Head().Size - 1; n >= 0 && past < older; n-- {
 			e, err := l.Get(ctx, n)
 			if err != nil {
