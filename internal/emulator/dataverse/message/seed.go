@@ -3,6 +3,7 @@ package message
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"allod"
 	"allod/internal/emulator/dataverse/change"
@@ -14,17 +15,18 @@ import (
 	"allod/internal/odata/query"
 )
 
-// numbered finds the autonumber column that a message names.
+// numbered finds the autonumber column that a message names; the documentation
+// spells the names as schema names (create-auto-number-attributes).
 func numbered(c change.Writer, table, column json.RawMessage) (*entity.Table, *entity.Column, error) {
 	var tn, cn string
 	if json.Unmarshal(table, &tn) != nil || json.Unmarshal(column, &cn) != nil {
 		return nil, nil, wire.BadPayload("The properties 'EntityName' and 'AttributeName' were expected.")
 	}
-	t := c.Schema.Model.Table(tn)
+	t := c.Schema.Model.Table(strings.ToLower(tn))
 	if t == nil {
 		return nil, nil, wire.Refuse(http.StatusNotFound, "0x80041102", "The entity with a name = '%s' was not found in the MetadataCache.", tn)
 	}
-	col := t.Column(cn)
+	col := t.Column(strings.ToLower(cn))
 	if col == nil || col.AutoNumber == "" {
 		return nil, nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The attribute %s of the entity %s is not an auto number attribute.", cn, tn)
 	}

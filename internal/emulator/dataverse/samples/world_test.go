@@ -25,7 +25,7 @@ type world struct {
 }
 
 // model is the metadata of a real organisation with what the documentation's
-// samples presume: a custom table, a file, an image and a multi-select column,
+// samples presume: custom tables, a file, an image and a multi-select column,
 // and the ids that metadata has in them.
 func model(t *testing.T) *entity.Model {
 	t.Helper()
@@ -63,7 +63,12 @@ func model(t *testing.T) *entity.Model {
 		LogicalName: "new_bankaccount", SchemaName: "new_BankAccount", SetName: "new_bankaccounts", PrimaryID: "new_bankaccountid", PrimaryName: "new_accountname", Ownership: 1,
 		Columns: []*entity.Column{column("new_bankaccountid", "Uniqueidentifier", "Edm.Guid"), column("new_accountname", "String", "Edm.String")},
 	}
-	m.Tables = append(m.Tables, bank)
+	widget := &entity.Table{
+		LogicalName: "new_widget", SchemaName: "new_Widget", SetName: "new_widgets", PrimaryID: "new_widgetid", PrimaryName: "new_serialnumber", Ownership: 1,
+		Columns: []*entity.Column{column("new_widgetid", "Uniqueidentifier", "Edm.Guid"), column("new_serialnumber", "String", "Edm.String")},
+	}
+	widget.Columns[1].SchemaName, widget.Columns[1].AutoNumber = "new_Serialnumber", "WID-{SEQNUM:5}"
+	m.Tables = append(m.Tables, bank, widget)
 	m.Seal()
 	entity.Derive(m)
 	account.MetadataID, bank.MetadataID = guid("70816501-edb9-4740-a16c-6a5efbc05d84"), guid("402fa40f-287c-e511-80d2-00155d2a68d2")
