@@ -93,6 +93,11 @@ func TestAuditKeepsOldAndNewValues(t *testing.T) {
 	if len(rows) != 3 {
 		t.Fatalf("got %d audits, want 3: %v", len(rows), rows)
 	}
+	for _, r := range c.want(200, "GET", "audits?$select=action", "").rows() {
+		if _, mask := r["attributemask"]; !mask || r["transactionid"] == nil || r["@odata.etag"] != nil {
+			t.Errorf("columns that come unasked are missing, or there is an etag: %v", r)
+		}
+	}
 	var update map[string]any
 	for _, r := range rows {
 		if r["operation"] == 2.0 && strings.Contains(r["changedata"].(string), `"name"`) {

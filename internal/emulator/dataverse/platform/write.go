@@ -58,6 +58,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	a.put(t, id, r)
 	a.audit(t, id, audit.Create, nil, r)
 	a.priceTotals(t, r)
+	a.startFlow(t, id)
 	a.noteEnd(t, id)
 	if t.LogicalName == recycle.Config {
 		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)

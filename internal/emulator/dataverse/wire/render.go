@@ -112,6 +112,10 @@ func choose(t *entity.Table, columns []string) ([]*entity.Column, error) {
 	if c := t.Column(t.ODataKey); c != nil && c.Property() == t.ODataKey {
 		add(c)
 	}
+	if t.LogicalName == "audit" { // these come unasked (§10.1)
+		add(t.Column("attributemask"))
+		add(t.Column("transactionid"))
+	}
 	return out, nil
 }
 
