@@ -13,6 +13,7 @@ CORE := . ./internal/odata/... ./internal/durable/... ./internal/blob/... ./inte
 # Seconds that building cmd/allod from an empty cache may take on 2 cores.
 COLD_BUDGET ?= 120
 FUZZTIME    ?= 30s
+CHAOS       ?= 50x100000
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos node integration cross vet deadcode
@@ -84,8 +85,9 @@ kill: ## kill -9 at random moments, then compare; prints its seed
 flips: ## every byte of a 200 kB vault and of a ledger, 1,000 bits of a 100 MB vault, flipped in turn (minutes)
 	ALLOD_LONG=1 $(GO) test -count=1 -v -timeout 60m -run 'Flipped' ./internal/vault ./internal/ledger
 
-chaos: ## every fault of the emulator against capture and restore
-	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Chaos|Fault|BadInput' ./internal/e2e/...
+chaos: ## every fault of the emulator against capture and restore, then CHAOS (50x100000) seeds x rows; writes docs/chaos.md
+	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Fault|BadInput' ./internal/e2e
+	ALLOD_CHAOS=$(CHAOS) ALLOD_CHAOS_RESULT=$(CURDIR)/docs/chaos.md $(GO) test -count=1 -v -timeout 6h -run '^TestChaos$$' ./internal/e2e
 
 coldbuild: ## build cmd/allod with an empty build cache, within COLD_BUDGET seconds (120)
 	@$(GO) mod download
