@@ -63,7 +63,18 @@ func Load(m *entity.Model, s *store.Store, o Options) (Cast, error) {
 	if err := fill.Fill(m, s, fill.Options{Seed: o.Seed, Scale: 1, Rows: rows, Now: o.Now}); err != nil {
 		return Cast{}, err
 	}
-	return l.who, nil
+	return l.who, audited(s)
+}
+
+// audited makes the company one that keeps an audit log, from now on.
+func audited(s *store.Store) error {
+	return s.Update(func(tx *store.Tx) error {
+		on := tx.Column("organization", "isauditenabled")
+		for _, r := range tx.Page("organization", nil, 1) {
+			tx.Rewrite("organization", r.Key, append(tx.Cells(r), store.Cell{Column: on, Value: allod.BooleanValue(true)}))
+		}
+		return nil
+	})
 }
 
 type loader struct {

@@ -34,6 +34,9 @@ func Model() (*entity.Model, error) {
 		}
 	}
 	b.relationships()
+	for _, t := range b.m.Tables {
+		t.Audit = !t.Intersect && !t.Abstract && t.LogicalName != "audit"
+	}
 	b.m.Seal()
 	entity.Derive(b.m)
 	return b.m, nil
