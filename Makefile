@@ -83,7 +83,7 @@ kill: ## kill -9 at random moments, then compare; prints its seed
 	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Kill' ./internal/e2e/...
 
 flips: ## every byte of a 200 kB vault and of a ledger, 1,000 bits of a 100 MB vault, flipped in turn (minutes)
-	ALLOD_LONG=1 $(GO) test -count=1 -v -timeout 60m -run 'Flipped' ./internal/vault ./internal/ledger
+	ALLOD_LONG=1 $(GO) test -count=1 -v -timeout 3h -run 'Flipped' ./internal/vault ./internal/ledger
 
 chaos: ## every fault of the emulator against capture and restore, then CHAOS (50x100000) seeds x rows; writes docs/chaos.md
 	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Fault|BadInput' ./internal/e2e

@@ -63,9 +63,10 @@ func (t *tableRun) unreadBefore() bool {
 // remember puts into the state what the next capture must look at again, and
 // what the stored rows lack. The caller holds mu.
 func (t *tableRun) remember(ts *TableState) {
-	ts.Again, ts.Whole, ts.Unread = nil, t.unproven || len(t.behind) > maxAgain, t.unread
-	if len(t.again) <= maxAgain && !t.tooMany {
-		ts.Again = slices.SortedFunc(maps.Keys(t.again), compareKeys)
+	ts.Again, ts.Whole, ts.Unread = nil, t.unproven || len(t.behind) > maxAgain, t.unread+t.owedFiles
+	if len(t.again)+len(t.owed) <= maxAgain && !t.tooMany {
+		ts.Again = slices.Collect(maps.Keys(t.again))
+		ts.Again = slices.Compact(slices.SortedFunc(slices.Values(append(ts.Again, t.owed...)), compareKeys))
 	} else if len(t.behind) > 0 {
 		ts.Whole = true
 	}

@@ -12,11 +12,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"allod"
@@ -108,6 +110,12 @@ func Run(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source,
 		}
 		return r.result(), fmt.Errorf("back up %s: read what the application user may see: %w", env, err)
 	}
+	if err := r.checkPast(ctx); err != nil {
+		if cerr := r.commit(ctx, false); cerr != nil {
+			err = errors.Join(err, cerr)
+		}
+		return r.result(), fmt.Errorf("back up %s: %w", env, err)
+	}
 	if err := r.commit(ctx, true); err != nil {
 		return r.result(), fmt.Errorf("back up %s: commit: %w", env, err)
 	}
@@ -136,6 +144,8 @@ type runner struct {
 	rights    *source.Rights // nil = the source cannot say
 	state     *State
 	witnesses []Witness
+	before    []Witness // that the run began with
+	seen      []Witness // newest rows of every table, as they were read
 	manifests map[string]allod.TableManifest
 	dirty     map[string]bool // tables whose manifest is not committed yet
 	gaps      []allod.Gap
@@ -259,50 +269,83 @@ func (r *runner) checkLine(ctx context.Context, before bool) error {
 		r.state.Line = 1
 		return nil
 	}
-	now, err := r.askWitnesses(ctx)
+	now, err := r.askWitnesses(ctx, r.state.Witnesses)
 	if err != nil {
 		return fmt.Errorf("back up %s: look whether it was put back to an earlier moment: %w", r.env, err)
 	}
-	if r.lineWhy = LineBreak(r.state.Identity, r.schema.Identity, r.state.Witnesses, now); r.lineWhy != "" {
+	if r.lineWhy = cmp.Or(r.state.Broken, LineBreak(r.state.Identity, r.schema.Identity, r.state.Witnesses, now)); r.lineWhy != "" {
 		r.state.restartLine()
 	}
+	r.before = slices.Clone(r.state.Witnesses)
 	return nil
 }
 
-// askWitnesses reads the present versions of the newest rows of the last
-// capture.
-func (r *runner) askWitnesses(ctx context.Context) (map[allod.RecordRef]uint64, error) {
+// checkPast looks whether the environment was put back to an earlier moment
+// while it was read: then the tables read before and after belong to two pasts,
+// the run is not complete, and the next one begins a new line. Where nothing
+// changed, the next run's own look at the witnesses is enough.
+func (r *runner) checkPast(ctx context.Context) error {
+	r.mu.Lock()
+	seen := slices.Clone(r.seen)
+	r.mu.Unlock()
+	if len(seen) == 0 {
+		return nil
+	}
+	list := newestOf(r.before, seen)
+	now, err := r.askWitnesses(ctx, list)
+	if err != nil {
+		return fmt.Errorf("look whether it was put back to an earlier moment meanwhile: %w", err)
+	}
+	why := LineBreak(r.schema.Identity, r.schema.Identity, list, now)
+	if why == "" {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Broken = why
+	return allod.WithHint(allod.Errorf(allod.Partial, "while it was read, %s", why), "Back it up again: the next snapshot begins a new line. This one mixes both pasts and is not complete.")
+}
+
+// askWitnesses reads the present versions of rows that were read before. A table
+// that is gone or closed meanwhile witnesses nothing.
+func (r *runner) askWitnesses(ctx context.Context, list []Witness) (map[allod.RecordRef]uint64, error) {
 	now := map[allod.RecordRef]uint64{}
 	finder, ok := r.src.(source.Finder)
-	if !ok {
-		for _, w := range r.state.Witnesses {
-			now[w.Ref()] = w.Version
-		}
-		return now, nil
-	}
 	byTable := map[string][]allod.GUID{}
-	for _, w := range r.state.Witnesses {
-		byTable[w.Table] = append(byTable[w.Table], w.Key)
-	}
-	for name, keys := range byTable {
-		t := r.schema.Table(name)
-		if t == nil || t.Unreadable != "" || t.ID != r.state.Tables[name].ID || !r.seesAll(name) {
-			for _, w := range r.state.Witnesses { // the table is gone or closed: it witnesses nothing
-				if w.Table == name {
-					now[w.Ref()] = w.Version
-				}
-			}
+	for _, w := range list {
+		if t := r.schema.Table(w.Table); !ok || t == nil || t.Unreadable != "" || t.ID != r.state.Tables[w.Table].ID || !r.seesAll(w.Table) {
+			now[w.Ref()] = w.Version
 			continue
 		}
-		rows, err := finder.Get(ctx, t, keys, []string{t.Key})
-		if err != nil {
-			return nil, err
-		}
-		for i := range rows {
-			now[rows[i].Ref()] = rows[i].Version
-		}
+		byTable[w.Table] = append(byTable[w.Table], w.Key)
 	}
-	return now, nil
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(r.o.Parallel, 1))
+	for name, keys := range byTable {
+		t := r.schema.Table(name)
+		g.Go(func() error {
+			rows, err := finder.Get(ctx, t, keys, []string{t.Key})
+			mu.Lock()
+			defer mu.Unlock()
+			switch allod.KindOf(err) {
+			case allod.NotFound, allod.Denied:
+				for _, w := range list {
+					if w.Table == name {
+						now[w.Ref()] = w.Version
+					}
+				}
+				return nil
+			}
+			for i := range rows {
+				if now[rows[i].Ref()] = rows[i].Version; rows[i].Version == 0 { // it does not say: no witness
+					now[rows[i].Ref()] = math.MaxUint64
+				}
+			}
+			return err
+		})
+	}
+	return now, g.Wait()
 }
 
 // seesAll reports whether the caller may read every row of the table.

@@ -102,6 +102,8 @@ type tableRun struct {
 	method    string
 	gone      map[allod.GUID]bool // said to be deleted, and not seen since
 	again     map[allod.GUID]bool // to be read again by the next capture
+	owed      []allod.GUID        // what the capture before left to be read again, until that is done
+	owedFiles int64               // files that it left unread
 	behind    map[allod.GUID]bool // of them, those that the source has newer than it answered
 	sameLine  bool                // the table was read on this line before
 	tooMany   bool                // more rows than again holds
@@ -159,8 +161,12 @@ func (t *tableRun) resume(ctx context.Context) error {
 	if len(again) == 0 && t.ts.Unread > 0 {
 		t.unread, t.unreadWhy, t.tooMany = t.ts.Unread, "files could not be read before the read was cut off", true
 	}
+	if len(again) > 0 { // checkpoints carry it on
+		t.owed, t.owedFiles = again, t.ts.Unread
+	}
 	err := t.readLong(ctx, t.ts.Resume)
 	if err == nil {
+		t.owed, t.owedFiles = nil, 0
 		err = t.readAgain(ctx, again)
 	}
 	var end *fatalError
@@ -656,7 +662,7 @@ func (t *tableRun) record(state allod.TableState) error {
 	}
 	t.ts = ts
 	t.state.Tables[t.table.Name] = ts
-	t.witnesses = addWitnesses(t.witnesses, t.newest)
+	t.witnesses, t.seen = addWitnesses(t.witnesses, t.newest), append(t.seen, t.newest...)
 	t.last, t.runner.read = now, max(t.runner.read, t.endedAt)
 	return nil
 }

@@ -21,7 +21,8 @@ type State struct {
 	Line      uint64                `json:"line"`
 	Identity  allod.Identity        `json:"identity"`
 	Witnesses []Witness             `json:"witnesses,omitempty"`
-	Tables    map[string]TableState `json:"tables"` // by logical name
+	Broken    string                `json:"broken,omitempty"` // why the line ends here; "" = it goes on
+	Tables    map[string]TableState `json:"tables"`           // by logical name
 }
 
 // TableState is what is remembered of one table.
@@ -76,7 +77,7 @@ func (s *State) encode() ([]byte, error) {
 // restartLine forgets every token: the next reads are full.
 func (s *State) restartLine() {
 	s.Line++
-	s.Witnesses = nil
+	s.Witnesses, s.Broken = nil, ""
 	for name, t := range s.Tables {
 		t.Delta, t.DeltaAt, t.Resume, t.High, t.Run = source.Cursor{}, time.Time{}, source.Cursor{}, 0, ""
 		s.Tables[name] = t
@@ -85,6 +86,15 @@ func (s *State) restartLine() {
 
 // addWitnesses keeps the newest rows of old and fresh together, one per record.
 func addWitnesses(old, fresh []Witness) []Witness {
+	all := newestOf(old, fresh)
+	if len(all) > maxWitnesses {
+		all = all[:maxWitnesses]
+	}
+	return all
+}
+
+// newestOf returns old and fresh together, one per record, the newest first.
+func newestOf(old, fresh []Witness) []Witness {
 	newest := map[allod.RecordRef]Witness{}
 	for _, w := range slices.Concat(old, fresh) {
 		if w.Version >= newest[w.Ref()].Version {
@@ -98,9 +108,6 @@ func addWitnesses(old, fresh []Witness) []Witness {
 	slices.SortFunc(all, func(a, b Witness) int {
 		return cmp.Or(cmp.Compare(b.Version, a.Version), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key.String(), b.Key.String()))
 	})
-	if len(all) > maxWitnesses {
-		all = all[:maxWitnesses]
-	}
 	return all
 }
 

@@ -33,8 +33,10 @@ func startPlatform(t *testing.T, s *scene) *platform {
 		Authority: emulator.NewAuthority(false, nil), Now: s.clock.Now, PageSize: 2, Ready: time.Minute,
 		Environments: []powerplatform.Environment{
 			{ID: p.production, Name: "production", Kind: powerplatform.Production, Dynamics: true, Region: "europe", Keep: keep},
-			{ID: p.sandbox, Name: "sandbox", Kind: powerplatform.Sandbox, Region: "europe", Keep: keep,
-				Take: func(_ allod.GUID, point string) error { return s.co.server.TakeBack(point) }},
+			{
+				ID: p.sandbox, Name: "sandbox", Kind: powerplatform.Sandbox, Region: "europe", Keep: keep,
+				Take: func(_ allod.GUID, point string) error { return s.co.server.TakeBack(point) },
+			},
 			{ID: p.base, Name: "default", Kind: powerplatform.Default, Keep: keep},
 		},
 	})

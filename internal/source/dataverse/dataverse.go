@@ -64,12 +64,13 @@ type Source struct {
 }
 
 var (
-	_ source.Source       = (*Source)(nil)
-	_ source.RightsReader = (*Source)(nil)
-	_ source.Finder       = (*Source)(nil)
-	_ source.FileReader   = (*Source)(nil)
-	_ source.Target       = (*Source)(nil)
-	_ source.Inspector    = (*Source)(nil)
+	_ source.Source         = (*Source)(nil)
+	_ source.RightsReader   = (*Source)(nil)
+	_ source.Finder         = (*Source)(nil)
+	_ source.FileReader     = (*Source)(nil)
+	_ source.Target         = (*Source)(nil)
+	_ source.Inspector      = (*Source)(nil)
+	_ source.PlatformMember = (*Source)(nil)
 )
 
 // New makes a Source. It does no I/O besides reading CAFile. A URL with

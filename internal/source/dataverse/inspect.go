@@ -23,3 +23,12 @@ func unlessRefused(err error) error {
 		return err
 	}
 }
+
+// PlatformID implements source.PlatformMember (protocols/dataverse.md §1.3).
+func (s *Source) PlatformID(ctx context.Context) (allod.GUID, error) {
+	var org struct {
+		Detail struct{ EnvironmentID allod.GUID }
+	}
+	err := s.getJSON(ctx, "RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Default')", "", &org)
+	return org.Detail.EnvironmentID, err
+}
