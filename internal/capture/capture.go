@@ -328,8 +328,7 @@ func (r *runner) askWitnesses(ctx context.Context, list []Witness) (map[allod.Re
 			rows, err := finder.Get(ctx, t, keys, []string{t.Key})
 			mu.Lock()
 			defer mu.Unlock()
-			switch allod.KindOf(err) {
-			case allod.NotFound, allod.Denied:
+			if k := allod.KindOf(err); k == allod.NotFound || k == allod.Denied {
 				for _, w := range list {
 					if w.Table == name {
 						now[w.Ref()] = w.Version

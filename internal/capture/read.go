@@ -138,7 +138,8 @@ func (t *tableRun) read(ctx context.Context) error {
 		t.ended = true
 		return t.readAgain(ctx, t.ts.Again)
 	}
-	resumed := t.ts.Resume != (source.Cursor{})
+	// Only a token tells what became of the pages that were read before.
+	resumed := t.ts.Resume != (source.Cursor{}) && t.ts.Delta != (source.Cursor{})
 	t.first = resumed || t.ts.Rows == 0 && t.ts.ReadAt.IsZero()
 	t.method = "full"
 	mode := vault.ModeFull

@@ -616,7 +616,8 @@ func TestFilesOfACutFirstRead(t *testing.T) {
 				wantPartial(t, r.backupWith(Options{Checkpoint: 20}), true)
 				r.openFile, r.beforeRow = nil, nil
 				r.backup()
-				if slices.Contains(r.asked, table+" next") != cut {
+				// Without a token nothing tells what became of the pages read before.
+				if slices.Contains(r.asked, table+" next") != (cut && table == "account") {
 					t.Errorf("read by %v", r.asked)
 				}
 				for _, n := range []int{2, 90} {
@@ -627,6 +628,27 @@ func TestFilesOfACutFirstRead(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Rows of a first read that was cut off may change before the next one: without
+// change tracking it begins anew.
+func TestRowsOfACutFirstReadChange(t *testing.T) {
+	for _, table := range []string{"account", "contact"} {
+		r := newRig(t)
+		r.fill(table, 0, 95)
+		r.beforeRow = func(name, what string, n int) error {
+			if name == table && what != "keys" && n == 6 {
+				return unavailable()
+			}
+			return nil
+		}
+		wantPartial(t, r.backupWith(Options{Checkpoint: 20}), true)
+		r.beforeRow = nil
+		r.put(table, 2, "changed meanwhile")
+		r.remove(table, 3)
+		r.backup()
+		r.same(table)
 	}
 }
 

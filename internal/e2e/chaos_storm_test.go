@@ -167,13 +167,7 @@ func (s *storm) wasAbsent(k string) bool {
 // happen does what an administrator, a clock or the platform does.
 func (s *storm) happen() {
 	what, do := "", func() {}
-	n := s.rnd.IntN(8)
-	if n == 6 && s.on {
-		// The service is closed while it is restored. That a restore took place in
-		// the middle of a capture is not noticed in every case yet.
-		n = 0
-	}
-	switch n {
+	switch s.rnd.IntN(8) {
 	case 0:
 		what, do = "tokens expired", func() { s.action("reset-token-epoch", nil) }
 	case 1:

@@ -320,3 +320,11 @@ func gap(res *capture.Result, table string, kind allod.GapKind) *allod.Gap {
 	}
 	return nil
 }
+
+func hash(b []byte) uint64 {
+	h := uint64(14695981039346656037) // FNV-1a
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
+}

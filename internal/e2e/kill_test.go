@@ -293,11 +293,3 @@ func (k *killRun) sum(id allod.SnapshotID) string {
 	}
 	return b.String()
 }
-
-func hash(b []byte) uint64 {
-	h := uint64(14695981039346656037) // FNV-1a
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
-	return h
-}

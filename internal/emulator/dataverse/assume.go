@@ -32,7 +32,7 @@ func Assumptions() []Assumption {
 		{"key-not-found-status", "404", []string{"404", "400"}, "status of 0x80060891 (§9.3)"},
 		{"metadata-expired-status", "400", []string{"400", "410", "403"}, "HTTP status of an expired stamp of RetrieveMetadataChanges (§3.5)"},
 		{"null-property-status", "204", []string{"204", "200"}, "GET of a single property that is null (§6.3)"},
-		{"price-calculation", "organization", []string{"organization", "on", "off"}, "lines and totals of sales documents are priced by the platform; organization = where its oobpricecalculationenabled is true"},
+		{"price-calculation", "off", []string{"off", "organization", "on"}, "lines and totals of sales documents are priced by the platform; organization = where its oobpricecalculationenabled is true"},
 		{"process-flows", "off", []string{"off", "on"}, "new leads, opportunities and cases get a row of the product's business process flow, where its table exists"},
 		{"removelink-touches-child", "true", []string{"true", "false"}, "nulling a lookup by RemoveLink gives the child a new version (§6.12)"},
 		{"restore-refused-status", "400", []string{"400", "404", "412"}, "HTTP status of a refused restore from the recycle bin (§6.13, §9.3)"},

@@ -87,6 +87,9 @@ func (b *opBuilder) closeWith(op *source.Op) {
 			op.Closing[c.Name] = v
 		}
 	}
+	if v := row.Cell(st.ColumnIndex("createdon")); st.ColumnIndex("createdon") >= 0 && lt.Column("overriddencreatedon") != nil && v.Type() == allod.DateTime {
+		op.Closing["overriddencreatedon"] = v
+	}
 }
 
 // platformMade reads what the platform has made, or is about to make, before

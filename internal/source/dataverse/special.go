@@ -14,39 +14,15 @@ import (
 
 	"allod"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/closing"
 	"allod/internal/source/dataverse/rows"
 	"allod/internal/source/odataclient"
 )
 
-// closing names the message that closes a row of a table, and the row it makes
-// (protocols/dataverse.md §6.6; the messages' reference pages).
-type closing struct{ message, parameter, table, bind string }
-
-// closings are the states that some tables reach through a message only.
-func closingOf(table string, state int64) (closing, bool) {
-	switch {
-	case table == "incident" && state == 1:
-		return closing{"CloseIncident", "IncidentResolution", "incidentresolution", "incidentid"}, true
-	case table == "opportunity" && state == 1:
-		return closing{"WinOpportunity", "OpportunityClose", "opportunityclose", "opportunityid"}, true
-	case table == "opportunity" && state == 2:
-		return closing{"LoseOpportunity", "OpportunityClose", "opportunityclose", "opportunityid"}, true
-	case table == "quote" && state == 2:
-		return closing{"WinQuote", "QuoteClose", "quoteclose", "quoteid"}, true
-	case table == "quote" && state == 3:
-		return closing{"CloseQuote", "QuoteClose", "quoteclose", "quoteid"}, true
-	case table == "salesorder" && state == 3:
-		return closing{"FulfillSalesOrder", "OrderClose", "orderclose", "salesorderid"}, true
-	case table == "salesorder" && state == 2:
-		return closing{"CancelSalesOrder", "OrderClose", "orderclose", "salesorderid"}, true
-	}
-	return closing{}, false
-}
-
 // state sets statecode and statuscode: by PATCH, or by the message that the
 // table wants. A service that has no such message is given the PATCH.
 func (w *writer) state(ctx context.Context, op *source.Op) source.Result {
-	c, special := closingOf(op.Table.Name, op.Cells["statecode"].Int())
+	c, special := closing.Of(op.Table.Name, op.Cells["statecode"].Int())
 	if special && op.Cells["statecode"].Type() == allod.Integer && op.Cells["statuscode"].Type() == allod.Integer {
 		res, known := w.close(ctx, op, c)
 		if known {
@@ -72,17 +48,10 @@ func (w *writer) state(ctx context.Context, op *source.Op) source.Result {
 
 // close sends a closing message. The message takes no version, so the row is
 // read first; known is false when the service has no such message.
-func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res source.Result, known bool) {
-	if op.Version != 0 {
-		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{op.Table.Key})
-		if err != nil {
+func (w *writer) close(ctx context.Context, op *source.Op, c closing.Message) (res source.Result, known bool) {
+	if op.Version != 0 || c.From != 0 {
+		if err := w.ready(ctx, op, c.From); err != nil {
 			return source.Result{Err: err}, true
-		}
-		if len(found) == 0 {
-			return source.Result{Err: allod.Errorf(allod.NotFound, "%s, table %s: the row is gone", w.s.name, op.Table.Name)}, true
-		}
-		if found[0].Version != op.Version {
-			return source.Result{Err: allod.Errorf(allod.Conflict, "%s, table %s: somebody changed the row meanwhile", w.s.name, op.Table.Name)}, true
 		}
 	}
 	inner, err := w.closing(ctx, op, c)
@@ -91,9 +60,9 @@ func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res sourc
 	}
 	outer := payload{w: w, table: op.Table}
 	outer.raw("Status", strconv.AppendInt(nil, op.Cells["statuscode"].Int(), 10))
-	outer.raw(c.parameter, inner.body())
+	outer.raw(c.Parameter, inner.body())
 	version, err := w.send(ctx, &odataclient.Request{
-		Method: http.MethodPost, Table: op.Table.Name, URL: w.address(c.message), Header: w.headers(), Body: outer.body(),
+		Method: http.MethodPost, Table: op.Table.Name, URL: w.address(c.Name), Header: w.headers(), Body: outer.body(),
 	}, func(ctx context.Context) (bool, uint64, error) {
 		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{"statecode"})
 		if err != nil || len(found) == 0 {
@@ -104,19 +73,41 @@ func (w *writer) close(ctx context.Context, op *source.Op, c closing) (res sourc
 	if st := odataclient.AsStatus(err); st != nil && (st.Status == http.StatusNotFound || st.Status == http.StatusNotImplemented) {
 		return source.Result{}, false
 	}
-	return source.Result{Err: err, Version: version, Note: "closed by " + c.message + ", which makes a closing activity"}, true
+	return source.Result{Err: err, Version: version, Note: "closed by " + c.Name + ", which makes a closing activity"}, true
+}
+
+// ready looks whether the row is still as it was planned, and brings it into the
+// state from which it can be closed, unless that is 0.
+func (w *writer) ready(ctx context.Context, op *source.Op, from int64) error {
+	found, err := w.s.getOne(ctx, op.Table, op.Key, []string{op.Table.Key, "statecode"})
+	switch {
+	case err != nil:
+		return err
+	case len(found) == 0:
+		return allod.Errorf(allod.NotFound, "%s, table %s: the row is gone", w.s.name, op.Table.Name)
+	case op.Version != 0 && found[0].Version != op.Version:
+		return allod.Errorf(allod.Conflict, "%s, table %s: somebody changed the row meanwhile", w.s.name, op.Table.Name)
+	case from == 0 || found[0].Cell(op.Table.ColumnIndex("statecode")).Int() == from:
+		return nil
+	}
+	p := payload{w: w, table: op.Table}
+	if err := p.cells(ctx, map[string]allod.Value{"statecode": allod.IntegerValue(from)}); err != nil {
+		return err
+	}
+	_, err = w.patch(ctx, op, p.body())
+	return err
 }
 
 // closing makes the row that comes with a closing message: the captured one
 // where there is one. A key in the body is the new row's
 // (protocols/dataverse.md §6.2).
-func (w *writer) closing(ctx context.Context, op *source.Op, c closing) (*payload, error) {
+func (w *writer) closing(ctx context.Context, op *source.Op, c closing.Message) (*payload, error) {
 	p := &payload{w: w, table: op.Table, creating: true}
-	p.text("@odata.type", "Microsoft.Dynamics.CRM."+c.table)
-	p.text(c.bind+"@odata.bind", "/"+rowURL(op.Table, op.Key))
+	p.text("@odata.type", "Microsoft.Dynamics.CRM."+c.Table)
+	p.text(c.Bind+"@odata.bind", "/"+rowURL(op.Table, op.Key))
 	t := op.ClosingTable
-	if t == nil || t.Name != c.table {
-		p.text("subject", c.message)
+	if t == nil || t.Name != c.Table {
+		p.text("subject", c.Name)
 		return p, nil
 	}
 	p.table = t
@@ -125,13 +116,13 @@ func (w *writer) closing(ctx context.Context, op *source.Op, c closing) (*payloa
 		switch name {
 		case t.Key:
 			p.text(name, v.GUID().String())
-		case c.bind, "statecode", "statuscode":
+		case c.Bind, "statecode", "statuscode":
 		default:
 			cells[name] = v
 		}
 	}
 	if v := op.Closing["subject"]; v.Type() != allod.String {
-		cells["subject"] = allod.StringValue(c.message)
+		cells["subject"] = allod.StringValue(c.Name)
 	}
 	return p, p.cells(ctx, cells)
 }

@@ -86,7 +86,12 @@ func TestQueueNoticesDamage(t *testing.T) {
 	if err := q.End(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.f.WriteAt([]byte{0xff}, 100_000); err != nil {
+	var b [1]byte
+	if _, err := q.f.ReadAt(b[:], 100_000); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 0xff
+	if _, err := q.f.WriteAt(b[:], 100_000); err != nil {
 		t.Fatal(err)
 	}
 	r, err := q.Read()
