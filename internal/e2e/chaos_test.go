@@ -375,6 +375,8 @@ func (s *storm) round() {
 	switch kind := allod.KindOf(err); {
 	case err == nil:
 		s.did["backup that ended"]++
+	case kind == allod.Partial && s.did["native restore"] > 0:
+		s.did["backup that met a native restore"]++
 	case kind == allod.Unavailable || kind == allod.Denied || kind == allod.NotFound || kind == allod.Invalid:
 		s.did["backup that broke off"]++
 		s.t.Logf("seed %d: a backup broke off: %v", s.seed, err)
