@@ -26,6 +26,9 @@ type detour struct {
 	replace bool
 	member  string // "" with replace: nowhere, it is the last page
 	link    json.RawMessage
+	// kept is the page itself, as it was when the one after it was made: rows
+	// that come meanwhile must not push others over the edge between the two.
+	kept *recorder
 }
 
 // page is a page of rows: the members of its object.
@@ -160,7 +163,9 @@ func (f *Faults) rearrange(kind string, r *http.Request, next http.HandlerFunc) 
 			return rec
 		}
 		after, to := q.link()
-		q.lead(nextMember, f.back(r, detour{replace: true, member: after, link: to}))
+		p.lead(after, to)
+		p.write(rec)
+		q.lead(nextMember, f.back(r, detour{kept: rec}))
 		rec, p = second, q
 	}
 	p.write(rec)
@@ -177,6 +182,9 @@ func toBytes(list []json.RawMessage) [][]byte {
 
 // again answers a page that is served once more.
 func (d *detour) again(r *http.Request, next http.HandlerFunc) *recorder {
+	if d.kept != nil {
+		return d.kept
+	}
 	rec := recorded(r, next)
 	if p := readPage(rec); p != nil && d.replace {
 		p.lead(d.member, d.link)
