@@ -23,6 +23,12 @@ type rightsReader struct {
 	last  *source.Rights
 }
 
+// blind reports whether the source cannot say what its caller may see.
+func (r *rightsReader) blind() bool {
+	_, ok := r.src.(source.RightsReader)
+	return !ok
+}
+
 // moment is now. Every call returns a later one.
 func (r *rightsReader) moment() int64 { return r.clock.Add(1) }
 

@@ -120,3 +120,45 @@ func TestMemoryIsClaimed(t *testing.T) {
 		t.Error("something is still claimed")
 	}
 }
+
+// refusedSignIn is what a source returns when its credential is not taken.
+type refusedSignIn struct{ error }
+
+func (refusedSignIn) SignInRefused() bool { return true }
+func (r refusedSignIn) Unwrap() error      { return r.error }
+
+// A credential that is no longer taken in mid-run ends the run: the tables to
+// come are not unreadable. One that is refused for one table only, and taken
+// for everything else, is a Gap of that table.
+func TestCredentialIsRefusedMeanwhile(t *testing.T) {
+	for _, everywhere := range []bool{true, false} {
+		r := newRig(t)
+		r.fill("account", 0, 5)
+		r.fill("contact", 0, 5)
+		refusal := refusedSignIn{allod.Errorf(allod.Denied, "401")}
+		refused := false
+		r.beforeRow = func(table, _ string, _ int) error {
+			if table == "account" {
+				refused = true
+				return refusal
+			}
+			return nil
+		}
+		r.noRights = func() error {
+			if refused && everywhere {
+				return refusal
+			}
+			return nil
+		}
+		res, err := r.run(t.Context(), Options{})
+		if everywhere {
+			if allod.KindOf(err) != allod.Denied || res.Complete || len(res.Gaps) > 0 {
+				t.Errorf("refused everywhere: got %+v, %v; want Denied and no gap", res, err)
+			}
+			continue
+		}
+		if err != nil || len(res.Gaps) != 1 || res.Gaps[0].Kind != allod.GapTableUnreadable || res.Gaps[0].Table != "account" {
+			t.Errorf("refused for one table: got %+v, %v; want a gap of that table", res, err)
+		}
+	}
+}

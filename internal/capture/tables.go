@@ -268,6 +268,13 @@ func (r *runner) readTable(ctx context.Context, j job) error {
 		j.full, j.fresh = true, true
 		err = r.readOnce(ctx, j)
 	}
+	if source.SignInRefused(err) && ctx.Err() == nil {
+		// A credential that is no longer taken fails every table to come, not
+		// this one; one that is taken elsewhere is.
+		if _, rerr := r.asker.since(ctx, r.asker.moment()); r.asker.blind() || source.SignInRefused(rerr) {
+			return err
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {

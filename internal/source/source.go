@@ -6,6 +6,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"time"
@@ -75,6 +76,14 @@ type Page struct {
 // ErrDeltaExpired is wrapped by the error of a delta read whose token is too
 // old or belongs to another line: read everything again.
 var ErrDeltaExpired = allod.Errorf(allod.Invalid, "the change-tracking token is no longer valid")
+
+// SignInRefused reports whether err says that the credential was not taken, also
+// when a fresh token was tried: it has expired, was revoked or replaced. That is
+// no fault of the table that was asked for.
+func SignInRefused(err error) bool {
+	var s interface{ SignInRefused() bool }
+	return errors.As(err, &s) && s.SignInRefused()
+}
 
 // Capabilities of a source. The zero value is a source that can only read.
 type Capabilities struct {

@@ -117,13 +117,20 @@ func (f *fileReader) fill() error {
 		limit = maxBody // a service that takes no ranges
 	}
 	res, err := f.s.getBytes(f.ctx, f.table, f.at, limit, span)
-	if st := odataclient.AsStatus(err); st != nil && st.Status == http.StatusRequestedRangeNotSatisfiable && f.offset > 0 && f.size < 0 {
-		return io.EOF
+	if st := odataclient.AsStatus(err); st != nil && st.Status == http.StatusRequestedRangeNotSatisfiable && f.size < 0 {
+		if f.offset > 0 {
+			return io.EOF
+		}
+		// A file without a byte has no first range either.
+		res, err = f.s.getBytes(f.ctx, f.table, f.at, limit, "")
 	}
 	if err != nil {
 		return err
 	}
 	if res.Status == http.StatusNoContent {
+		if f.offset > 0 && f.size < 0 {
+			return io.EOF
+		}
 		return f.s.noFile(f.table, f.column)
 	}
 	if res.Status != http.StatusPartialContent {

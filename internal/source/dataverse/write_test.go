@@ -152,6 +152,61 @@ func TestFileInRanges(t *testing.T) {
 	}
 }
 
+// A file whose size is a multiple of a range takes no request for a range
+// behind its end; where nothing tells the size, the refusal of that range is
+// the end of the file. An empty file has no range at all.
+func TestFileOfWholeRanges(t *testing.T) {
+	const part = 4 << 20
+	for _, c := range []struct {
+		name   string
+		parts  int
+		header string // that tells the size; "" = none
+		behind int    // status of a range behind the end
+		asked  int
+	}{
+		{"told by the range", 2, "Content-Range", http.StatusRequestedRangeNotSatisfiable, 2},
+		{"told by the service's own header", 2, "X-Ms-File-Size", http.StatusRequestedRangeNotSatisfiable, 2},
+		{"one range", 1, "Content-Range", http.StatusRequestedRangeNotSatisfiable, 1},
+		{"not told", 2, "", http.StatusRequestedRangeNotSatisfiable, 3},
+		{"not told, nothing behind the end", 2, "", http.StatusNoContent, 3},
+		{"empty", 0, "", http.StatusRequestedRangeNotSatisfiable, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, asked := newService(t), 0
+			data := strings.Repeat("0123456789abcdef", c.parts*part/16)
+			s.on("GET accounts("+id1+")/doc/$value", func(w http.ResponseWriter, r *http.Request) {
+				asked++
+				var from, to int
+				if r.Header.Get("Range") == "" {
+					return // the whole of an empty file
+				}
+				if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to); err != nil {
+					t.Errorf("range %q: %v", r.Header.Get("Range"), err)
+				}
+				if from >= len(data) {
+					w.WriteHeader(c.behind)
+					return
+				}
+				if to = min(to, len(data)-1); c.header == "Content-Range" {
+					w.Header().Set(c.header, fmt.Sprintf("bytes %d-%d/%d", from, to, len(data)))
+				} else if c.header != "" {
+					w.Header().Set(c.header, fmt.Sprint(len(data)))
+				}
+				w.WriteHeader(http.StatusPartialContent)
+				fmt.Fprint(w, data[from:to+1])
+			})
+			f, err := s.source(t).OpenFile(t.Context(), accounts(), &allod.Row{Table: "account", Key: guid(t, id1)}, "doc")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(f)
+			if err != nil || string(got) != data || asked != c.asked {
+				t.Errorf("got %d bytes in %d requests, %v; want %d in %d", len(got), asked, err, len(data), c.asked)
+			}
+		})
+	}
+}
+
 // A store that breaks off, or gives less than was said, is no end of the file:
 // nothing is uploaded.
 func TestFileCutShortIsNotUploaded(t *testing.T) {

@@ -253,6 +253,7 @@ func TestErrorsAreGolden(t *testing.T) {
 	var b strings.Builder
 	for _, link := range []string{"secret('Jane%20Doe')?$select=name", "forbidden?$filter=name%20eq%20'Jane'", "unauthorized", "odd", "redirect", "accounts(49b0be2e-d01c-ed11-b83e-000d3a572421)"} {
 		_, err := c.Do(t.Context(), &odataclient.Request{URL: link, Table: "account"})
+		wantRefused(t, err, link == "unauthorized")
 		fmt.Fprintf(&b, "%v: %v\n  hint: %s\n  request id: %s\n", allod.KindOf(err), err, allod.HintOf(err), allod.RequestIDOf(err))
 	}
 	got := b.String()
@@ -340,6 +341,16 @@ func TestSignInErrorsNameCodeAndNextStep(t *testing.T) {
 	if got, want := allod.RequestIDOf(err), "11111111-2222-3333-4444-555555555555"; got != want {
 		t.Errorf("request id: got %q, want %q", got, want)
 	}
+	wantRefused(t, err, true)
+}
+
+// wantRefused checks whether err says that the credential was not taken.
+func wantRefused(t *testing.T, err error, want bool) {
+	t.Helper()
+	var s interface{ SignInRefused() bool }
+	if got := errors.As(err, &s) && s.SignInRefused(); got != want {
+		t.Errorf("the credential was refused: got %v, want %v: %v", got, want, err)
+	}
 }
 
 func TestClockSkewIsNoticed(t *testing.T) {
@@ -351,6 +362,7 @@ func TestClockSkewIsNoticed(t *testing.T) {
 	if got, want := c.Skew(), 10*time.Minute; got != want {
 		t.Errorf("got skew %v, want %v", got, want)
 	}
+	wantRefused(t, err, true)
 	if !strings.Contains(allod.HintOf(err), "clock") {
 		t.Errorf("hint %q does not speak of the clock", allod.HintOf(err))
 	}

@@ -33,6 +33,17 @@ func (e *StatusError) Error() string {
 	return s
 }
 
+// SignInRefused reports whether the service did not take the credential
+// (protocols/dataverse.md §1.1): then no table is at fault. A token was asked
+// for anew before.
+func (e *StatusError) SignInRefused() bool { return e.Status == http.StatusUnauthorized }
+
+// signInError is a refusal of the sign-in service.
+type signInError struct{ error }
+
+// SignInRefused is true.
+func (signInError) SignInRefused() bool { return true }
+
 // LostError says that a request was sent and no answer is known: it may have
 // been carried out or not.
 type LostError struct{ Err error }
@@ -221,6 +232,9 @@ func SignInError(environment string, err error, skew time.Duration) error {
 	default:
 		out.Err = fmt.Errorf("sign in to %s: the credential gave no token", environment)
 		out.Hint = "check how the environment was connected (allod connect), and that this machine has the identity it names"
+	}
+	if out.Kind == allod.Denied {
+		out.Err = signInError{out.Err}
 	}
 	if skew.Abs() > maxSkew {
 		out.Hint += fmt.Sprintf("; this machine's clock is off by about %s", skew.Abs().Round(time.Second))
