@@ -224,7 +224,7 @@ func (c *commit) draft(fresh bool, part *meta.Part) (*vlog.Entry, error) {
 		now = chain.Time
 	}
 	e := &vlog.Entry{
-		Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: chain.N + 1, Prev: chain.Last, Kind: vlog.KindCapture, Run: r.id, Time: now,
+		Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: chain.N + 1, Prev: chain.Last, Kind: kindOf(r.env), Run: r.id, Time: now,
 		Environment: r.env, Capture: c.capture, Base: r.capture, Line: r.line, Root: v.content.Tree().Root(), Epoch: v.content.Tree().Epoch(),
 		Counts: c.counts, From: c.m.From, To: c.m.To, Complete: c.m.Complete,
 		Ledger: vlog.LedgerRoot{Size: r.seen.Size, Hash: vlog.Digest(r.seen.Hash)},

@@ -15,8 +15,6 @@ import (
 	"allod/internal/vault/meta"
 )
 
-const officeName = "office" // environment number 0
-
 // RunOptions of Begin.
 type RunOptions struct {
 	Environment string // name of the environment, e.g. "contoso"
@@ -99,7 +97,7 @@ func (k KnownRow) Cell(column string) allod.Value {
 // Conflict when the log names a newer epoch of the key tree than the one
 // loaded: open the vault again.
 func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Run, error) {
-	if err := s.AllowsAction(gate.ActionCapture, gate.ActionUndo, gate.ActionRestore); err != nil {
+	if err := s.AllowsAction(mayBegin(opts.Environment)...); err != nil {
 		return nil, err
 	}
 	if err := s.AllowsContent(opts.Environment, ""); err != nil { // Known shows whole rows
@@ -154,7 +152,7 @@ func (r *Run) load(ctx context.Context) error {
 	e := envs[r.name]
 	if e == nil {
 		r.env = highest + 1
-		if r.name == officeName {
+		if r.name == Office {
 			r.env = 0
 		}
 		return nil

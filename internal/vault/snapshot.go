@@ -126,7 +126,7 @@ func (v *Vault) Environments(ctx context.Context) ([]string, error) {
 // action that shows content.
 func (v *Vault) mayRead(s gate.Session) error {
 	if err := s.AllowsAction(gate.ActionRead, gate.ActionFind, gate.ActionCompare, gate.ActionRestore, gate.ActionUndo, gate.ActionSeed,
-		gate.ActionExport, gate.ActionFeed, gate.ActionVerify, gate.ActionRecover); err != nil {
+		gate.ActionExport, gate.ActionFeed, gate.ActionVerify, gate.ActionRecover, gate.ActionOffice); err != nil {
 		return err
 	}
 	if s.Vault() != v.ID() {

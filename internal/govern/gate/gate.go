@@ -39,13 +39,14 @@ const (
 	ActionErase   Action = "erase"   // destroy keys of records
 	ActionKeys    Action = "keys"    // prove, add, rotate slots
 	ActionAudit   Action = "audit"   // read the ledger and what it commits to
+	ActionOffice  Action = "office"  // read and write what Allod keeps of itself: users, requests, approvals
 )
 
 // Known reports whether the action is one of the constants of this package.
 func (a Action) Known() bool {
 	switch a {
 	case ActionCapture, ActionRead, ActionFind, ActionCompare, ActionRestore, ActionUndo, ActionSeed,
-		ActionExport, ActionFeed, ActionVerify, ActionRecover, ActionErase, ActionKeys, ActionAudit:
+		ActionExport, ActionFeed, ActionVerify, ActionRecover, ActionErase, ActionKeys, ActionAudit, ActionOffice:
 		return true
 	}
 	return false
