@@ -25,9 +25,13 @@ import (
 // is keyring's business, and slow on purpose.
 type plainWrapper struct{}
 
-func (plainWrapper) Kind() string                    { return "plain" }
-func (plainWrapper) Wrap(b []byte) ([]byte, error)   { return bytes.Clone(b), nil }
-func (plainWrapper) Unwrap(b []byte) ([]byte, error) { return bytes.Clone(b), nil }
+func (plainWrapper) Kind() string { return "plain" }
+func (plainWrapper) Wrap(_ context.Context, _ keyring.Of, b []byte) ([]byte, error) {
+	return bytes.Clone(b), nil
+}
+func (plainWrapper) Unwrap(_ context.Context, _ keyring.Of, b []byte) ([]byte, error) {
+	return bytes.Clone(b), nil
+}
 
 type testVault struct {
 	*Vault

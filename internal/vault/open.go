@@ -63,7 +63,7 @@ func Create(ctx context.Context, cfg Config, opts CreateOptions) (*Vault, Pin, e
 	}
 	var slots []keyring.Slot
 	for _, w := range opts.Wrappers {
-		slot, err := keyring.NewSlot(w.Name, keyring.RoleAll, w.Wrapper)
+		slot, err := keyring.NewSlot(ctx, id, w.Name, keyring.RoleAll, w.Wrapper)
 		if err != nil {
 			return nil, Pin{}, err
 		}
@@ -203,21 +203,12 @@ func Open(ctx context.Context, cfg Config, w keyring.Wrapper) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	epoch := v.log.Epoch()
-	var refused error
-	for _, place := range v.cfg.Slots {
-		secrets, _, err := keyring.OpenSlot(ctx, place, v.keyringPin(), epoch, w)
-		if err == nil {
-			return v, v.unlock(ctx, secrets)
-		}
-		if refused == nil || allod.KindOf(refused) == allod.NotFound {
-			refused = err
-		}
+	secrets, err := v.openSlot(ctx, w)
+	if err != nil {
+		return nil, err
 	}
-	if refused == nil {
-		refused = allod.Errorf(allod.Invalid, "open the vault: no place of slots is configured")
-	}
-	return nil, refused
+	v.wrapper = w
+	return v, v.unlock(ctx, secrets)
 }
 
 // OpenPublic opens the vault without keys: verify, snapshots without names. It
@@ -275,12 +266,18 @@ func (v *Vault) unlock(ctx context.Context, s keyring.Secrets) error {
 		return err
 	}
 	v.secrets = s
-	return v.epochInForce()
+	return v.inForce(ctx)
 }
 
 // Close forgets the keys. The vault must not be used afterwards.
 func (v *Vault) Close() error {
+	v.keys.Lock()
+	defer v.keys.Unlock()
 	v.secrets.Wipe()
+	v.wrapper = nil
+	if v.content != nil {
+		v.content.Close()
+	}
 	v.content, v.signer = nil, nil
 	return nil
 }

@@ -36,12 +36,21 @@ type Wrapper interface {
 	// "passphrase". Unwrap is given only what a Wrapper of the same Kind
 	// wrapped.
 	Kind() string
-	// Wrap seals secret, at most 8 KiB, into at most 16 KiB.
-	Wrap(secret []byte) ([]byte, error)
-	// Unwrap opens what Wrap returned; the caller clears it. Denied if this is
-	// not the right passphrase, key file or paper; Corrupt if the bytes make
-	// no sense. The bytes were checked to come from a pinned signer.
-	Unwrap(wrapped []byte) ([]byte, error)
+	// Wrap seals secret, at most 8 KiB, into at most 16 KiB, for one slot.
+	Wrap(ctx context.Context, of Of, secret []byte) ([]byte, error)
+	// Unwrap opens what Wrap returned for the same slot; the caller clears it.
+	// Denied if this is not the right passphrase, key file, paper or key;
+	// Corrupt if the bytes make no sense; Unavailable if a service that holds
+	// the key does not answer. The bytes were checked to come from a pinned
+	// signer.
+	Unwrap(ctx context.Context, of Of, wrapped []byte) ([]byte, error)
+}
+
+// Of says whose private half is wrapped. Wrappers whose key serves several
+// slots bind what they wrap to it; those with a key of their own may ignore it.
+type Of struct {
+	Vault allod.GUID
+	Slot  string // its name
 }
 
 // Kinds of the wrappers in this package.
@@ -106,8 +115,8 @@ func parseObjectName(name string) (slot string, epoch uint64, ok bool) {
 	return slot, epoch, err == nil && word(slot) && ObjectName(slot, epoch) == name
 }
 
-// NewSlot makes a slot of the role whose private half w holds.
-func NewSlot(name string, role Role, w Wrapper) (Slot, error) {
+// NewSlot makes a slot of the vault and role whose private half w holds.
+func NewSlot(ctx context.Context, vault allod.GUID, name string, role Role, w Wrapper) (Slot, error) {
 	id, err := age.GenerateHybridIdentity()
 	if err != nil {
 		return Slot{}, allod.Errorf(allod.Internal, "make slot %s: %w", name, err)
@@ -118,7 +127,7 @@ func NewSlot(name string, role Role, w Wrapper) (Slot, error) {
 	}
 	half := []byte(id.String())
 	defer clear(half)
-	if s.Wrapped, err = w.Wrap(half); err != nil {
+	if s.Wrapped, err = w.Wrap(ctx, Of{Vault: vault, Slot: name}, half); err != nil {
 		return Slot{}, allod.Errorf(allod.KindOf(err), "make slot %s: %w", name, err)
 	}
 	if !s.valid() {
@@ -287,7 +296,7 @@ func open(ctx context.Context, place blob.Store, pin Pin, w Wrapper, want func(o
 		if tries++; tries > maxTries {
 			break
 		}
-		s, err := o.open(w)
+		s, err := o.open(ctx, w)
 		if err == nil {
 			return s, Placed{Slot: o.Slot, Root: o.root, Epoch: o.epoch, Written: o.written}, nil
 		}

@@ -129,9 +129,9 @@ func newFixture(t testing.TB) *fixture {
 	}
 	f.pin = pinOf(t, f.secrets)
 	f.slots = []Slot{
-		must[Slot](t)(NewSlot("passphrase", RoleAll, f.passphrase)),
-		must[Slot](t)(NewSlot("key-file", RoleRead, f.keyFile)),
-		must[Slot](t)(NewSlot("paper", RoleAll, f.paper)),
+		must[Slot](t)(NewSlot(t.Context(), testVault, "passphrase", RoleAll, f.passphrase)),
+		must[Slot](t)(NewSlot(t.Context(), testVault, "key-file", RoleRead, f.keyFile)),
+		must[Slot](t)(NewSlot(t.Context(), testVault, "paper", RoleAll, f.paper)),
 	}
 	if err := Write(t.Context(), []blob.Mutable{f.place}, f.slots, f.secrets, testNow); err != nil {
 		t.Fatal(err)
@@ -306,12 +306,12 @@ func TestMixedParts(t *testing.T) {
 	o := must[object](t)(parseSlot(f.place.objects["slots/paper@1"], f.pin))
 	o.Name = "other"
 	o = must[object](t)(parseSlot(marshalSlot(o, key), f.pin))
-	if _, err := o.open(f.paper); allod.KindOf(err) != allod.Corrupt {
+	if _, err := o.open(t.Context(), f.paper); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("parts of another slot: %v", err)
 	}
 	o = must[object](t)(parseSlot(f.place.objects["slots/paper@1"], f.pin))
 	o.epoch = 2
-	if _, err := o.open(f.paper); allod.KindOf(err) != allod.Corrupt {
+	if _, err := o.open(t.Context(), f.paper); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("parts of another epoch: %v", err)
 	}
 }
@@ -343,7 +343,7 @@ func TestEveryFlippedByteIsRefused(t *testing.T) {
 
 func TestArgonBounds(t *testing.T) {
 	p := must[*Passphrase](t)(NewPassphrase([]byte("a long passphrase")))
-	good := must[[]byte](t)(p.Wrap([]byte("half")))
+	good := must[[]byte](t)(p.Wrap(t.Context(), Of{}, []byte("half")))
 	tests := map[string]func(b []byte){
 		"memory 4 TiB":  func(b []byte) { binary.BigEndian.PutUint32(b[1:], 1<<32-1) },
 		"memory 2 GiB":  func(b []byte) { binary.BigEndian.PutUint32(b[1:], 2<<20) },
@@ -357,26 +357,26 @@ func TestArgonBounds(t *testing.T) {
 	for name, harm := range tests {
 		b := bytes.Clone(good)
 		harm(b)
-		if _, err := p.Unwrap(b); allod.KindOf(err) != allod.Corrupt {
+		if _, err := p.Unwrap(t.Context(), Of{}, b); allod.KindOf(err) != allod.Corrupt {
 			t.Errorf("%s: %v, want Corrupt", name, err)
 		}
 	}
-	if got, err := p.Unwrap(good); err != nil || string(got) != "half" {
+	if got, err := p.Unwrap(t.Context(), Of{}, good); err != nil || string(got) != "half" {
 		t.Errorf("unwrap: %q %v", got, err)
 	}
 	for _, n := range []int{0, 5, 25} {
-		if _, err := p.Unwrap(good[:n]); allod.KindOf(err) != allod.Corrupt {
+		if _, err := p.Unwrap(t.Context(), Of{}, good[:n]); allod.KindOf(err) != allod.Corrupt {
 			t.Errorf("cut to %d bytes: %v", n, err)
 		}
 	}
 	short := must[*Passphrase](t)(NewPassphrase([]byte("äöüäöü7")))
-	if _, err := short.Wrap([]byte("half")); allod.KindOf(err) != allod.Invalid {
+	if _, err := short.Wrap(t.Context(), Of{}, []byte("half")); allod.KindOf(err) != allod.Invalid {
 		t.Errorf("seven characters: %v", err)
 	}
 	// The same letters, typed on another machine.
 	composed := must[*Passphrase](t)(NewPassphrase([]byte("Schl\u00fcssel 12")))
 	decomposed := must[*Passphrase](t)(NewPassphrase([]byte("Schlu\u0308ssel 12")))
-	if got, err := decomposed.Unwrap(must[[]byte](t)(composed.Wrap([]byte("x")))); err != nil || string(got) != "x" {
+	if got, err := decomposed.Unwrap(t.Context(), Of{}, must[[]byte](t)(composed.Wrap(t.Context(), Of{}, []byte("x")))); err != nil || string(got) != "x" {
 		t.Errorf("decomposed letters: %q %v", got, err)
 	}
 }
@@ -449,7 +449,7 @@ func TestWriteStopsAtTheFirstFailure(t *testing.T) {
 	if err := Write(t.Context(), []blob.Mutable{good}, f.slots, reader, testNow); allod.KindOf(err) != allod.Denied {
 		t.Errorf("without the slot signing key: %v", err)
 	}
-	if _, err := NewSlot("Name with spaces", RoleAll, f.paper); allod.KindOf(err) != allod.Invalid {
+	if _, err := NewSlot(t.Context(), testVault, "Name with spaces", RoleAll, f.paper); allod.KindOf(err) != allod.Invalid {
 		t.Errorf("bad name: %v", err)
 	}
 }
@@ -510,9 +510,9 @@ func writeGolden(t *testing.T, dir string) {
 	keyFile, paper := must[*KeyFile](t)(NewKeyFile()), must[*Paper](t)(NewPaper())
 	p := newPlace()
 	slots := []Slot{
-		must[Slot](t)(NewSlot("passphrase", RoleAll, must[*Passphrase](t)(NewPassphrase([]byte(goldenPassphrase))))),
-		must[Slot](t)(NewSlot("key-file", RoleRead, keyFile)),
-		must[Slot](t)(NewSlot("paper", RoleErase, paper)),
+		must[Slot](t)(NewSlot(t.Context(), testVault, "passphrase", RoleAll, must[*Passphrase](t)(NewPassphrase([]byte(goldenPassphrase))))),
+		must[Slot](t)(NewSlot(t.Context(), testVault, "key-file", RoleRead, keyFile)),
+		must[Slot](t)(NewSlot(t.Context(), testVault, "paper", RoleErase, paper)),
 	}
 	if err := Write(t.Context(), []blob.Mutable{p}, slots, s, testNow); err != nil {
 		t.Fatal(err)
@@ -557,7 +557,7 @@ func FuzzSlot(f *testing.F) {
 			t.Fatal("two spellings of one slot")
 		}
 		if o.Kind == KindPaper {
-			if s, err := o.open(fix.paper); err == nil {
+			if s, err := o.open(t.Context(), fix.paper); err == nil {
 				s.Wipe()
 			}
 		}
@@ -580,9 +580,9 @@ func FuzzSecrets(f *testing.F) {
 
 func BenchmarkPassphrase(b *testing.B) {
 	p := must[*Passphrase](b)(NewPassphrase([]byte("a long passphrase")))
-	w := must[[]byte](b)(p.Wrap([]byte("half")))
+	w := must[[]byte](b)(p.Wrap(b.Context(), Of{}, []byte("half")))
 	for b.Loop() {
-		if _, err := p.Unwrap(w); err != nil {
+		if _, err := p.Unwrap(b.Context(), Of{}, w); err != nil {
 			b.Fatal(err)
 		}
 	}

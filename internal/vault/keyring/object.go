@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
@@ -187,8 +188,8 @@ func decrypt(sealed []byte, id age.Identity, limit int64) ([]byte, bool) {
 }
 
 // open decrypts the secrets of o with the private half that w holds.
-func (o object) open(w Wrapper) (Secrets, error) {
-	half, err := w.Unwrap(o.Wrapped)
+func (o object) open(ctx context.Context, w Wrapper) (Secrets, error) {
+	half, err := w.Unwrap(ctx, Of{Vault: o.vault, Slot: o.Name}, o.Wrapped)
 	if err != nil {
 		return Secrets{}, keep(err, "open slot %s: %w", o.Name, err)
 	}

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -56,7 +57,7 @@ func (p *Passphrase) Wipe() { clear(p.text) }
 func (p *Passphrase) Kind() string { return KindPassphrase }
 
 // Wrap implements Wrapper. Invalid for fewer than 8 characters.
-func (p *Passphrase) Wrap(secret []byte) ([]byte, error) {
+func (p *Passphrase) Wrap(_ context.Context, _ Of, secret []byte) ([]byte, error) {
 	if utf8.RuneCount(p.text) < minPassphrase {
 		err := allod.Errorf(allod.Invalid, "use a passphrase: it has fewer than %d characters", minPassphrase)
 		return nil, allod.WithHint(err, "Take five or more words that only you would put together.")
@@ -87,7 +88,7 @@ func (p *Passphrase) derive(time, memory uint32, threads uint8, salt []byte) []b
 
 // Unwrap implements Wrapper. Corrupt, before any derivation, if the stored cost
 // lies outside 64 MiB to 1 GiB, 1 to 16 passes and 1 to 16 lanes.
-func (p *Passphrase) Unwrap(wrapped []byte) ([]byte, error) {
+func (p *Passphrase) Unwrap(_ context.Context, _ Of, wrapped []byte) ([]byte, error) {
 	r := reader{b: wrapped}
 	version := r.take(1)
 	memory, time := r.uint32(), r.uint32()
@@ -195,7 +196,7 @@ func (k *KeyFile) Text() []byte {
 func (k *KeyFile) Kind() string { return KindKeyFile }
 
 // Wrap implements Wrapper.
-func (k *KeyFile) Wrap(secret []byte) ([]byte, error) {
+func (k *KeyFile) Wrap(_ context.Context, _ Of, secret []byte) ([]byte, error) {
 	if len(secret) > maxHalf {
 		return nil, allod.Errorf(allod.Invalid, "wrap a private half: longer than %d bytes", maxHalf)
 	}
@@ -203,7 +204,7 @@ func (k *KeyFile) Wrap(secret []byte) ([]byte, error) {
 }
 
 // Unwrap implements Wrapper.
-func (k *KeyFile) Unwrap(wrapped []byte) ([]byte, error) {
+func (k *KeyFile) Unwrap(_ context.Context, _ Of, wrapped []byte) ([]byte, error) {
 	r, err := age.Decrypt(bytes.NewReader(wrapped), k.id)
 	if err != nil {
 		err := allod.Errorf(allod.Denied, "the key file is not the one of this slot")
@@ -325,7 +326,7 @@ func (p *Paper) key(salt []byte) ([]byte, error) {
 }
 
 // Wrap implements Wrapper.
-func (p *Paper) Wrap(secret []byte) ([]byte, error) {
+func (p *Paper) Wrap(_ context.Context, _ Of, secret []byte) ([]byte, error) {
 	head := make([]byte, 1+saltSize)
 	head[0] = 1
 	if err := draw(head[1:]); err != nil {
@@ -340,7 +341,7 @@ func (p *Paper) Wrap(secret []byte) ([]byte, error) {
 }
 
 // Unwrap implements Wrapper.
-func (p *Paper) Unwrap(wrapped []byte) ([]byte, error) {
+func (p *Paper) Unwrap(_ context.Context, _ Of, wrapped []byte) ([]byte, error) {
 	if len(wrapped) < 1+saltSize || wrapped[0] != 1 {
 		return nil, allod.Errorf(allod.Corrupt, "derive a key from paper: the slot makes no sense")
 	}
