@@ -125,7 +125,7 @@ func TestMemoryIsClaimed(t *testing.T) {
 type refusedSignIn struct{ error }
 
 func (refusedSignIn) SignInRefused() bool { return true }
-func (r refusedSignIn) Unwrap() error      { return r.error }
+func (r refusedSignIn) Unwrap() error     { return r.error }
 
 // A credential that is no longer taken in mid-run ends the run: the tables to
 // come are not unreadable. One that is refused for one table only, and taken

@@ -2,15 +2,18 @@ package dataverse
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"allod"
 	"allod/internal/odata"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/chunks"
 	"allod/internal/source/dataverse/rows"
 	"allod/internal/source/odataclient"
 )
@@ -28,25 +31,25 @@ func (s *Source) Get(ctx context.Context, table *allod.Table, keys []allod.GUID,
 	if len(keys) == 1 {
 		return s.getOne(ctx, table, keys[0], columns)
 	}
-	var out []allod.Row
-	for len(keys) > 0 {
-		n := min(len(keys), keysPerGet)
-		var b strings.Builder
-		b.WriteString("Microsoft.Dynamics.CRM.In(PropertyName='" + table.Key + "',PropertyValues=[")
-		for i, k := range keys[:n] {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteString(`"` + k.String() + `"`)
+	r, err := s.newReader(ctx, source.ReadRequest{Table: table, Columns: columns})
+	if err != nil {
+		return nil, err
+	}
+	if r.wide != nil {
+		rows, err := r.wide.Get(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
-		b.WriteString("])")
-		for row, err := range s.Query(ctx, table, b.String(), columns) {
+		return rows, nil
+	}
+	var out []allod.Row
+	for some := range slices.Chunk(keys, keysPerGet) {
+		for row, err := range s.Query(ctx, table, chunks.In(table.Key, some), columns) {
 			if err != nil {
 				return nil, err
 			}
 			out = append(out, row)
 		}
-		keys = keys[n:]
 	}
 	return out, nil
 }
@@ -56,12 +59,20 @@ func (s *Source) getOne(ctx context.Context, table *allod.Table, key allod.GUID,
 	if err != nil {
 		return nil, err
 	}
+	if r.wide != nil {
+		return s.one(ctx, table, r.wide.Plan.Whole, key)
+	}
+	return s.one(ctx, table, r.plan, key)
+}
+
+// one reads one row; none where the service says that there is none.
+func (s *Source) one(ctx context.Context, table *allod.Table, plan *rows.Plan, key allod.GUID) ([]allod.Row, error) {
 	var row allod.Row
-	_, err = s.client.Do(ctx, &odataclient.Request{
-		URL: rowURL(table, key) + query(r.plan, ""), Table: table.Name, Header: prefer(false, 0),
+	_, err := s.client.Do(ctx, &odataclient.Request{
+		URL: rowURL(table, key) + query(plan, ""), Table: table.Name, Header: prefer(false, 0),
 		Check: func(res *odataclient.Response) error {
 			var err error
-			row, err = r.plan.DecodeRow(res.Body)
+			row, err = plan.DecodeRow(res.Body)
 			return err
 		},
 	})

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"allod"
-	"allod/internal/odata/batch"
-	"allod/internal/source/odataclient"
+	"allod/internal/source/dataverse/ask"
 )
 
 // question is one GET of many, and where its answer goes.
@@ -37,7 +35,11 @@ func (s *Source) askMany(ctx context.Context, questions []question, size int) er
 }
 
 func (s *Source) askBatch(ctx context.Context, some []question) error {
-	results, err := s.sendBatch(ctx, some)
+	links := make([]string, len(some))
+	for i := range some {
+		links[i] = some[i].link
+	}
+	results, err := ask.Batch(ctx, s.client, "", links, http.Header{"Accept": {"application/json"}}, maxMetadata)
 	if err != nil {
 		return err
 	}
@@ -54,38 +56,4 @@ func (s *Source) askBatch(ctx context.Context, some []question) error {
 		}
 	}
 	return nil
-}
-
-// sendBatch sends the questions as one $batch and returns the answers in their
-// order; fewer, or none, where the service did not answer them all.
-func (s *Source) sendBatch(ctx context.Context, some []question) ([]batch.Result, error) {
-	const boundary = "batch_allod"
-	items := make([]batch.Item, len(some))
-	for i := range some {
-		items[i].Operations = []batch.Operation{{Method: http.MethodGet, URL: s.client.Base() + some[i].link, Header: http.Header{"Accept": {"application/json"}}}}
-	}
-	body, err := batch.AppendRequest(nil, boundary, items)
-	if err != nil {
-		return nil, err
-	}
-	var out []batch.Result
-	_, err = s.client.Do(ctx, &odataclient.Request{
-		Method: http.MethodPost, URL: "$batch", Body: body, Repeatable: true, MaxBytes: maxMetadata,
-		Header: http.Header{"Content-Type": {"multipart/mixed; boundary=\"" + boundary + "\""}, "Prefer": {"odata.continue-on-error"}},
-		Check: func(res *odataclient.Response) error {
-			out = nil
-			parsed, err := batch.ParseResponse(res.Header.Get("Content-Type"), []byte(res.Body), batch.Options{MaxBody: maxMetadata})
-			if err != nil {
-				return nil // asked one by one instead
-			}
-			for _, p := range parsed {
-				out = append(out, p.Results...)
-			}
-			return nil
-		},
-	})
-	if st := odataclient.AsStatus(err); st != nil && st.Status < 500 && st.Status != http.StatusUnauthorized && !strings.EqualFold(st.Code, "0x80040220") {
-		return nil, nil // a service without $batch is asked one by one
-	}
-	return out, err
 }

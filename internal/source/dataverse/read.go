@@ -11,6 +11,7 @@ import (
 
 	"allod"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/chunks"
 	"allod/internal/source/dataverse/rows"
 	"allod/internal/source/odataclient"
 )
@@ -55,6 +56,7 @@ type reader struct {
 	s     *Source
 	table *allod.Table
 	plan  *rows.Plan
+	wide  *chunks.Reader // reads the columns that do not fit one address; nil = they do
 	at    token
 	trail odataclient.Trail
 }
@@ -76,6 +78,13 @@ func (s *Source) newReader(ctx context.Context, req source.ReadRequest) (*reader
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	r := &reader{s: s, table: t, plan: plan}
+	if r.wide, err = s.chunked(t, req.Columns, plan); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
+	}
+	if r.wide != nil {
+		r.plan = r.wide.Plan.Parts[0]
+		plan = r.plan
+	}
 	switch req.Cursor.Kind {
 	case source.CursorStart:
 		r.at = token{Link: t.Set + query(plan, ""), Size: pageSize(req.PageSize), Track: req.Track && t.Tracking}
@@ -90,6 +99,23 @@ func (s *Source) newReader(ctx context.Context, req source.ReadRequest) (*reader
 		return r, nil
 	}
 	return nil, allod.Errorf(allod.Invalid, "%s, table %s: unknown kind of cursor %q", s.name, t.Name, req.Cursor.Kind)
+}
+
+// chunked returns the reader of a table whose columns do not fit one address,
+// nil for any other.
+func (s *Source) chunked(t *allod.Table, columns []string, whole *rows.Plan) (*chunks.Reader, error) {
+	plan, err := chunks.New(t, columns, whole)
+	if plan == nil || err != nil {
+		return nil, err
+	}
+	one := func(ctx context.Context, key allod.GUID) (*allod.Row, error) {
+		row, err := s.one(ctx, t, whole, key)
+		if len(row) == 0 {
+			return nil, err
+		}
+		return &row[0], err
+	}
+	return &chunks.Reader{Client: s.client, Plan: plan, Header: prefer(false, 0), One: one, Escape: escapeQuery}, nil
 }
 
 func pageSize(n int) int {
@@ -138,9 +164,17 @@ func (r *reader) next(ctx context.Context) (source.Page, error) {
 		}
 		return source.Page{}, err
 	}
+	read := len(page.Rows) + len(page.Deleted)
+	if r.wide != nil {
+		full, more, err := r.wide.Fill(ctx, page.Rows)
+		if err != nil {
+			return source.Page{}, fmt.Errorf("%s: %w", r.s.name, err)
+		}
+		page.Rows, bytes = full, bytes+more
+	}
 	out := source.Page{Rows: page.Rows, Deleted: page.Deleted, WireBytes: bytes}
 	if page.NextLink != "" {
-		if err := r.trail.Follow(page.NextLink, len(page.Rows)+len(page.Deleted)); err != nil {
+		if err := r.trail.Follow(page.NextLink, read); err != nil {
 			return source.Page{}, fmt.Errorf("%s, table %s: GET %s: %w", r.s.name, r.table.Name, r.table.Set, err)
 		}
 		r.at.Link = page.NextLink

@@ -17,8 +17,8 @@ const (
 
 // MaxSelect is the longest $select that is written into a URL, in bytes. URLs
 // may have 32,768 (protocols/dataverse.md §4.7), but nextLink and deltaLink
-// repeat it beside a paging cookie, escaped. A longer one is left out, which
-// means every column.
+// repeat it beside a paging cookie, escaped. A longer one is divided (package
+// chunks), or left out, which means every column.
 const MaxSelect = 20000
 
 // Plan says which members of a row are wanted and what becomes of them. It is
