@@ -1,27 +1,24 @@
 package vault
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/vault/journal"
+	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
 	"allod/internal/vault/stage"
 )
 
-const (
-	maxBehind = 5 * time.Minute
-	maxTries  = 100 // entries of other environments that may come between
-)
+// maxTries is how many entries of others may come between.
+const maxTries = 100
 
 // Commit stores everything finished since the last commit: packs first, then
 // the log entry, which is the commit point. When it returns nil the snapshot is
@@ -58,16 +55,39 @@ type commit struct {
 	m        Manifest
 	capture  uint64
 	writers  []*TableWriter // finished, by table
+	tree     *keytree.State // that rows are sealed under
 	packs    *stage.Packs
 	manifest *meta.Manifest
 	counts   vlog.Counts
 	own      []byte // the entry's bytes
 }
 
+// run seals and commits; again from the start when keys were destroyed while it
+// sealed: what is stored must not come back under a key of the past.
 func (c *commit) run(ctx context.Context) (allod.Snapshot, error) {
+	for range maxTries {
+		snap, err := c.attempt(ctx)
+		if !errors.Is(err, errRekeyed) {
+			return snap, err
+		}
+		for _, w := range c.writers {
+			if !w.files.Empty() {
+				return snap, allod.WithHint(allod.Errorf(allod.Conflict, "keys were destroyed while files were sealed"), "Run the backup again.")
+			}
+		}
+	}
+	return allod.Snapshot{}, allod.Errorf(allod.Unavailable, "seal: keys were destroyed %d times meanwhile", maxTries)
+}
+
+// errRekeyed says that the epoch of the key tree has moved since rows were
+// sealed.
+var errRekeyed = errors.New("the epoch of the key tree has moved")
+
+func (c *commit) attempt(ctx context.Context) (allod.Snapshot, error) {
 	v := c.r.v
 	var err error
-	c.packs, err = stage.NewPacks(v.place(), stage.Capture{Environment: c.r.env, Number: c.capture, Tree: v.content.Tree(), Index: v.secrets.Index})
+	c.tree, c.counts = v.content.Tree(), vlog.Counts{}
+	c.packs, err = stage.NewPacks(v.place(), stage.Capture{Environment: c.r.env, Number: c.capture, Tree: c.tree, Index: v.secrets.Index})
 	if err != nil {
 		return allod.Snapshot{}, err
 	}
@@ -187,7 +207,7 @@ func (c *commit) entry(ctx context.Context) (allod.Snapshot, error) {
 		fresh = r.schema.Entry == 0
 	}
 	for range maxTries {
-		e, err := c.draft(fresh, &part)
+		e, err := c.draft(ctx, fresh, &part)
 		if err != nil {
 			return allod.Snapshot{}, err
 		}
@@ -206,26 +226,26 @@ func (c *commit) entry(ctx context.Context) (allod.Snapshot, error) {
 }
 
 // draft fills the entry that follows the log as known now; Conflict if the
-// environment or the key tree moved on.
-func (c *commit) draft(fresh bool, part *meta.Part) (*vlog.Entry, error) {
+// environment moved on, errRekeyed if the key tree did.
+func (c *commit) draft(ctx context.Context, fresh bool, part *meta.Part) (*vlog.Entry, error) {
 	r, v := c.r, c.r.v
-	if err := v.epochInForce(); err != nil {
+	if err := v.inForce(ctx); err != nil {
 		return nil, err
+	}
+	if v.content.Tree() != c.tree {
+		return nil, errRekeyed
 	}
 	chain := v.log.Chain()
 	if chain.Capture[r.env] != r.capture {
 		return nil, allod.WithHint(allod.Errorf(allod.Conflict, "another process has captured the environment meanwhile"), "Run the backup again.")
 	}
-	now := v.cfg.Now().UTC()
-	if now.Before(chain.Time) {
-		if chain.Time.Sub(now) > maxBehind {
-			return nil, allod.WithHint(allod.Errorf(allod.Invalid, "the clock of this machine shows %s, the newest log entry %s", now.Format(time.RFC3339), chain.Time.Format(time.RFC3339)), "Set the clock of this machine.")
-		}
-		now = chain.Time
+	now, err := journal.Stamp(v.cfg.Now(), chain.Time)
+	if err != nil {
+		return nil, err
 	}
 	e := &vlog.Entry{
 		Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: chain.N + 1, Prev: chain.Last, Kind: kindOf(r.env), Run: r.id, Time: now,
-		Environment: r.env, Capture: c.capture, Base: r.capture, Line: r.line, Root: v.content.Tree().Root(), Epoch: v.content.Tree().Epoch(),
+		Environment: r.env, Capture: c.capture, Base: r.capture, Line: r.line, Root: c.tree.Root(), Epoch: c.tree.Epoch(),
 		Counts: c.counts, From: c.m.From, To: c.m.To, Complete: c.m.Complete,
 		Ledger: vlog.LedgerRoot{Size: r.seen.Size, Hash: vlog.Digest(r.seen.Hash)},
 	}
@@ -273,28 +293,11 @@ func (c *commit) put(ctx context.Context, e *vlog.Entry) (taken bool, err error)
 	if err != nil {
 		return false, err
 	}
-	if err := v.log.WouldFollow(b, e.N); err != nil {
-		return false, allod.Errorf(allod.Internal, "write the log: %w", err)
-	}
 	c.own = b
-	name := vlog.EntryName(e.N)
-	putErr := v.cfg.Store.Put(ctx, name, bytes.NewReader(b), int64(len(b)), blob.PutOptions{}) // THE commit point
-	if putErr == nil {
-		return false, nil
-	}
-	// Somebody has the number, or the store cannot say: look.
-	there, err := object.Get(context.WithoutCancel(ctx), v.cfg.Store, name, vlog.MaxEntry)
-	switch {
-	case err == nil && bytes.Equal(there, b):
-		return false, nil
-	case err == nil:
+	if taken, err = v.log.Put(ctx, b, e.N); taken {
 		return true, v.log.Refresh(ctx)
-	case errors.Is(err, blob.ErrNotFound):
-		return false, allod.WithHint(allod.Errorf(allod.KindOf(putErr), "write %s: %w", name, putErr), "%s", allod.HintOf(putErr))
-	default:
-		return false, allod.WithHint(allod.Errorf(allod.Unavailable, "write %s: the store does not say whether it is written: %w", name, errors.Join(putErr, err)),
-			"Run `allod snapshots` once the store answers again: the snapshot is there whole or not at all.")
 	}
+	return false, err
 }
 
 // done reads the entry back through the ordinary path and moves the run on.

@@ -82,7 +82,7 @@ func (s *Snapshot) OpenFile(ctx context.Context, row *allod.Row, column string) 
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.opener()
+	o, err := s.opener(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -202,36 +203,73 @@ func TestCutOffCreate(t *testing.T) {
 }
 
 // TestPuncturedElsewhere erases a record in another process: one that opened
-// the vault before shows nothing any more, until it opens it again.
+// the vault before opens its slot again and shows everything but the record. One
+// that cannot shows nothing any more.
 func TestPuncturedElsewhere(t *testing.T) {
 	v := newVault(t, mem.New(mem.Options{}))
 	first := v.mustCapture(ModeFull, numbered(3, "x"))
-	before := v.reopen(v.store)
-	s, err := before.At(t.Context(), before.session(gate.ActionRead), "contoso", first.ID)
-	if err != nil {
-		t.Fatal(err)
+	before, blind := v.reopen(v.store), v.reopen(v.store)
+	blind.wrapper = nil
+	open := func(v *testVault) *Snapshot {
+		s, err := v.At(t.Context(), v.session(gate.ActionRead), "contoso", first.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows, err := s.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)}); err != nil || len(rows) != 1 {
+			t.Fatalf("before: got %d rows, %v", len(rows), err)
+		}
+		return s
 	}
-	if rows, err := s.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)}); err != nil || len(rows) != 1 {
-		t.Fatalf("before: got %d rows, %v", len(rows), err)
-	}
+	s, unseen := open(before), open(blind)
 	if err := v.puncture(2); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := before.rowsAt(first.ID); allod.KindOf(err) != allod.Conflict {
+	if _, err := blind.rowsAt(first.ID); allod.KindOf(err) != allod.Conflict {
 		t.Errorf("rows: got %v, want kind conflict", err)
 	}
-	if _, err := before.History(t.Context(), before.session(gate.ActionRead), "contoso", ref("account", 2)); allod.KindOf(err) != allod.Conflict {
+	if _, err := blind.History(t.Context(), blind.session(gate.ActionRead), "contoso", ref("account", 2)); allod.KindOf(err) != allod.Conflict {
 		t.Errorf("history: got %v, want kind conflict", err)
 	}
-	if rows, err := s.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)}); allod.KindOf(err) != allod.Conflict {
+	if rows, err := unseen.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)}); allod.KindOf(err) != allod.Conflict {
 		t.Errorf("a snapshot opened before: got %d rows, %v, want kind conflict", len(rows), err)
 	}
-	if _, _, err := before.captureRows(ModeDelta, map[int]string{2: "back"}); allod.KindOf(err) != allod.Conflict {
+	if _, _, err := blind.captureRows(ModeDelta, map[int]string{2: "back"}); allod.KindOf(err) != allod.Conflict {
 		t.Errorf("capture: got %v, want kind conflict", err)
 	}
 	want := numbered(3, "x")
 	delete(want, 2)
-	before.reopen(v.store).wantRows(first.ID, want)
+	before.wantRows(first.ID, want)
+	if rows, err := s.Get(t.Context(), "account", []allod.RecordRef{ref("account", 1), ref("account", 2)}); err != nil || len(rows) != 1 {
+		t.Errorf("a snapshot opened before: got %d rows, %v, want the other one", len(rows), err)
+	}
+	if _, c, err := before.captureRows(ModeDelta, map[int]string{2: "back"}); err != nil || c.Erased != 1 {
+		t.Errorf("capture: got %+v, %v, want one erased", c, err)
+	}
+}
+
+// TestPuncturedWhileItSeals erases a record between the comparison of a run and
+// its commit: the run seals anew, without the record.
+func TestPuncturedWhileItSeals(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.mustCapture(ModeFull, numbered(3, "x"))
+	other := v.reopen(v.store)
+	r, w := begin(t, other, "contoso")
+	for n := range 3 {
+		if err := w.Put(account(n+1, "y")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := r.Commit(t.Context(), Manifest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.reopen(v.store).wantRows(snap.ID, map[int]string{1: "y", 3: "y"})
 }
 
 // TestCheckpointFails commits the entry that a checkpoint belongs to while
@@ -448,7 +486,7 @@ func TestWrongBytes(t *testing.T) {
 	}
 	for kind, names := range kinds {
 		for _, name := range names {
-			if strings.HasPrefix(name, "keytree/00000001/00000000000000000001/") || name == "slots/plain@1" {
+			if strings.HasPrefix(name, "keytree/00000001/00000000000000000001/") {
 				continue // of the former epoch: nobody asks for them
 			}
 			from := v.store
@@ -466,7 +504,7 @@ func TestWrongBytes(t *testing.T) {
 			}
 		}
 	}
-	if len(kinds["packs"]) < 4 || len(kinds["log"]) != 5 || len(kinds["slots"]) != 2 || len(kinds["keytree"]) < 3 {
+	if len(kinds["packs"]) < 4 || len(kinds["log"]) != 5 || len(kinds["slots"]) != 1 || len(kinds["keytree"]) < 3 {
 		t.Errorf("objects: got %v", kinds)
 	}
 }
@@ -475,10 +513,11 @@ func TestWrongBytes(t *testing.T) {
 func TestSlotOfAnEarlierEpoch(t *testing.T) {
 	v := newVault(t, mem.New(mem.Options{}))
 	v.mustCapture(ModeFull, numbered(3, "x"))
+	before := objectBytes(t, v.slots, keyring.ObjectName("plain", 1))
 	if err := v.puncture(2); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.slots.Delete(t.Context(), keyring.ObjectName("plain", 2)); err != nil {
+	if err := errors.Join(v.slots.Replace(t.Context(), keyring.ObjectName("plain", 1), before), v.slots.Delete(t.Context(), keyring.ObjectName("plain", 2))); err != nil {
 		t.Fatal(err)
 	}
 	if names := objectNames(t, v.slots); len(names) != 1 {
@@ -590,8 +629,8 @@ func TestErasedFiles(t *testing.T) {
 		if err := kept.v.log.Refresh(t.Context()); err != nil { // the process of before reads the log again
 			t.Fatal(err)
 		}
-		if r, err := kept.OpenFile(t.Context(), &rows[0], "document"); allod.KindOf(err) != allod.Conflict || r != nil {
-			t.Errorf("%d bytes, from a snapshot opened before: got %v, want kind conflict", size, err)
+		if r, err := kept.OpenFile(t.Context(), &rows[0], "document"); allod.KindOf(err) != allod.NotFound || r != nil || !strings.Contains(err.Error(), "erased") {
+			t.Errorf("%d bytes, from a snapshot opened before: got %v, want kind not-found and \"erased\"", size, err)
 		}
 		rep, err := v.Verify(t.Context(), verify.Options{Sample: 1})
 		if err != nil || len(rep.Bad) > 0 || rep.Erased != 2 || rep.Files != 0 {

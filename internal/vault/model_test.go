@@ -2,8 +2,8 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"flag"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -12,13 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"allod"
-	"allod/internal/blob"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
-	"allod/internal/vault/keyring"
-	"allod/internal/vault/keytree"
-	vlog "allod/internal/vault/log"
-	"allod/internal/vault/object"
 	"allod/internal/vault/verify"
 )
 
@@ -39,54 +34,28 @@ func (m *model) at(id allod.SnapshotID) map[int]string {
 	return out
 }
 
-// puncture erases a record as the erase command will: pages, slots of the next
-// epoch, then the log entry.
+// puncture erases a record of table account, and its old slots.
 func (v *testVault) puncture(n int) error {
+	return v.erase(EraseOptions{}, n)
+}
+
+func (v *testVault) erase(o EraseOptions, ns ...int) error {
 	ctx := context.Background()
-	x := keytree.NewIndexer(v.secrets.Index)
-	leaf := x.Leaf(x.Tag(keytree.AppendIdentity(nil, 1, 1, key(n), [2]allod.GUID{})))
-	before := v.content.Tree()
-	tree, err := before.Puncture([]keytree.Target{{Leaf: leaf, Generation: -1}}, keytree.Erased, v.log.Chain().N+1)
+	var refs []allod.RecordRef
+	for _, n := range ns {
+		refs = append(refs, ref("account", n))
+	}
+	tags, err := v.Tags(ctx, v.session(gate.ActionRead), "contoso", refs)
 	if err != nil {
 		return err
 	}
-	next := v.secrets
-	next.State[0]++ // a fresh state key
-	next.Epoch = tree.Epoch()
-	objects, err := tree.Seal(next.State)
-	if err != nil {
+	s := v.session(gate.ActionErase)
+	if _, err := v.Erase(ctx, s, tags, o); err != nil {
 		return err
 	}
-	for _, o := range objects {
-		if err := object.Put(ctx, v.store, o.Name, o.Data); err != nil {
-			return err
-		}
-	}
-	placed, _, err := keyring.List(ctx, v.slots, v.keyringPin())
-	if err != nil {
-		return err
-	}
-	if err := keyring.Write(ctx, []blob.Mutable{v.slots}, []keyring.Slot{placed[0].Slot}, next, v.clock.now); err != nil {
-		return err
-	}
-	signer, err := next.Signer(keyring.SignErase)
-	if err != nil {
-		return err
-	}
-	e := &vlog.Entry{
-		Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), N: v.log.Chain().N + 1, Prev: v.log.Chain().Last, Kind: vlog.KindErase, Time: v.clock.now(), Root: 1, Epoch: tree.Epoch(),
-		AbsentBefore: before.AbsentDigest(), AbsentAfter: tree.AbsentDigest(),
-	}
-	b, _, err := e.Encode(signer)
-	if err != nil {
-		return err
-	}
-	if err := object.Put(ctx, v.store, vlog.EntryName(e.N), b); err != nil {
-		return err
-	}
-	w, err := v.tryOpen(v.store)
-	if err == nil {
-		v.Vault = w.Vault
+	places, err := v.DestroySlots(ctx, s)
+	for _, p := range places {
+		err = errors.Join(err, p.Err)
 	}
 	return err
 }

@@ -69,7 +69,11 @@ func Create(ctx context.Context, cfg Config, opts CreateOptions) (*Vault, Pin, e
 		}
 		slots = append(slots, slot)
 	}
-	return create(ctx, cfg, secrets, slots, rand.Reader)
+	v, pin, err := create(ctx, cfg, secrets, slots, rand.Reader)
+	if err == nil && len(opts.Wrappers) > 0 {
+		v.wrapper = opts.Wrappers[0].Wrapper
+	}
+	return v, pin, err
 }
 
 // create stores a vault with the given secrets.

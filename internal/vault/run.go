@@ -93,9 +93,7 @@ func (k KnownRow) Cell(column string) allod.Value {
 }
 
 // Begin starts a capture run. The session must have been opened to capture the
-// environment, with content: a run compares whole rows. Denied otherwise, or when the vault was opened without keys;
-// Conflict when the log names a newer epoch of the key tree than the one
-// loaded: open the vault again.
+// environment, with content: a run compares whole rows. Denied otherwise, or when the vault was opened without keys.
 func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Run, error) {
 	if err := s.AllowsAction(mayBegin(opts.Environment)...); err != nil {
 		return nil, err
@@ -115,7 +113,7 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := v.epochInForce(); err != nil {
+	if err := v.inForce(ctx); err != nil {
 		return nil, err
 	}
 	r := &Run{v: v, name: opts.Environment, line: opts.Line, id: opts.RunID, seen: s.Ledger()}
@@ -127,20 +125,6 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 		r.id = hex.EncodeToString(b[:])
 	}
 	return r, r.load(ctx)
-}
-
-// epochInForce is Conflict unless the trees loaded are those that the log says
-// are in force: one that was punctured since would still open what was erased.
-func (v *Vault) epochInForce() error {
-	if err := v.needKeys("use the key tree"); err != nil {
-		return err
-	}
-	for root, epoch := range v.log.Chain().Epochs {
-		if have := v.content.Epoch(root); have < epoch {
-			return allod.WithHint(allod.Errorf(allod.Conflict, "root %d of the key tree has moved to epoch %d while this process holds %d", root, epoch, have), "Run the command again.")
-		}
-	}
-	return nil
 }
 
 // load reads what the environment's newest entry says.

@@ -47,7 +47,7 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 				return err
 			}
 			var p keyring.Proof
-			if err == nil && json.Unmarshal(b, &p) == nil && p.Slot == slot.Name && p.Epoch == slot.Epoch {
+			if err == nil && json.Unmarshal(b, &p) == nil && p.Slot == slot.Name && p.Epoch <= slot.Epoch { // rotation carries the private half on
 				st.Proved = p.At
 			}
 			if slot.Role.Reader() && !readers[slot.Name] && v.cfg.Now().Sub(st.Proved) < provedWithin {
@@ -56,6 +56,7 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 			s.Slots = append(s.Slots, st)
 		}
 	}
+	s.ErasuresPending = v.pending(s.Slots)
 	if proved < 2 {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%d of 2 reader slots were proved to open in the last 90 days: prove them with `allod vault keys prove`", proved))
 	}

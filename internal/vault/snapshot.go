@@ -147,7 +147,7 @@ func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.Sna
 	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := v.epochInForce(); err != nil {
+	if err := v.inForce(ctx); err != nil {
 		return nil, object.Named("open a snapshot of "+env, err)
 	}
 	envs, _, err := v.environments(ctx)
@@ -262,8 +262,8 @@ func (s *Snapshot) table(table string) (uint32, error) {
 }
 
 // opener opens rows of the snapshot's environment.
-func (s *Snapshot) opener() (*content.Opener, error) {
-	if err := s.v.epochInForce(); err != nil {
+func (s *Snapshot) opener(ctx context.Context) (*content.Opener, error) {
+	if err := s.v.inForce(ctx); err != nil {
 		return nil, object.Named("open rows", err)
 	}
 	return s.v.content.Opener(s.entry.Environment, s.schema)
@@ -280,7 +280,7 @@ func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Ope
 	if err != nil {
 		return err
 	}
-	o, err := s.opener()
+	o, err := s.opener(ctx)
 	if err != nil {
 		return err
 	}
@@ -369,7 +369,7 @@ func (s *Snapshot) Get(ctx context.Context, table string, refs []allod.RecordRef
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.opener()
+	o, err := s.opener(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -411,7 +411,7 @@ func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref all
 	if err != nil {
 		return nil, err
 	}
-	o, err := snap.opener()
+	o, err := snap.opener(ctx)
 	if err != nil {
 		return nil, err
 	}

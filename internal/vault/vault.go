@@ -6,6 +6,7 @@ package vault
 
 import (
 	"crypto/ed25519"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -58,7 +59,10 @@ type Vault struct {
 	cfg Config
 	log *journal.Log
 
-	secrets    keyring.Secrets // zero without keys
+	keys    sync.Mutex      // guards the root key in secrets, and wrapper
+	secrets keyring.Secrets // zero without keys
+	wrapper keyring.Wrapper // what opened the slot; nil = a new epoch cannot be followed
+
 	content    *content.Reader // nil without keys
 	recipients []age.Recipient
 	signer     ed25519.PrivateKey // of use capture

@@ -27,7 +27,7 @@ func (v *Vault) Verify(ctx context.Context, opts verify.Options) (verify.Report,
 	}
 	t := verify.Target{Store: v.cfg.Store, Pin: v.cfg.Pin, Log: v.log, Slots: v.cfg.Slots, Slot: v.keyringPin(), Ledger: c, Reader: v.content}
 	if v.content != nil {
-		t.Roots = content.Roots(v.secrets)
+		t.Roots = content.Roots(v.held())
 	}
 	return verify.Run(ctx, t, opts)
 }

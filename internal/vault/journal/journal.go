@@ -5,6 +5,7 @@
 package journal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"maps"
 	"strconv"
 	"sync"
+	"time"
 
 	"allod"
 	"allod/internal/blob"
@@ -185,10 +187,10 @@ func (l *Log) AddOwn(b []byte, n uint64) (*Entry, error) {
 	return l.add(b, n)
 }
 
-// WouldFollow reads the object of entry n, before it is put, as every reader
+// wouldFollow reads the object of entry n, before it is put, as every reader
 // will: an entry that none accepts would make the vault unreadable. One whose
 // number is taken meanwhile passes: putting it will say so.
-func (l *Log) WouldFollow(b []byte, n uint64) error {
+func (l *Log) wouldFollow(b []byte, n uint64) error {
 	e, digest, err := vlog.Decode(b, n, l.pin)
 	if err != nil {
 		return err
@@ -198,6 +200,48 @@ func (l *Log) WouldFollow(b []byte, n uint64) error {
 		return nil
 	}
 	return chain.Add(e, digest)
+}
+
+// maxBehind is how far the clock of a machine may be behind the newest entry.
+const maxBehind = 5 * time.Minute
+
+// Stamp returns the time for an entry that follows one of the time last: now,
+// or last if that is a little later. Invalid if it is much later.
+func Stamp(now, last time.Time) (time.Time, error) {
+	now = now.UTC()
+	if last.Sub(now) > maxBehind {
+		return now, allod.WithHint(allod.Errorf(allod.Invalid, "the clock of this machine shows %s, the newest log entry %s", now.Format(time.RFC3339), last.Format(time.RFC3339)), "Set the clock of this machine.")
+	}
+	if now.Before(last) {
+		now = last
+	}
+	return now, nil
+}
+
+// Put puts the object of entry n: THE commit point. It reports that the number
+// is taken by another entry; then nothing is stored. Where the store answers
+// with an error it looks what is there. After an error nothing is stored, or,
+// if it is Unavailable, nobody knows.
+func (l *Log) Put(ctx context.Context, b []byte, n uint64) (taken bool, err error) {
+	if err := l.wouldFollow(b, n); err != nil {
+		return false, allod.Errorf(allod.Internal, "write the log: %w", err)
+	}
+	name := vlog.EntryName(n)
+	putErr := l.store.Put(ctx, name, bytes.NewReader(b), int64(len(b)), blob.PutOptions{})
+	if putErr == nil {
+		return false, nil
+	}
+	// Somebody has the number, or the store cannot say: look.
+	there, err := object.Get(context.WithoutCancel(ctx), l.store, name, vlog.MaxEntry)
+	switch {
+	case err == nil:
+		return !bytes.Equal(there, b), nil
+	case errors.Is(err, blob.ErrNotFound):
+		return false, allod.WithHint(allod.Errorf(allod.KindOf(putErr), "write %s: %w", name, putErr), "%s", allod.HintOf(putErr))
+	default:
+		return false, allod.WithHint(allod.Errorf(allod.Unavailable, "write %s: the store does not say whether it is written: %w", name, errors.Join(putErr, err)),
+			"Run `allod snapshots` once the store answers again: it is there whole or not at all.")
+	}
 }
 
 // Full reads an entry again, sealed part included, and checks that it is still
@@ -226,7 +270,7 @@ func (l *Log) Stands(ctx context.Context) error {
 	return allod.WithHint(err, "%s", cmp.Or(allod.HintOf(err), lookHint))
 }
 
-const lookHint = "Keep this store as it is, and look at its versions, its copies and who could write to it."
+const lookHint = "Keep this store as it is, and look at its versions, its copies and who could write to it. docs/verify.md says how to go on."
 
 // Continues is Corrupt unless the log has entry n with this digest, as it was
 // seen earlier; n = 0 was an empty log.

@@ -45,7 +45,7 @@ func written(t *testing.T, n int) (*mem.Store, *Log) {
 	l := New(s, pin())
 	for range n {
 		e, _, b := next(t, l.Chain(), "a")
-		if err := l.WouldFollow(b, e.N); err != nil {
+		if err := l.wouldFollow(b, e.N); err != nil {
 			t.Fatal(err)
 		}
 		if err := object.Put(t.Context(), s, vlog.EntryName(e.N), b); err != nil {
@@ -126,15 +126,15 @@ func TestAnotherWay(t *testing.T) {
 	if _, err := l.Full(t.Context(), known); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("entry 2 in full, exchanged: got %v, want kind corrupt", err)
 	}
-	if err := l.WouldFollow(b, 2); err != nil {
+	if err := l.wouldFollow(b, 2); err != nil {
 		t.Errorf("a number that is taken: got %v, want the put to decide", err)
 	}
 	_, _, b = next(t, vlog.Chain{N: 2, Last: vlog.Digest{9}}, "a run after something else")
-	if err := l.WouldFollow(b, 3); allod.KindOf(err) != allod.Corrupt {
+	if err := l.wouldFollow(b, 3); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("an entry that does not follow: got %v, want kind corrupt", err)
 	}
 	_, _, b = next(t, l.Chain(), "no text: \xff")
-	if err := l.WouldFollow(b, 3); allod.KindOf(err) != allod.Corrupt {
+	if err := l.wouldFollow(b, 3); allod.KindOf(err) != allod.Corrupt {
 		t.Errorf("an entry that no reader accepts: got %v, want kind corrupt", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"io"
+	"maps"
 	"slices"
 	"sort"
 
@@ -37,7 +38,7 @@ type Seed [SeedSize]byte
 type Leaf uint64
 
 // Tag is how rows of a record are sorted and found.
-type Tag [TagSize]byte
+type Tag [TagSize]byte // as text: hex
 
 // Kind says why keys are absent. The numbers are stored (FORMAT.md §5).
 type Kind uint8
@@ -183,7 +184,9 @@ type page struct {
 }
 
 // State is the tree of one root as of one epoch. Deriving is safe from several
-// goroutines; Puncture and Seal are not, and not beside it.
+// goroutines; Puncture and Seal are not, and not beside it. A tree and the one
+// that a puncture made of it share the pages that were not touched: seal one
+// before the other is punctured again.
 type State struct {
 	vault   allod.GUID
 	root    uint64
@@ -331,30 +334,62 @@ func (s *State) Puncture(targets []Target, kind Kind, logNumber uint64) (*State,
 		if t.Generation > 255 {
 			return nil, allod.Errorf(allod.Invalid, "puncture the key tree: generation %d needs a new root", t.Generation)
 		}
-		pg := n.materialise(uint16(uint64(t.Leaf) >> (LeafDepth - PageDepth)))
-		pg.dirty = true
-		pg.puncture(n, t.path(), kind, logNumber)
+		n.touch(s, uint16(uint64(t.Leaf)>>(LeafDepth-PageDepth))).puncture(n, t.path(), kind, logNumber)
 	}
 	return n, nil
 }
 
+// Advance sets the epoch of a tree that Puncture or PutBack returned and that
+// was not sealed since: an earlier attempt may have left objects of the epochs
+// before it. Invalid unless it is at least the tree's.
+func (s *State) Advance(epoch uint64) error {
+	if epoch < s.epoch {
+		return allod.Errorf(allod.Invalid, "advance the key tree to epoch %d: it stands at %d", epoch, s.epoch)
+	}
+	s.epoch = epoch
+	return nil
+}
+
+// Forget overwrites the seeds and page keys of s that next, which came of it,
+// does not hold too. s must not be used afterwards. What the run time has moved
+// or copied stays until its memory is used again (THREATS.md).
+func (s *State) Forget(next *State) {
+	clear(s.nodes)
+	for number, p := range s.pages {
+		if next == nil || next.pages[number] != p {
+			clear(p.nodes)
+			clear(p.key[:])
+		}
+	}
+}
+
+// clone returns a copy that shares the pages.
 func (s *State) clone() *State {
 	n := *s
 	n.nodes, n.absents = slices.Clone(s.nodes), slices.Clone(s.absents)
-	n.pages = make(map[uint16]*page, len(s.pages))
-	for i, p := range s.pages {
+	n.pages = maps.Clone(s.pages)
+	return &n
+}
+
+// touch returns the page of a number to be changed: a copy of its own, if it is
+// still that of the tree before.
+func (s *State) touch(before *State, number uint16) *page {
+	p := s.pages[number]
+	switch {
+	case p == nil:
+		p = s.materialise(number)
+	case p == before.pages[number]:
 		q := *p
 		q.nodes, q.absents = slices.Clone(p.nodes), slices.Clone(p.absents)
-		n.pages[i] = &q
+		p = &q
+		s.pages[number] = p
 	}
-	return &n
+	p.dirty = true
+	return p
 }
 
 // materialise moves the prefix of a page out of the root page.
 func (s *State) materialise(number uint16) *page {
-	if p := s.pages[number]; p != nil {
-		return p
-	}
 	at := path{leaf: uint64(number) << (LeafDepth - PageDepth), depth: PageDepth}
 	p := &page{}
 	if i, ok := cover(s.nodes, at); ok {
@@ -422,11 +457,12 @@ func (s *State) RecordSeed(leaf Leaf) (Seed, error) {
 func (s *State) PutBack(leaf Leaf, seed Seed) (*State, error) {
 	n := s.clone()
 	n.epoch++
-	p := n.pages[uint16(uint64(leaf)>>(LeafDepth-PageDepth))]
+	number := uint16(uint64(leaf) >> (LeafDepth - PageDepth))
 	at := path{leaf: uint64(leaf), depth: LeafDepth}
-	if p == nil {
+	if n.pages[number] == nil {
 		return nil, allod.Errorf(allod.Invalid, "put a key back: it is not absent")
 	}
+	p := n.touch(s, number)
 	i := slices.IndexFunc(p.absents, func(a absent) bool { return a.at == at && (a.kind == Restricted || a.kind == Held) })
 	if i < 0 {
 		return nil, allod.Errorf(allod.Invalid, "put a key back: it is not restricted or held")
@@ -434,6 +470,5 @@ func (s *State) PutBack(leaf Leaf, seed Seed) (*State, error) {
 	p.absents = slices.Delete(p.absents, i, i+1)
 	j, _ := slices.BinarySearchFunc(p.nodes, at, func(a node, q path) int { return a.at.compare(q) })
 	p.nodes = slices.Insert(p.nodes, j, node{at: at, seed: seed})
-	p.dirty = true
 	return n, nil
 }

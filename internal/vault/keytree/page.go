@@ -112,6 +112,42 @@ func Load(vault allod.GUID, root, epoch uint64, state [32]byte, get func(name st
 	return s, nil
 }
 
+// Check opens the root page and the pages that Seal has just made, as get gives
+// their bytes, and compares them with s: what was stored is what is meant.
+// Corrupt if it is not.
+func (s *State) Check(state [32]byte, get func(name string) []byte) error {
+	name := RootName(s.root, s.epoch)
+	back := &State{vault: s.vault, root: s.root, epoch: s.epoch, pages: map[uint16]*page{}}
+	plain, err := back.open(state, s.epoch, rootPage, get(name))
+	if err == nil {
+		err = back.decode(plain)
+	}
+	if err != nil {
+		return allod.Errorf(allod.Corrupt, "open %s: %w", name, err)
+	}
+	if !bytes.Equal(back.encode(), s.encode()) {
+		return allod.Errorf(allod.Corrupt, "open %s: it is not what was meant", name)
+	}
+	for number, p := range s.pages {
+		if p.epoch != s.epoch {
+			continue
+		}
+		name := objectName(s.root, p.epoch, number)
+		data, q := get(name), &page{}
+		if sha256.Sum256(data) != p.digest {
+			return allod.Errorf(allod.Corrupt, "open %s: it is not the page that the root page names", name)
+		}
+		plain, err := s.open(p.key, p.epoch, number, data)
+		if err == nil {
+			err = q.decode(plain, number)
+		}
+		if err != nil || !bytes.Equal(q.encode(number), p.encode(number)) {
+			return allod.Errorf(allod.Corrupt, "open %s: it is not what was meant", name)
+		}
+	}
+	return nil
+}
+
 // Names returns the names of all objects that the tree needs.
 func (s *State) Names() []string {
 	names := []string{RootName(s.root, s.epoch)}

@@ -56,6 +56,9 @@ type small struct {
 // NewFiles keeps no files. Those of more than limit plain bytes become objects.
 func NewFiles(to Place, limit int) *Files { return &Files{to: to, limit: limit} }
 
+// Empty reports whether it holds no file.
+func (s *Files) Empty() bool { return len(s.small) == 0 && len(s.large) == 0 }
+
 // Close forgets the small files.
 func (s *Files) Close() {
 	if s.f != nil {

@@ -7,8 +7,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"filippo.io/age"
 
@@ -38,16 +40,22 @@ type Reader struct {
 	index    [32]byte
 	identity age.Identity
 	parts    *meta.Cipher
-	root     uint64                    // of new rows
-	trees    map[uint64]*keytree.State // by root
 	packs    *shelf.Shelf
+	keys     atomic.Pointer[trees]
 
 	mu      sync.Mutex
+	past    []*keytree.State // replaced ones, to be forgotten
 	schemas map[schemaKey]*meta.Schema
 	names   map[uint32]string
 }
 
 type schemaKey struct{ env, number uint32 }
+
+// trees are the key trees of one moment. They do not change.
+type trees struct {
+	root uint64 // of new rows
+	by   map[uint64]*keytree.State
+}
 
 // Open takes the keys and loads the key trees. The context's values stay in
 // use for reads from packs until Close; its end does not.
@@ -57,21 +65,64 @@ func Open(ctx context.Context, store blob.Store, log *journal.Log, s keyring.Sec
 		return nil, err
 	}
 	r := &Reader{
-		store: store, log: log, vault: s.Vault, index: s.Index, identity: identity, root: s.Root, trees: map[uint64]*keytree.State{},
+		store: store, log: log, vault: s.Vault, index: s.Index, identity: identity,
 		packs:   shelf.New(context.WithoutCancel(ctx), store, identity, packMemory, pack.NewCache(blockCache)),
 		schemas: map[schemaKey]*meta.Schema{}, names: map[uint32]string{},
 	}
 	if r.parts, err = meta.NewCipher(s.Vault, s.Index); err != nil {
 		return nil, err
 	}
+	return r, r.Load(ctx, s)
+}
+
+// Load takes the key trees of the secrets' epoch in place of those there are:
+// what is derived from now on comes of them.
+func (r *Reader) Load(ctx context.Context, s keyring.Secrets) error {
+	t := &trees{root: s.Root, by: map[uint64]*keytree.State{}}
 	for _, k := range Roots(s) {
-		tree, err := LoadTree(ctx, store, s.Vault, k, nil)
+		tree, err := LoadTree(ctx, r.store, s.Vault, k, nil)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		r.trees[k.Root] = tree
+		t.by[k.Root] = tree
 	}
-	return r, nil
+	r.replace(t)
+	return nil
+}
+
+// Replace takes the tree in place of the one of its root, as Load does.
+func (r *Reader) Replace(tree *keytree.State) {
+	old := r.keys.Load()
+	t := &trees{root: old.root, by: maps.Clone(old.by)}
+	t.by[tree.Root()] = tree
+	r.replace(t)
+}
+
+func (r *Reader) replace(t *trees) {
+	old := r.keys.Swap(t)
+	if old == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for root, tree := range old.by {
+		if t.by[root] != tree {
+			r.past = append(r.past, tree)
+		}
+	}
+}
+
+// Close overwrites the keys of the trees, also of those that were replaced:
+// other goroutines may have derived from them until now.
+func (r *Reader) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, tree := range r.past {
+		tree.Forget(nil)
+	}
+	for _, tree := range r.keys.Load().by {
+		tree.Forget(nil)
+	}
 }
 
 // Roots returns the keys of all roots, the current one first.
@@ -108,11 +159,17 @@ func (r *Reader) Forget() {
 func (r *Reader) ForgetPacks() { r.packs.Clear() }
 
 // Tree returns the key tree of new rows.
-func (r *Reader) Tree() *keytree.State { return r.trees[r.root] }
+func (r *Reader) Tree() *keytree.State {
+	t := r.keys.Load()
+	return t.by[t.root]
+}
+
+// tree returns the tree of a root; nil for one that is not known.
+func (r *Reader) tree(root uint64) *keytree.State { return r.keys.Load().by[root] }
 
 // Epoch returns the epoch of a root that was loaded; 0 for any other.
 func (r *Reader) Epoch(root uint64) uint64 {
-	if t := r.trees[root]; t != nil {
+	if t := r.tree(root); t != nil {
 		return t.Epoch()
 	}
 	return 0
@@ -121,7 +178,7 @@ func (r *Reader) Epoch(root uint64) uint64 {
 // Trees returns the key trees, by root.
 func (r *Reader) Trees() []*keytree.State {
 	var out []*keytree.State
-	for _, t := range r.trees {
+	for _, t := range r.keys.Load().by {
 		out = append(out, t)
 	}
 	slices.SortFunc(out, func(a, b *keytree.State) int { return cmp.Compare(a.Root(), b.Root()) })

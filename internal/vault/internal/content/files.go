@@ -151,7 +151,7 @@ func (o *Opener) inner(r io.Reader, name string, of *owner) (io.Reader, error) {
 	if h.Environment != o.env || of != nil && (h.Tag != of.tag || h.Table != of.table) {
 		return nil, allod.Errorf(allod.Corrupt, "%s: it holds a file of another record", name)
 	}
-	tree := o.r.trees[h.Root]
+	tree := o.r.tree(h.Root)
 	if tree == nil {
 		return nil, allod.Errorf(allod.Corrupt, "%s: it names root %d, which is not known", name, h.Root)
 	}

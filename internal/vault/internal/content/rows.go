@@ -64,7 +64,7 @@ func (o *Opener) Open(e *pack.Entry) (seal.Row, seal.Meta, error) {
 	if err != nil {
 		return seal.Row{}, m, err
 	}
-	tree := o.r.trees[m.Root]
+	tree := o.r.tree(m.Root)
 	if tree == nil {
 		return seal.Row{}, m, allod.Errorf(allod.Corrupt, "open a row: it names root %d, which is not known", m.Root)
 	}

@@ -1,0 +1,205 @@
+package vault
+
+import (
+	"context"
+	"math"
+
+	"allod"
+	"allod/internal/govern/gate"
+	"allod/internal/vault/internal/content"
+	"allod/internal/vault/keytree"
+	vlog "allod/internal/vault/log"
+	"allod/internal/vault/object"
+	"allod/internal/vault/puncture"
+)
+
+// RecordTag names a record of the vault without saying which one it is to
+// anybody without the index key (FORMAT.md §4).
+type RecordTag struct {
+	Environment uint32      `json:"environment"`
+	Table       uint32      `json:"table"`
+	Tag         keytree.Tag `json:"tag"`
+}
+
+// Tags returns the tags of records of an environment, in the order of refs, by
+// its newest schema. The session must be allowed to see the tables. NotFound
+// for a table that the vault never held.
+func (v *Vault) Tags(ctx context.Context, s gate.Session, env string, refs []allod.RecordRef) ([]RecordTag, error) {
+	snap, err := v.At(ctx, s, env, 0)
+	if err != nil {
+		return nil, err
+	}
+	o, err := snap.opener(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Close()
+	out := make([]RecordTag, len(refs))
+	for i, r := range refs {
+		number, err := snap.table(r.Table)
+		if err != nil && snap.schema != nil {
+			if former := snap.schema.FormerNumber(r.Table); former != 0 && s.AllowsContent(env, r.Table) == nil {
+				number, err = former, nil
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[i] = RecordTag{Environment: snap.entry.Environment, Table: number, Tag: o.Tag(number, r.Key, r.Pair)}
+	}
+	return out, nil
+}
+
+// EraseOptions of Erase.
+type EraseOptions struct {
+	// Past destroys what is stored until now and keeps a place for what comes:
+	// the record's present generation is punctured, the next one is open.
+	Past bool
+	Run  string // id of the act, at most 64 bytes
+	// Check, if there is one, is asked right before the log entry is written,
+	// with the log read to its end, at each attempt: holds may have come.
+	Check func(ctx context.Context) error
+}
+
+// Erase destroys the keys of records in every snapshot at once: steps 1 to 3 of
+// package puncture, in one epoch for all of them. No pack is touched. When it
+// returns nil the log has the entry, and this process derives nothing of the
+// records any more; who holds the slots of the epoch before still does, until
+// DestroySlots has removed them everywhere. Denied unless the session was opened
+// to erase; Invalid for no records, or one that is in its last generation;
+// Conflict when somebody else has punctured meanwhile.
+func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opts EraseOptions) (*puncture.Done, error) {
+	if err := v.mayPuncture(s, gate.ActionErase); err != nil {
+		return nil, err
+	}
+	if len(tags) == 0 {
+		return nil, allod.Errorf(allod.Invalid, "erase: no record was named")
+	}
+	if err := v.settle(ctx); err != nil {
+		return nil, object.Named("erase", err)
+	}
+	index := keytree.NewIndexer(v.secrets.Index)
+	o := puncture.Order{Kind: vlog.KindErase, Absent: keytree.Erased, Run: opts.Run}
+	if opts.Past {
+		o.Absent = keytree.Superseded
+	}
+	for _, t := range tags {
+		target := keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1}
+		if opts.Past {
+			generation, _, err := v.content.Tree().Current(target.Leaf)
+			if err != nil {
+				return nil, object.Named("forget the past of a record", err)
+			}
+			if generation == math.MaxUint8 {
+				return nil, allod.Errorf(allod.Invalid, "forget the past of a record: it is in its last generation")
+			}
+			target.Generation = int(generation)
+		}
+		o.Targets = append(o.Targets, target)
+	}
+	o.Draft = func(ctx context.Context, _ *vlog.Entry) error {
+		if opts.Check == nil {
+			return nil
+		}
+		return opts.Check(ctx)
+	}
+	return v.puncture(ctx, s, o)
+}
+
+// Rotate makes the state key and every slot anew, without destroying the key of
+// any record: after DestroySlots whoever kept the old slots opens nothing that
+// is stored from now on, and what was stored before only while the old pages of
+// the tree exist. Errors as Erase, for a session opened for keys.
+func (v *Vault) Rotate(ctx context.Context, s gate.Session) (*puncture.Done, error) {
+	if err := v.mayPuncture(s, gate.ActionKeys); err != nil {
+		return nil, err
+	}
+	if err := v.settle(ctx); err != nil {
+		return nil, object.Named("rotate the slots", err)
+	}
+	return v.puncture(ctx, s, puncture.Order{Kind: vlog.KindSlot})
+}
+
+func (v *Vault) mayPuncture(s gate.Session, a gate.Action) error {
+	if err := s.AllowsAction(a); err != nil {
+		return err
+	}
+	if s.Vault() != v.ID() {
+		return allod.Errorf(allod.Denied, "%s: the session was opened for another vault", a)
+	}
+	return v.needKeys("use the key tree")
+}
+
+// settle brings log and tree to their end.
+func (v *Vault) settle(ctx context.Context) error {
+	if err := v.log.Refresh(ctx); err != nil {
+		return err
+	}
+	return v.inForce(ctx)
+}
+
+func (v *Vault) puncture(ctx context.Context, s gate.Session, o puncture.Order) (*puncture.Done, error) {
+	v.keys.Lock()
+	defer v.keys.Unlock()
+	seen := s.Ledger()
+	o.Ledger = vlog.LedgerRoot{Size: seen.Size, Hash: vlog.Digest(seen.Hash)}
+	site := puncture.Site{Store: v.cfg.Store, Places: v.cfg.Slots, Log: v.log, Pin: v.cfg.Pin, Now: v.cfg.Now}
+	done, err := puncture.Commit(ctx, site, v.secrets, v.content.Tree(), o)
+	if err != nil {
+		return nil, err
+	}
+	v.content.Replace(done.Tree)
+	v.secrets.Epoch, v.secrets.State = done.Secrets.Epoch, done.Secrets.State
+	return done, nil
+}
+
+// DestroySlots removes the slots of every epoch before the one in force, in
+// every place: step 4. What is left, and why, stands in the result; call it
+// again until nothing is. Denied as Erase, for a session opened to erase or for
+// keys.
+func (v *Vault) DestroySlots(ctx context.Context, s gate.Session) ([]puncture.Destroyed, error) {
+	if err := s.AllowsAction(gate.ActionErase, gate.ActionKeys); err != nil {
+		return nil, err
+	}
+	if err := v.settle(ctx); err != nil {
+		return nil, object.Named("destroy the old slots", err)
+	}
+	return puncture.Destroy(ctx, v.cfg.Slots, v.log.Epoch()), nil
+}
+
+// pending returns how many erasures in the log are not final: a place still
+// has a slot of an epoch before theirs.
+func (v *Vault) pending(slots []SlotStatus) int {
+	oldest := v.log.Epoch()
+	for _, s := range slots {
+		oldest = min(oldest, s.Epoch)
+	}
+	n := 0
+	for _, e := range v.log.Entries() {
+		if e.Epoch > oldest && (e.Kind == vlog.KindErase || e.Kind == vlog.KindRestrict || e.Kind == vlog.KindRectify) {
+			n++
+		}
+	}
+	return n
+}
+
+// Absences returns why keys are gone, in the order of the tags: "erased",
+// "superseded", "restricted", "held"; "" for a record whose present key can be
+// derived. It needs no packs, and says nothing about whether rows are stored.
+func (v *Vault) Absences(tags []RecordTag) ([]string, error) {
+	if err := v.needKeys("use the key tree"); err != nil {
+		return nil, err
+	}
+	index := keytree.NewIndexer(v.secrets.Index)
+	out := make([]string, len(tags))
+	for i, t := range tags {
+		var err error
+		if _, _, err = v.content.Tree().Current(index.Leaf(t.Tag)); err == nil {
+			continue
+		}
+		if out[i] = content.Withheld(err); out[i] == "" {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,420 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"allod"
+	"allod/internal/blob"
+	"allod/internal/blob/fault"
+	"allod/internal/blob/mem"
+	"allod/internal/govern/gate"
+	"allod/internal/vault/keyring"
+	vlog "allod/internal/vault/log"
+	"allod/internal/vault/object"
+	"allod/internal/vault/verify"
+)
+
+// copySlots returns a place with the same objects.
+func copySlots(t testing.TB, from blob.Store) *mem.Store { return copyStore(t, from) }
+
+// TestEveryCallOfAnErasureFails lets each call of an erasure fail in turn, to
+// the store and to the place of slots, once as "not done" and once as "done but
+// failed", with the process gone afterwards and without. What the next process
+// finds is the record or its absence, in every snapshot, and nothing between;
+// the others are untouched; it can erase again, and at the end nobody has an old
+// slot.
+func TestEveryCallOfAnErasureFails(t *testing.T) {
+	base := newVault(t, mem.New(mem.Options{}))
+	first := base.mustCapture(ModeFull, numbered(6, "x"))
+	base.mustCapture(ModeDelta, map[int]string{2: "y", 3: "z"})
+	whole := numbered(6, "x")
+	gone := maps.Clone(whole)
+	delete(gone, 2)
+	outcomes := map[string]int{}
+	step := 1
+	if testing.Short() {
+		step = 3
+	}
+	for _, where := range []string{"store", "slots"} {
+		for _, mode := range []fault.Mode{fault.NotDone, fault.DoneButFailed} {
+			for _, down := range []bool{true, false} {
+				for k := 1; ; k += step {
+					f := fault.Fault{Call: k, Mode: mode, Down: down}
+					none := fault.Fault{Call: -1}
+					sf, pf := f, none
+					if where == "slots" {
+						sf, pf = none, f
+					}
+					store, place := fault.New(copyStore(t, base.store), sf), fault.New(copySlots(t, base.slots), pf)
+					b := *base
+					b.cfg.Slots = []blob.Mutable{place}
+					v, err := b.tryOpen(store)
+					if err == nil {
+						err = v.puncture(2)
+					}
+					calls := store.Calls()
+					if where == "slots" {
+						calls = place.Calls()
+					}
+					if calls < k {
+						break
+					}
+					what := fmt.Sprintf("%s, mode %d, down %v, call %d", where, mode, down, k)
+					b.cfg.Slots = []blob.Mutable{place.Inner()}
+					after := b.reopen(store.Inner())
+					got, readErr := after.rowsAt(first.ID)
+					if readErr != nil {
+						t.Fatalf("%s: %v", what, readErr)
+					}
+					switch {
+					case maps.Equal(got, gone):
+						outcomes["gone"]++
+					case maps.Equal(got, whole):
+						outcomes["whole"]++
+						if err == nil {
+							t.Fatalf("%s: success was reported and the record is there", what)
+						}
+					default:
+						t.Fatalf("%s: something between: %v", what, got)
+					}
+					rep, verr := after.Verify(t.Context(), verify.Options{Sample: 1})
+					if verr != nil || len(rep.Bad) != 0 {
+						t.Fatalf("%s: verify: %+v, %v", what, rep, verr)
+					}
+					if err := after.puncture(2); err != nil {
+						t.Fatalf("%s: once more: %v", what, err)
+					}
+					wantOnlyEpoch(t, place.Inner(), after.log.Epoch())
+					if s, err := after.Status(t.Context()); err != nil || s.ErasuresPending != 0 {
+						t.Fatalf("%s: at the end: %+v, %v", what, s, err)
+					}
+					b.reopen(store.Inner()).wantRows(first.ID, gone)
+				}
+			}
+		}
+	}
+	if outcomes["gone"] == 0 || outcomes["whole"] == 0 {
+		t.Errorf("outcomes: got %v, want both", outcomes)
+	}
+}
+
+// wantOnlyEpoch fails if the place has a slot of another epoch.
+func wantOnlyEpoch(t testing.TB, place blob.Store, epoch uint64) {
+	t.Helper()
+	for info, err := range place.List(t.Context(), "slots/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(info.Name, fmt.Sprintf("@%d", epoch)) {
+			t.Fatalf("place: got %s, want slots of epoch %d alone", info.Name, epoch)
+		}
+	}
+}
+
+// TestTwoErase erases from two processes in turns, with captures of a third
+// between: every erasure holds, whoever opened when.
+func TestTwoErase(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	a := newVault(t, mem.New(mem.Options{}))
+	first := a.mustCapture(ModeFull, numbered(40, "x"))
+	want := numbered(40, "x")
+	procs := []*testVault{a, a.reopen(a.store), a.reopen(a.store)}
+	for n := 1; n <= 30; n++ {
+		p := procs[rnd.IntN(len(procs))]
+		switch rnd.IntN(3) {
+		case 0:
+			if _, _, err := p.captureRows(ModeDelta, map[int]string{n: "again", n + 1: "again"}); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			if err := p.puncture(n); err != nil {
+				t.Fatal(err)
+			}
+			delete(want, n)
+		}
+		procs[rnd.IntN(len(procs))].wantRows(first.ID, want)
+	}
+	a.reopen(a.store).wantRows(first.ID, want)
+	if rep, err := a.Verify(t.Context(), verify.Options{Sample: 1}); err != nil || len(rep.Bad) != 0 {
+		t.Errorf("verify: got %+v, %v", rep, err)
+	}
+}
+
+// TestTwoEraseAtOnce lets two processes erase another record each at the same
+// time: both records are gone, whoever had to begin again.
+func TestTwoEraseAtOnce(t *testing.T) {
+	a := newVault(t, mem.New(mem.Options{}))
+	first := a.mustCapture(ModeFull, numbered(12, "x"))
+	procs := []*testVault{a, a.reopen(a.store)}
+	want := numbered(12, "x")
+	for n := 1; n <= 10; n += 2 {
+		errs := make(chan error, 2)
+		for i, p := range procs {
+			go func() {
+				err := p.puncture(n + i)
+				for range 20 {
+					if k := allod.KindOf(err); err == nil || k != allod.Conflict && k != allod.NotFound {
+						break
+					}
+					err = p.puncture(n + i) // the other was faster
+				}
+				errs <- err
+			}()
+			delete(want, n+i)
+		}
+		if err := errors.Join(<-errs, <-errs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.reopen(a.store).wantRows(first.ID, want)
+}
+
+// TestForgetThePast destroys what is stored of a record; what comes later is
+// stored and shown.
+func TestForgetThePast(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	first := v.mustCapture(ModeFull, numbered(3, "x"))
+	for i := range 3 {
+		if err := v.erase(EraseOptions{Past: true}, 2); err != nil {
+			t.Fatal(err)
+		}
+		without := numbered(3, "x")
+		delete(without, 2)
+		v.wantRows(first.ID, without)
+		name := fmt.Sprintf("after %d", i)
+		snap, c, err := v.captureRows(ModeDelta, map[int]string{2: name})
+		if err != nil || c.Erased != 0 {
+			t.Fatalf("capture: got %+v, %v", c, err)
+		}
+		without[2] = name
+		v.wantRows(snap.ID, without)
+	}
+	if err := v.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	_, c, err := v.captureRows(ModeDelta, map[int]string{2: "back"})
+	if err != nil || c.Erased != 1 {
+		t.Errorf("after it was erased: got %+v, %v", c, err)
+	}
+	rep, err := v.reopen(v.store).Verify(t.Context(), verify.Options{Sample: 1})
+	if err != nil || len(rep.Bad) != 0 {
+		t.Errorf("verify: got %+v, %v", rep, err)
+	}
+}
+
+// attacker holds every object that was ever written to a store or a place.
+type attacker struct {
+	blob.Mutable
+	all *mem.Store
+}
+
+func newAttacker(s blob.Mutable) *attacker { return &attacker{Mutable: s, all: mem.New(mem.Options{})} }
+
+// keep copies what is there now.
+func (a *attacker) keep(t testing.TB) {
+	t.Helper()
+	for _, name := range objectNames(t, a.Mutable) {
+		err := object.Put(context.Background(), a.all, name, objectBytes(t, a.Mutable, name))
+		if err != nil && !errors.Is(err, blob.ErrExists) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAttack plays somebody who has every object that was ever in the store, the
+// passphrase, and today's slots: he opens the others and no version of the
+// record, under any epoch. With the slots of before he opens it: what makes the
+// difference is that they are gone.
+func TestAttack(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	place := newAttacker(v.slots)
+	first := v.mustCapture(ModeFull, numbered(5, "x"))
+	v.mustCapture(ModeDelta, map[int]string{2: "y"})
+	place.keep(t)
+	if err := v.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	v.mustCapture(ModeDelta, map[int]string{3: "z"})
+	want := numbered(5, "x")
+	delete(want, 2)
+	if got := v.opens(t, v.slots); got[first.ID] != fmt.Sprint(want) {
+		t.Errorf("with today's slots: got %v, want %v", got, want)
+	}
+	place.keep(t)
+	opened := v.opens(t, place.all)
+	if opened[first.ID] != fmt.Sprint(numbered(5, "x")) {
+		t.Errorf("with the slots of before the attack must succeed: got %v", opened)
+	}
+}
+
+// opens tries every slot of the place, of every epoch, with the passphrase: for
+// each the tree of its epoch, and every row version of every pack. It returns
+// what it could read, by snapshot, of the richest slot.
+func (v *testVault) opens(t testing.TB, place blob.Store) map[allod.SnapshotID]string {
+	t.Helper()
+	slots, _, err := keyring.List(t.Context(), place, v.keyringPin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := map[allod.SnapshotID]string{}
+	for _, slot := range slots {
+		s, _, err := keyring.OpenSlot(t.Context(), place, v.keyringPin(), slot.Epoch, plainWrapper{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := OpenPublic(t.Context(), v.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.loot(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		thief := *v
+		thief.Vault = w
+		for _, e := range w.log.Entries() {
+			if e.Capture == 0 {
+				continue
+			}
+			rows, err := thief.stolen(t, e.N)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id := allod.SnapshotID(e.N); len(rows) > len(best[id]) {
+				best[id] = rows
+			}
+		}
+	}
+	return best
+}
+
+// loot loads the tree of a slot whatever the log says is in force.
+func (v *Vault) loot(ctx context.Context, s keyring.Secrets) error {
+	err := v.unlock(ctx, s)
+	if allod.KindOf(err) == allod.Conflict && v.content != nil {
+		v.secrets = s
+		return nil
+	}
+	return err
+}
+
+// stolen reads the rows of a snapshot without asking what is in force.
+func (v *testVault) stolen(t testing.TB, n uint64) (string, error) {
+	e, err := v.log.Entry(n)
+	if err != nil {
+		return "", err
+	}
+	m, err := v.content.Manifest(t.Context(), e)
+	if err != nil {
+		return "", err
+	}
+	schema, err := v.content.Schema(e.Environment, m.Schema, m.SchemaEntry)
+	if err != nil {
+		return "", err
+	}
+	o, err := v.content.Opener(e.Environment, schema)
+	if err != nil {
+		return "", err
+	}
+	defer o.Close()
+	c, err := v.content.Past(e.Environment, e.Capture).Newest(1)
+	if err != nil {
+		return "", err
+	}
+	out := map[int]string{}
+	for c.Next() {
+		if row, err := o.Row(c.Entry()); err == nil {
+			out[int(row.Key[15])] = row.Cell(0).Text()
+		}
+	}
+	return fmt.Sprint(out), c.Err()
+}
+
+// TestHoldStopsAnErasure refuses in Check, at the last moment: nothing changed.
+func TestHoldStopsAnErasure(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	first := v.mustCapture(ModeFull, numbered(3, "x"))
+	before := objectNames(t, v.store)
+	err := v.erase(EraseOptions{Check: func(context.Context) error { return allod.Errorf(allod.Denied, "held") }}, 2)
+	if allod.KindOf(err) != allod.Denied {
+		t.Errorf("got %v, want kind denied", err)
+	}
+	if after := objectNames(t, v.store); !slices.Equal(before, after) {
+		t.Errorf("objects: got %v, want %v", after, before)
+	}
+	v.wantRows(first.ID, numbered(3, "x"))
+}
+
+// TestDamagedSlotStopsAnErasure keeps the others from being rotated without it.
+func TestDamagedSlotStopsAnErasure(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.mustCapture(ModeFull, numbered(3, "x"))
+	if err := v.slots.Replace(t.Context(), "slots/other@1", []byte("not a slot")); err != nil {
+		t.Fatal(err)
+	}
+	err := v.puncture(2)
+	if allod.KindOf(err) != allod.Corrupt || !strings.Contains(err.Error(), "slots/other@1") {
+		t.Errorf("got %v, want kind corrupt naming the slot", err)
+	}
+	if v.log.Epoch() != 1 {
+		t.Errorf("epoch: got %d, want 1", v.log.Epoch())
+	}
+}
+
+// TestRotate changes no row, and old slots are gone.
+func TestRotate(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	first := v.mustCapture(ModeFull, numbered(3, "x"))
+	s := v.session(gate.ActionKeys)
+	done, err := v.Rotate(t.Context(), s)
+	if err != nil || done.Epoch != 2 || done.Records != 0 || done.AbsentBefore != done.AbsentAfter {
+		t.Fatalf("rotate: got %+v, %v", done, err)
+	}
+	if e, err := v.log.Entry(done.Entry); err != nil || e.Kind != vlog.KindSlot {
+		t.Errorf("entry: got %+v, %v", e, err)
+	}
+	if st, err := v.Status(t.Context()); err != nil || st.ErasuresPending != 0 || len(st.Slots) != 2 {
+		t.Errorf("before the old slots are gone: got %+v, %v", st, err)
+	}
+	if _, err := v.DestroySlots(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	wantOnlyEpoch(t, v.slots, 2)
+	v.reopen(v.store).wantRows(first.ID, numbered(3, "x"))
+}
+
+// TestPendingIsTold counts erasures whose old slots are still there.
+func TestPendingIsTold(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.mustCapture(ModeFull, numbered(3, "x"))
+	tags, err := v.Tags(t.Context(), v.session(gate.ActionRead), "contoso", []allod.RecordRef{ref("account", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if why, err := v.Absences(tags); err != nil || why[0] != "" {
+		t.Errorf("before: got %q, %v", why, err)
+	}
+	if _, err := v.Erase(t.Context(), v.session(gate.ActionErase), tags, EraseOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if why, err := v.Absences(tags); err != nil || why[0] != "erased" {
+		t.Errorf("after: got %q, %v", why, err)
+	}
+	if st, err := v.Status(t.Context()); err != nil || st.ErasuresPending != 1 {
+		t.Errorf("pending: got %+v, %v", st, err)
+	}
+	if _, err := v.Erase(t.Context(), v.session(gate.ActionRead), tags, EraseOptions{}); allod.KindOf(err) != allod.Denied {
+		t.Errorf("with a session to read: got %v, want kind denied", err)
+	}
+	v.clock.t = v.clock.t.Add(-time.Hour)
+	if _, err := v.Erase(t.Context(), v.session(gate.ActionErase), tags, EraseOptions{}); allod.KindOf(err) != allod.Invalid {
+		t.Errorf("with a clock behind: got %v, want kind invalid", err)
+	}
+}

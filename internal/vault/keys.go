@@ -1,0 +1,86 @@
+package vault
+
+import (
+	"context"
+
+	"allod"
+	"allod/internal/vault/keyring"
+)
+
+// openSlot opens a slot of the epoch in force, in the first of the places that
+// has one that w opens.
+func (v *Vault) openSlot(ctx context.Context, w keyring.Wrapper) (keyring.Secrets, error) {
+	epoch := v.log.Epoch()
+	var refused error
+	for _, place := range v.cfg.Slots {
+		secrets, _, err := keyring.OpenSlot(ctx, place, v.keyringPin(), epoch, w)
+		if err == nil {
+			return secrets, nil
+		}
+		if refused == nil || allod.KindOf(refused) == allod.NotFound {
+			refused = err
+		}
+	}
+	if refused == nil {
+		refused = allod.Errorf(allod.Invalid, "open the vault: no place of slots is configured")
+	}
+	return keyring.Secrets{}, refused
+}
+
+// held returns the secrets as of now.
+func (v *Vault) held() keyring.Secrets {
+	v.keys.Lock()
+	defer v.keys.Unlock()
+	return v.secrets
+}
+
+// inForce makes sure that the trees loaded are those that the log says are in
+// force: one that was punctured since would still open what was erased. Where
+// the log has moved on it opens its slot again and loads the newer tree;
+// Conflict if it cannot.
+func (v *Vault) inForce(ctx context.Context) error {
+	if err := v.needKeys("use the key tree"); err != nil {
+		return err
+	}
+	if v.current() {
+		return nil
+	}
+	v.keys.Lock()
+	defer v.keys.Unlock()
+	if v.current() { // by another goroutine, meanwhile
+		return nil
+	}
+	moved := func(err error) error {
+		chain := v.log.Chain()
+		e := allod.Errorf(allod.Conflict, "the key tree has moved to epoch %d while this process holds an earlier one", chain.Epochs[chain.Root()])
+		if err != nil {
+			e = allod.Errorf(allod.KindOf(err), "follow the key tree to epoch %d: %w", chain.Epochs[chain.Root()], err)
+		}
+		return allod.WithHint(e, "Run the command again.")
+	}
+	if v.wrapper == nil {
+		return moved(nil)
+	}
+	s, err := v.openSlot(ctx, v.wrapper)
+	if err != nil {
+		return moved(err)
+	}
+	if err := v.content.Load(ctx, s); err != nil {
+		return moved(err)
+	}
+	v.secrets.Root, v.secrets.Epoch, v.secrets.State, v.secrets.Older = s.Root, s.Epoch, s.State, s.Older
+	if !v.current() {
+		return moved(nil)
+	}
+	return nil
+}
+
+// current reports whether no root has moved beyond what is loaded.
+func (v *Vault) current() bool {
+	for root, epoch := range v.log.Chain().Epochs {
+		if v.content.Epoch(root) < epoch {
+			return false
+		}
+	}
+	return true
+}
