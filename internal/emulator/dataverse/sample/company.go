@@ -45,7 +45,7 @@ func (l *loader) organisation() {
 		l.add("territory", values{"name": name, "description": "Sales territory " + name})
 	}
 	for _, name := range []string{"System Administrator", "Salesperson", "Customer Service Representative", "Marketing Professional", "Field Service Dispatcher"} {
-		l.add("role", values{"name": name, "businessunitid": ref{"businessunit", l.unit}, "ismanaged": true})
+		l.add("role", values{"name": name, "businessunitid": ref{"businessunit", l.unit}, "componentstate": 0, "ismanaged": true})
 	}
 	for _, table := range []string{"account", "contact", "incident", "alp_loyaltycard"} {
 		for _, verb := range []string{"Create", "Read", "Write", "Delete"} {

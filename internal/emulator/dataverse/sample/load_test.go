@@ -2,6 +2,7 @@ package sample
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -169,5 +170,49 @@ func TestLoadDeterministic(t *testing.T) {
 	}
 	if one == digest(5) {
 		t.Error("another seed gave the same rows")
+	}
+}
+
+// What solutions hold is there: every row of solutioncomponent names a table,
+// a column or a row that exists, and every kind of component table has one.
+func TestComponentsExist(t *testing.T) {
+	m, s, _ := load(t, Options{Seed: 1})
+	metadata := map[allod.GUID]bool{}
+	for _, tb := range m.Tables {
+		metadata[tb.MetadataID] = true
+		for _, c := range tb.Columns {
+			metadata[c.MetadataID] = true
+		}
+	}
+	kinds := map[int]string{}
+	for _, name := range []string{
+		"role", "savedquery", "workflow", "systemform", "webresource", "appmodule", "canvasapp", "connectionreference", "environmentvariabledefinition", "environmentvariablevalue",
+	} {
+		kinds[componentType(m.Table(name))] = name
+	}
+	seen := map[string]int{}
+	s.View(func(tx *store.Tx) {
+		for _, r := range tx.Page("solutioncomponent", nil, 1000) {
+			value := func(column string) allod.Value { return tx.Value("solutioncomponent", r, column) }
+			id, table := value("objectid").GUID(), kinds[int(value("componenttype").Int())]
+			seen[table]++
+			if table == "" && !metadata[id] || table != "" && tx.Get(table, id) == nil {
+				t.Errorf("component %v of type %d (%s) is not there", id, value("componenttype").Int(), table)
+			}
+		}
+		flows := 0
+		for _, r := range tx.Page("workflow", nil, 1000) {
+			if tx.Value("workflow", r, "category").Int() == 5 && json.Valid([]byte(tx.Value("workflow", r, "clientdata").Text())) {
+				flows++
+			}
+		}
+		if flows < 2 {
+			t.Errorf("got %d cloud flows with a definition, want 2", flows)
+		}
+	})
+	for _, table := range kinds {
+		if seen[table] == 0 {
+			t.Errorf("no solution has a %s", table)
+		}
 	}
 }
