@@ -17,6 +17,7 @@ import (
 	"allod/internal/durable"
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
+	"allod/internal/seen"
 	"allod/internal/source"
 	"allod/internal/vault"
 	"allod/internal/vault/keyring"
@@ -51,6 +52,7 @@ type Office struct {
 	ledger *ledger.Ledger
 	key    keyring.Wrapper // what the vault was opened with; nil without keys
 	spec   string          // how key was named
+	seen   seen.Heads
 }
 
 // Open opens the Allod in dir with its key. NotFound when there is none,
@@ -94,6 +96,7 @@ func (o *Office) openGate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.Seen = append(c.Seen, o.seen.Ledger)
 	l, err := ledger.Open(ctx, c)
 	if err != nil {
 		return err
@@ -119,12 +122,18 @@ func OpenPublic(ctx context.Context, dir string, deps Deps) (*Office, error) {
 	return o, nil
 }
 
-// Close forgets the keys.
+// Inside returns what the packages below this one work with; not for pages and
+// command lines. Gate and ledger are nil in an office opened without keys.
+func (o *Office) Inside() (*vault.Vault, *gate.Gate, *ledger.Ledger, Deps) {
+	return o.vault, o.gate, o.ledger, o.deps
+}
+
+// Close forgets the keys, and remembers how far log and ledger have come.
 func (o *Office) Close() error {
 	if o == nil || o.vault == nil {
 		return nil
 	}
-	return o.vault.Close()
+	return errors.Join(o.seen.Keep(o.deps.Disk, o.vault.Head(), o.ledger), o.vault.Close())
 }
 
 // Config returns the configuration. Do not change it.
@@ -138,7 +147,10 @@ func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, er
 		}
 		return vault.Config{}, fmt.Errorf("open the vault's store: %w", err)
 	}
-	cfg := vault.Config{Store: store, Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin}
+	if o.seen, err = seen.Load(o.Dir, o.config.Pin.Vault); err != nil {
+		return vault.Config{}, err
+	}
+	cfg := vault.Config{Store: store, Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin, Seen: o.seen.Log}
 	for _, place := range o.config.Slots {
 		p, err := o.deps.OpenStore(ctx, o.path(place), create)
 		if err != nil {

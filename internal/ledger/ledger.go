@@ -49,8 +49,9 @@ type Config struct {
 	// is shorter, or has another hash at that size, is Corrupt. Zero = none.
 	Remembered Head
 
-	// Seen are further heads seen earlier, in any order, which Verify compares:
-	// a ledger that was replaced between two of them fits the newest alone.
+	// Seen are further heads seen earlier, in any order, which Open and Verify
+	// compare like Remembered: a ledger that was replaced between two of them
+	// fits the newest alone.
 	Seen []Head
 
 	Now func() time.Time // the time of entries that bring none; required when Key is set
@@ -114,7 +115,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	if err := l.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	for _, h := range []Head{newest, c.Remembered} {
+	for _, h := range append([]Head{newest, c.Remembered}, c.Seen...) {
 		if err := l.contains(ctx, h); err != nil {
 			return nil, err
 		}
@@ -314,7 +315,7 @@ func (l *Ledger) contains(ctx context.Context, h Head) error {
 	}
 	alarm := func(what string) error {
 		err := allod.Errorf(allod.Corrupt, "open the ledger: %s", what)
-		return allod.WithHint(err, "Entries were removed or replaced: keep the store as it is, and look at its versions, its copies and who could write to it.")
+		return allod.WithHint(err, "Entries were removed or replaced: keep the store as it is, and look at its versions, its copies and who could write to it. docs/verify.md says how to go on.")
 	}
 	if h.Size < 0 || h.Size > l.head.Size {
 		return alarm("it is shorter than it has been")
