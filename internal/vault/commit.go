@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"allod"
-	"allod/internal/blob"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
@@ -317,28 +316,7 @@ func (c *commit) done(ctx context.Context, e *vlog.Entry, fresh bool) (allod.Sna
 	if e.N%vlog.CheckpointEvery == 0 {
 		// The snapshot is committed and a checkpoint is a cache of the log: one
 		// that cannot be written must not make the commit look failed.
-		_ = v.checkpoint(ctx, le)
+		_ = v.log.Checkpoint(ctx, le, []vlog.Absent{{Root: c.tree.Root(), Epoch: c.tree.Epoch(), Digest: c.tree.AbsentDigest()}}, v.signer)
 	}
 	return snapshotOf(r.name, le), nil
-}
-
-// checkpoint writes the checkpoint as of an entry; one that is there is kept.
-func (v *Vault) checkpoint(ctx context.Context, at *journal.Entry) error {
-	c := &vlog.Checkpoint{Vault: at.Vault, N: at.N, Last: at.Digest, Time: at.Time}
-	for _, e := range v.log.Entries()[:at.N] {
-		c.Live = append(c.Live, e.Objects...)
-		if e.Capture != 0 {
-			c.Kept = append(c.Kept, e.N)
-		}
-	}
-	tree := v.content.Tree()
-	c.Absents = []vlog.Absent{{Root: tree.Root(), Epoch: tree.Epoch(), Digest: tree.AbsentDigest()}}
-	b, err := c.Encode(v.signer)
-	if err != nil {
-		return err
-	}
-	if err := object.Put(ctx, v.cfg.Store, vlog.CheckpointName(at.N), b); err != nil && !errors.Is(err, blob.ErrExists) {
-		return err
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -417,4 +418,56 @@ func TestPendingIsTold(t *testing.T) {
 	if _, err := v.Erase(t.Context(), v.session(gate.ActionErase), tags, EraseOptions{}); allod.KindOf(err) != allod.Invalid {
 		t.Errorf("with a clock behind: got %v, want kind invalid", err)
 	}
+}
+
+// TestHidden withholds a record whose erasure was asked for, from every function
+// and every process, and lets captures of it go on.
+func TestHidden(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	first := v.mustCapture(ModeFull, numbered(3, "x"))
+	other := v.reopen(v.store)
+	tags, err := v.Tags(t.Context(), v.session(gate.ActionRead), "contoso", []allod.RecordRef{ref("account", 2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hide := func(tags []RecordTag) {
+		t.Helper()
+		s, err := v.gate.Open(t.Context(), gate.Request{Actor: "os:test", Action: gate.ActionOffice, Purpose: allod.PurposeOperate, Resource: gate.Resource{Environment: Office, Class: allod.ClassContent}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := v.Begin(t.Context(), s, RunOptions{Environment: Office, Line: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, err := json.Marshal(OfficeState{Hidden: tags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Commit(t.Context(), Manifest{State: state, Complete: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hide(tags)
+	want := numbered(3, "x")
+	delete(want, 2)
+	for _, p := range []*testVault{v, other} {
+		p.wantRows(first.ID, want)
+		h, err := p.History(t.Context(), p.session(gate.ActionRead), "contoso", ref("account", 2))
+		if err != nil || len(h) != 1 || h[0].Withheld != "erasure requested" || h[0].Row != nil {
+			t.Errorf("history: got %+v, %v", h, err)
+		}
+		s, err := p.At(t.Context(), p.session(gate.ActionRead), "contoso", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows, err := s.Get(t.Context(), "account", []allod.RecordRef{ref("account", 2)}); err != nil || len(rows) != 0 {
+			t.Errorf("get: got %d rows, %v", len(rows), err)
+		}
+	}
+	if _, c, err := other.captureRows(ModeDelta, map[int]string{2: "y", 3: "x 3"}); err != nil || c.Updated != 1 || c.Unchanged != 1 {
+		t.Errorf("capture: got %+v, %v, want one updated", c, err)
+	}
+	hide(nil) // the request was taken back
+	v.wantRows(first.ID, numbered(3, "x"))
 }

@@ -131,7 +131,8 @@ func damaged(t *testing.T) *stored {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := v.checkpoint(t.Context(), last); err != nil {
+	tree := v.content.Tree()
+	if err := v.log.Checkpoint(t.Context(), last, []vlog.Absent{{Root: tree.Root(), Epoch: tree.Epoch(), Digest: tree.AbsentDigest()}}, v.signer); err != nil {
 		t.Fatal(err)
 	}
 	s.session = v.session(gate.ActionRead)

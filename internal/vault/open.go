@@ -101,20 +101,29 @@ func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []ke
 	if err := emptyPlaces(ctx, cfg.Slots); err != nil {
 		return nil, Pin{}, err
 	}
-	undo := &written{store: cfg.Store}
-	err = undo.put(ctx, objects)
+	undo := &object.Written{Store: cfg.Store}
+	for i := 0; i < len(objects) && err == nil; i++ {
+		err = undo.Put(ctx, objects[i].Name, objects[i].Data)
+	}
+	var places []blob.Mutable
 	if err == nil {
-		undo.slots = cfg.Slots // nobody else writes there: the tree's objects were put if absent
+		places = cfg.Slots // nobody else writes there: the tree's objects were put if absent
 		err = keyring.Write(ctx, cfg.Slots, slots, secrets, cfg.Now)
 	}
 	if err == nil {
-		err = undo.put(ctx, []keytree.Object{{Name: vlog.VaultName, Data: b}})
+		err = undo.Put(ctx, vlog.VaultName, b)
+	}
+	if err != nil && undo.Unknown { // it may be a vault by now: touch nothing
+		return nil, Pin{}, err
 	}
 	if err != nil {
-		if undo.unknown { // it may be a vault by now: touch nothing
-			return nil, Pin{}, err
+		errs := []error{err, undo.Remove(context.WithoutCancel(ctx))}
+		for _, place := range places {
+			for _, s := range slots {
+				errs = append(errs, place.Delete(context.WithoutCancel(ctx), keyring.ObjectName(s.Name, secrets.Epoch)))
+			}
 		}
-		return nil, Pin{}, errors.Join(err, undo.remove(context.WithoutCancel(ctx), slots, secrets.Epoch))
+		return nil, Pin{}, errors.Join(errs...)
 	}
 	cfg.Pin = pin
 	v, err := openWith(ctx, cfg, secrets)
@@ -133,50 +142,6 @@ func emptyPlaces(ctx context.Context, places []blob.Mutable) error {
 		}
 	}
 	return nil
-}
-
-// written is what a Create has written, to be removed if it fails: it would
-// stand in the way of the next one.
-type written struct {
-	store   blob.Store
-	objects []keytree.Object
-	slots   []blob.Mutable
-	unknown bool // the store does not say whether an object is stored
-}
-
-// put stores objects. One that the store holds after an error, as it was to be
-// stored, is stored.
-func (w *written) put(ctx context.Context, objects []keytree.Object) error {
-	for _, o := range objects {
-		putErr := object.Put(ctx, w.store, o.Name, o.Data)
-		if putErr != nil {
-			there, err := object.Get(context.WithoutCancel(ctx), w.store, o.Name, int64(len(o.Data)))
-			switch {
-			case err == nil && bytes.Equal(there, o.Data):
-			case errors.Is(putErr, blob.ErrExists):
-				return allod.WithHint(putErr, "If an earlier `allod init` was cut off, remove the folder of the vault and that of its slots, which hold nothing yet, and begin again.")
-			default:
-				w.unknown = err != nil && !errors.Is(err, blob.ErrNotFound)
-				return putErr
-			}
-		}
-		w.objects = append(w.objects, o)
-	}
-	return nil
-}
-
-// remove deletes what was written, the vault object never: it is put last.
-func (w *written) remove(ctx context.Context, slots []keyring.Slot, epoch uint64) error {
-	var errs []error
-	for _, place := range w.slots {
-		for _, s := range slots {
-			errs = append(errs, place.Delete(ctx, keyring.ObjectName(s.Name, epoch)))
-		}
-	}
-	for _, o := range w.objects {
-		errs = append(errs, w.store.Delete(ctx, o.Name))
-	}
-	return errors.Join(errs...)
 }
 
 func pinOf(s keyring.Secrets) (Pin, error) {

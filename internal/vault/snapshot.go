@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -266,16 +267,30 @@ func (s *Snapshot) opener(ctx context.Context) (*content.Opener, error) {
 	if err := s.v.inForce(ctx); err != nil {
 		return nil, object.Named("open rows", err)
 	}
-	return s.v.content.Opener(s.entry.Environment, s.schema)
+	hidden, err := s.v.Hidden(ctx)
+	if err != nil {
+		return nil, object.Named("open rows", err)
+	}
+	o, err := s.v.content.Opener(s.entry.Environment, s.schema)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range hidden {
+		o.Hide(t.Environment, t.Table, t.Tag)
+	}
+	return o, nil
 }
 
 func (s *Snapshot) fail(table string, err error) error {
 	return object.Named("read table "+table+" of "+s.Name(), err)
 }
 
+// errStop ends a scan: enough was seen.
+var errStop = errors.New("enough")
+
 // scan calls f with the newest version of each record of a table, deletes
-// included, until it returns false.
-func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Opener, e *pack.Entry) bool) error {
+// included, until it returns an error. A record that is withheld is passed over.
+func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Opener, e *pack.Entry) error) error {
 	number, err := s.table(table)
 	if err != nil {
 		return err
@@ -293,8 +308,12 @@ func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Ope
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !f(o, c.Entry()) {
+		switch err := f(o, c.Entry()); {
+		case err == nil || content.Withheld(err) != "":
+		case errors.Is(err, errStop):
 			return nil
+		default:
+			return s.fail(table, err)
 		}
 	}
 	if err := c.Err(); err != nil {
@@ -304,31 +323,21 @@ func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Ope
 }
 
 // Rows yields every row of the table alive in the snapshot, in tag order. Rows
-// whose key is gone by an act on record are left out. Errors: Denied, NotFound
-// for an unknown table, Corrupt naming the object.
+// that are hidden, or whose key is gone by an act on record, are left out.
+// Errors: Denied, NotFound for an unknown table, Corrupt naming the object.
 func (s *Snapshot) Rows(ctx context.Context, table string) iter.Seq2[allod.Row, error] {
 	return func(yield func(allod.Row, error) bool) {
-		stopped := false
-		var bad error
-		err := s.scan(ctx, table, func(o *content.Opener, e *pack.Entry) bool {
+		err := s.scan(ctx, table, func(o *content.Opener, e *pack.Entry) error {
 			if e.Meta[0] == seal.OpDelete {
-				return true
+				return nil
 			}
 			row, err := o.Row(e)
-			if err != nil {
-				if content.Withheld(err) != "" {
-					return true
-				}
-				bad = s.fail(table, err)
-				return false
+			if err == nil && !yield(*row, nil) {
+				err = errStop
 			}
-			stopped = !yield(*row, nil)
-			return !stopped
+			return err
 		})
-		if bad != nil {
-			err = bad
-		}
-		if err != nil && !stopped {
+		if err != nil {
 			yield(allod.Row{}, err)
 		}
 	}
@@ -337,27 +346,17 @@ func (s *Snapshot) Rows(ctx context.Context, table string) iter.Seq2[allod.Row, 
 // Deleted yields the records of the table that are deleted as of the snapshot.
 func (s *Snapshot) Deleted(ctx context.Context, table string) iter.Seq2[Tombstone, error] {
 	return func(yield func(Tombstone, error) bool) {
-		stopped := false
-		var bad error
-		err := s.scan(ctx, table, func(o *content.Opener, e *pack.Entry) bool {
+		err := s.scan(ctx, table, func(o *content.Opener, e *pack.Entry) error {
 			if e.Meta[0] != seal.OpDelete {
-				return true
+				return nil
 			}
 			r, _, err := o.Open(e)
-			if err != nil {
-				if content.Withheld(err) != "" {
-					return true
-				}
-				bad = s.fail(table, err)
-				return false
+			if err == nil && !yield(Tombstone{Ref: content.RefOf(table, &r), Reason: r.Reason, Capture: e.Key.Capture()}, nil) {
+				err = errStop
 			}
-			stopped = !yield(Tombstone{Ref: content.RefOf(table, &r), Reason: r.Reason, Capture: e.Key.Capture()}, nil)
-			return !stopped
+			return err
 		})
-		if bad != nil {
-			err = bad
-		}
-		if err != nil && !stopped {
+		if err != nil {
 			yield(Tombstone{}, err)
 		}
 	}

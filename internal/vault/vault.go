@@ -67,6 +67,10 @@ type Vault struct {
 	recipients []age.Recipient
 	signer     ed25519.PrivateKey // of use capture
 
+	hiding   sync.Mutex
+	hiddenAt uint64 // entry of the office that hidden was read from; 0 = none
+	hidden   []RecordTag
+
 	fileObject int // files of more plain bytes become objects; stage.SmallFile but in tests
 }
 

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"maps"
@@ -242,6 +243,25 @@ func (l *Log) Put(ctx context.Context, b []byte, n uint64) (taken bool, err erro
 		return false, allod.WithHint(allod.Errorf(allod.Unavailable, "write %s: the store does not say whether it is written: %w", name, errors.Join(putErr, err)),
 			"Run `allod snapshots` once the store answers again: it is there whole or not at all.")
 	}
+}
+
+// Checkpoint writes the checkpoint as of an entry; one that is there is kept.
+func (l *Log) Checkpoint(ctx context.Context, at *Entry, absents []vlog.Absent, key ed25519.PrivateKey) error {
+	c := &vlog.Checkpoint{Vault: at.Vault, N: at.N, Last: at.Digest, Time: at.Time, Absents: absents}
+	for _, e := range l.Entries()[:at.N] {
+		c.Live = append(c.Live, e.Objects...)
+		if e.Capture != 0 {
+			c.Kept = append(c.Kept, e.N)
+		}
+	}
+	b, err := c.Encode(key)
+	if err != nil {
+		return err
+	}
+	if err := object.Put(ctx, l.store, vlog.CheckpointName(at.N), b); err != nil && !errors.Is(err, blob.ErrExists) {
+		return err
+	}
+	return nil
 }
 
 // Full reads an entry again, sealed part included, and checks that it is still

@@ -5,6 +5,7 @@ package office
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,20 @@ func Read(ctx context.Context, v *vault.Vault, s gate.Session) (*vault.Snapshot,
 // somebody has written since; read again, decide again and write again. Now only
 // labels the commit. The session is as for Read.
 func Write(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault.Snapshot, tables []allod.Table, rows []allod.Row, now time.Time) error {
+	hidden, err := v.Hidden(ctx)
+	if err != nil {
+		return err
+	}
+	return WriteHiding(ctx, v, s, seen, tables, rows, hidden, now)
+}
+
+// WriteHiding is Write that also says, in the same commit, which records no
+// function shows from here on: all of them, those that are hidden already too.
+func WriteHiding(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault.Snapshot, tables []allod.Table, rows []allod.Row, hidden []vault.RecordTag, now time.Time) error {
+	state, err := json.Marshal(vault.OfficeState{Hidden: hidden})
+	if err != nil {
+		return allod.Errorf(allod.Internal, "write to the office: %w", err)
+	}
 	r, err := v.Begin(ctx, s, vault.RunOptions{Environment: vault.Office, Line: 1})
 	if err != nil {
 		return err
@@ -48,7 +63,7 @@ func Write(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault.Snap
 		return err
 	}
 	now = now.UTC()
-	m := vault.Manifest{From: now, To: now, Complete: true}
+	m := vault.Manifest{State: state, From: now, To: now, Complete: true}
 	for i := range tables {
 		if err := put(ctx, r, &tables[i], rows); err != nil {
 			return err

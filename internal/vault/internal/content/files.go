@@ -53,6 +53,9 @@ func (o *Opener) File(ctx context.Context, past *shelf.Past, table uint32, ref a
 		return nil, allod.Errorf(allod.NotFound, "its bytes were not stored")
 	}
 	owner := &owner{table, o.Tag(table, ref.Key, ref.Pair)}
+	if err := o.hides(owner.table, owner.tag); err != nil {
+		return nil, err
+	}
 	if f.Content[0] == 'f' {
 		name := "files/" + f.Content[1:]
 		r, err := o.object(ctx, name, owner)

@@ -21,6 +21,29 @@ type Opener struct {
 	index    *keytree.Indexer
 	identity []byte
 	maps     map[mapKey][]int
+	hidden   map[owner]bool
+}
+
+// errHidden says that a record is to be erased: its key is still there.
+var errHidden = errors.New("its erasure was asked for")
+
+// Hide withholds a record, if it is of the opener's environment.
+func (o *Opener) Hide(environment, table uint32, tag keytree.Tag) {
+	if environment != o.env {
+		return
+	}
+	if o.hidden == nil {
+		o.hidden = map[owner]bool{}
+	}
+	o.hidden[owner{table, tag}] = true
+}
+
+// hides is NotFound, and Withheld, for a record that is hidden.
+func (o *Opener) hides(table uint32, tag keytree.Tag) error {
+	if o.hidden[owner{table, tag}] {
+		return allod.Errorf(allod.NotFound, "open a record: %w", errHidden)
+	}
+	return nil
 }
 
 type mapKey struct{ schema, table uint32 }
@@ -38,9 +61,12 @@ func (r *Reader) Opener(env uint32, view *meta.Schema) (*Opener, error) {
 // Close frees what the opener holds.
 func (o *Opener) Close() { o.codec.Close() }
 
-// Withheld returns why a key is gone by an act on record, e.g. "erased"; "" for
-// other errors and nil.
+// Withheld returns why a key is gone by an act on record, e.g. "erased", or
+// "erasure requested" for a record that is hidden; "" for other errors and nil.
 func Withheld(err error) string {
+	if errors.Is(err, errHidden) {
+		return "erasure requested"
+	}
 	var a *keytree.AbsentError
 	if errors.As(err, &a) {
 		return a.Kind.String()
@@ -69,6 +95,9 @@ func (o *Opener) Open(e *pack.Entry) (seal.Row, seal.Meta, error) {
 		return seal.Row{}, m, allod.Errorf(allod.Corrupt, "open a row: it names root %d, which is not known", m.Root)
 	}
 	tag := keytree.Tag(e.Key.Tag())
+	if err := o.hides(e.Key.Table(), tag); err != nil {
+		return seal.Row{}, m, err
+	}
 	seed, err := tree.Seed(o.index.Leaf(tag), e.Key.Generation())
 	if err != nil {
 		return seal.Row{}, m, err

@@ -1,0 +1,52 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+
+	"allod"
+	vlog "allod/internal/vault/log"
+	"allod/internal/vault/object"
+)
+
+// OfficeState is the state of the office's entries (FORMAT.md §3.1): it is
+// sealed for who holds the index key, and read without a session, since nobody
+// may be shown what it hides.
+type OfficeState struct {
+	// Hidden are records that are to be erased: no function shows them from
+	// here on, while their keys are still there.
+	Hidden []RecordTag `json:"hidden,omitempty"`
+}
+
+// Hidden returns the records that the newest entry of the office hides, as the
+// log is known now.
+func (v *Vault) Hidden(ctx context.Context) ([]RecordTag, error) {
+	if err := v.needKeys("ask what is hidden"); err != nil {
+		return nil, err
+	}
+	all := v.log.Entries()
+	for i := len(all) - 1; i >= 0; i-- {
+		e := all[i]
+		if e.Environment != 0 || e.Capture == 0 {
+			continue
+		}
+		v.hiding.Lock()
+		defer v.hiding.Unlock()
+		if v.hiddenAt == e.N {
+			return v.hidden, nil
+		}
+		part, err := v.content.Part(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		var state OfficeState
+		if len(part.State) > 0 {
+			if err := json.Unmarshal(part.State, &state); err != nil {
+				return nil, object.Named(vlog.EntryName(e.N), allod.Errorf(allod.Corrupt, "read the state of the office: %w", err))
+			}
+		}
+		v.hiddenAt, v.hidden = e.N, state.Hidden
+		return v.hidden, nil
+	}
+	return nil, nil
+}
