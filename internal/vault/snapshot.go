@@ -45,15 +45,7 @@ type Tombstone struct {
 }
 
 // Version is one stored version of a record.
-type Version struct {
-	Snapshot allod.SnapshotID // the capture that stored it
-	Capture  uint64
-	Row      *allod.Row   // nil when Deleted or Withheld
-	Table    *allod.Table // the columns Row.Cells stand parallel to
-	Deleted  bool
-	Reason   allod.DeleteReason
-	Withheld string // "erased", "superseded", "restricted", "held": the key is gone
-}
+type Version = content.Version
 
 // Snapshots lists the snapshots of an environment, oldest first; "" = of all.
 // Without keys environments are named "#<number>".
@@ -291,6 +283,10 @@ var errStop = errors.New("enough")
 // scan calls f with the newest version of each record of a table, deletes
 // included, until it returns an error. A record that is withheld is passed over.
 func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Opener, e *pack.Entry) error) error {
+	return s.each(ctx, table, (*shelf.Past).Newest, f)
+}
+
+func (s *Snapshot) each(ctx context.Context, table string, cursor func(*shelf.Past, uint32) (*shelf.Newest, error), f func(o *content.Opener, e *pack.Entry) error) error {
 	number, err := s.table(table)
 	if err != nil {
 		return err
@@ -300,7 +296,7 @@ func (s *Snapshot) scan(ctx context.Context, table string, f func(o *content.Ope
 		return err
 	}
 	defer o.Close()
-	c, err := s.past.Newest(number)
+	c, err := cursor(s.past, number)
 	if err != nil {
 		return s.fail(table, err)
 	}
@@ -421,42 +417,27 @@ func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref all
 			ids[e.Capture] = allod.SnapshotID(e.N)
 		}
 	}
-	var entries []*pack.Entry
-	tag := o.Tag(number, ref.Key, ref.Pair)
-	err = snap.past.Versions(number, tag, func(e *pack.Entry) bool {
-		entries = append(entries, &pack.Entry{Key: e.Key, Meta: e.Meta, Sealed: slices.Clone(e.Sealed)})
-		return true
-	})
-	if err != nil {
-		return nil, snap.fail(ref.Table, err)
+	out, err := o.History(snap.past, number, o.Tag(number, ref.Key, ref.Pair))
+	for i := range out {
+		out[i].Snapshot = ids[out[i].Capture]
 	}
-	slices.SortFunc(entries, func(a, b *pack.Entry) int { return a.Key.Compare(&b.Key) })
-	var out []Version
-	for i, e := range entries {
-		if i > 0 && entries[i-1].Key.Capture() == e.Key.Capture() {
-			continue
-		}
-		one, err := version(o, e, snap.schema.TableOf(number))
-		if err != nil {
-			return nil, snap.fail(ref.Table, err)
-		}
-		one.Capture, one.Snapshot = e.Key.Capture(), ids[e.Key.Capture()]
-		out = append(out, one)
-	}
-	return out, nil
+	return out, snap.fail(ref.Table, err)
 }
 
-func version(o *content.Opener, e *pack.Entry, t *allod.Table) (Version, error) {
-	r, meta, err := o.Open(e)
-	if why := content.Withheld(err); why != "" {
-		return Version{Withheld: why, Table: t}, nil
+// Versions yields every stored version of every record of the table, until the
+// snapshot, newest first within a record; Snapshot is not filled, and Ref is
+// zero where the version is withheld. Errors as Rows.
+func (s *Snapshot) Versions(ctx context.Context, table string) iter.Seq2[Version, error] {
+	return func(yield func(Version, error) bool) {
+		err := s.each(ctx, table, (*shelf.Past).Every, func(o *content.Opener, e *pack.Entry) error {
+			v, err := o.Version(e)
+			if err == nil && !yield(v, nil) {
+				err = errStop
+			}
+			return err
+		})
+		if err != nil {
+			yield(Version{}, err)
+		}
 	}
-	if err != nil {
-		return Version{}, err
-	}
-	if meta.Op == seal.OpDelete {
-		return Version{Deleted: true, Reason: r.Reason, Table: t}, nil
-	}
-	row, err := o.Decode(&r, meta, e.Key.Table())
-	return Version{Row: row, Table: t}, err
 }

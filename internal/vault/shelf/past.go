@@ -93,18 +93,26 @@ type oneTable struct {
 func (o *oneTable) Next() bool { return o.Cursor.Next() && o.Entry().Key.Table() == o.table }
 
 // Newest is a cursor over the newest version of each record of a table as of
-// a capture, deletes included. It is used by one goroutine.
+// a capture, deletes included, or over all versions until then. It is used by
+// one goroutine.
 type Newest struct {
-	m    *pack.Merge
-	k    uint64
-	last pack.Key
-	any  bool
+	m     *pack.Merge
+	k     uint64
+	every bool // all versions
+	last  pack.Key
+	any   bool
 }
 
 const scanMemory = 16 << 20 // read-ahead of one scan over all packs, bytes
 
 // Newest returns a cursor over a table, by tag.
-func (p *Past) Newest(table uint32) (*Newest, error) {
+func (p *Past) Newest(table uint32) (*Newest, error) { return p.cursor(table, false) }
+
+// Every returns a cursor over all versions of a table's records as of the
+// capture, by tag, newest first.
+func (p *Past) Every(table uint32) (*Newest, error) { return p.cursor(table, true) }
+
+func (p *Past) cursor(table uint32, every bool) (*Newest, error) {
 	readAhead := min(256<<10, scanMemory/max(1, len(p.entries)))
 	var cs []pack.Cursor
 	for _, e := range p.entries {
@@ -114,14 +122,14 @@ func (p *Past) Newest(table uint32) (*Newest, error) {
 		}
 		cs = append(cs, c)
 	}
-	return &Newest{m: pack.NewMerge(cs), k: p.k}, nil
+	return &Newest{m: pack.NewMerge(cs), k: p.k, every: every}, nil
 }
 
 // Next implements pack.Cursor.
 func (n *Newest) Next() bool {
 	for n.m.Next() {
 		e := n.m.Entry()
-		if e.Key.Capture() > n.k || n.any && n.last.SameRecord(&e.Key) {
+		if e.Key.Capture() > n.k || n.any && !n.every && n.last.SameRecord(&e.Key) {
 			continue
 		}
 		n.last, n.any = e.Key, true
