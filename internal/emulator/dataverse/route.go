@@ -13,6 +13,7 @@ import (
 	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/solution"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
 )
@@ -65,6 +66,9 @@ func (c *call) route() (*request.Reply, error) {
 		return c.action(name, f)
 	}
 	if f := message.Actions()[name]; f != nil && len(path) == 1 {
+		return c.action(name, f)
+	}
+	if f := solution.Actions()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)
 	}
 	if f := deal.Actions()[name]; f != nil && len(path) == 1 {

@@ -42,6 +42,9 @@ type User struct {
 	Depth         map[string]string `json:"depth,omitempty"`
 	// Deny lists privileges the user lacks, e.g. prvCreateAccount.
 	Deny []string `json:"deny,omitempty"`
+	// Granted lists those of Miscellaneous that the roles of a user hold who is
+	// no administrator.
+	Granted []string `json:"granted,omitempty"`
 }
 
 // DepthOf is the read depth of the user in the table.

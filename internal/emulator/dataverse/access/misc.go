@@ -6,19 +6,19 @@ import (
 )
 
 // Miscellaneous lists the privileges that belong to no table and that the
-// server asks for (protocols/dataverse.md §6.7–6.9, §10; Miscellaneous
+// server asks for (protocols/dataverse.md §6.7–6.9, §10, §11; Miscellaneous
 // privileges of the security role reference).
 func Miscellaneous() []string {
 	return []string{
 		"prvActOnBehalfOfAnotherUser", "prvBypassCustomBusinessLogic", "prvBypassCustomPlugins", "prvDeleteAuditPartitions",
-		"prvDeleteRecordChangeHistory", "prvOverrideCreatedOnCreatedBy", "prvReadAuditSummary", "prvReadRecordAuditHistory",
+		"prvDeleteRecordChangeHistory", "prvExportCustomization", "prvOverrideCreatedOnCreatedBy", "prvReadAuditSummary", "prvReadRecordAuditHistory",
 	}
 }
 
 // Holds reports whether the user has one of Miscellaneous: System
-// Administrators do.
+// Administrators do, and whom a role gives it.
 func (u *User) Holds(name string) bool {
-	return u.Administrator && !slices.Contains(u.Deny, name)
+	return (u.Administrator || slices.Contains(u.Granted, name)) && !slices.Contains(u.Deny, name)
 }
 
 // Need is the 403 for the first of the privileges that the user does not hold.

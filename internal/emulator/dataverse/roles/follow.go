@@ -17,7 +17,7 @@ const adminTemplate = "627090ff-40a3-4053-8790-584edc5be201"
 // own and those of its teams. Tables without privileges of their own are not
 // restricted.
 func Follow(tx *store.Tx, m *entity.Model, u *access.User) {
-	u.Administrator, u.Deny = false, nil
+	u.Administrator, u.Deny, u.Granted = false, nil, nil
 	held := map[allod.GUID]string{}
 	for _, role := range of(tx, u.User) {
 		if _, template := tx.Value(table, tx.Get(table, role), "roletemplateid").Target(); template.String() == adminTemplate {
@@ -28,6 +28,11 @@ func Follow(tx *store.Tx, m *entity.Model, u *access.User) {
 			if rank(d) > rank(held[p]) {
 				held[p] = d
 			}
+		}
+	}
+	for _, name := range access.Miscellaneous() {
+		if held[access.NamedID(name)] != "" {
+			u.Granted = append(u.Granted, name)
 		}
 	}
 	u.Depth = map[string]string{"*": access.DepthGlobal}

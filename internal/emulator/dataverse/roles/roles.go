@@ -50,7 +50,7 @@ func Function(c change.Writer) (map[string]any, error) {
 		if !tx.Has(table) || tx.Get(table, id) == nil {
 			return wire.NoRow(table, id.String())
 		}
-		names := names(c.Schema.Model)
+		names := Names(c.Schema.Model)
 		for p, d := range Held(tx, id) {
 			out = append(out, object{
 				"Depth": d, "PrivilegeId": p.String(), "BusinessUnitId": c.Org.Unit.String(), "PrivilegeName": names[p],
@@ -101,8 +101,8 @@ func Held(tx *store.Tx, role allod.GUID) map[allod.GUID]string {
 	return out
 }
 
-// names are the privileges there are, by id.
-func names(m *entity.Model) map[allod.GUID]string {
+// Names are the privileges there are, by id.
+func Names(m *entity.Model) map[allod.GUID]string {
 	out := map[allod.GUID]string{}
 	for _, t := range m.Tables {
 		for _, verb := range []string{"Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share"} {
@@ -126,7 +126,7 @@ func grant(c change.Writer, seg *query.Segment, replace bool) error {
 	if err := json.Unmarshal(c.Body, &body); err != nil || body.Privileges == nil {
 		return wire.BadPayload("A property 'Privileges' was expected.")
 	}
-	known := names(c.Schema.Model)
+	known := Names(c.Schema.Model)
 	return update(c, seg, func(a *platform.Act, role allod.GUID) error {
 		if replace {
 			for _, id := range a.Tx.Find(pairs, "roleid", allod.IDValue(role)) {
