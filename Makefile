@@ -16,10 +16,10 @@ FUZZTIME    ?= 30s
 CHAOS       ?= 50x100000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos node integration cross vet deadcode
+.PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos node s3server integration cross vet deadcode
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
 
 build: ## build ./allod
 	$(GO) build -o allod ./cmd/allod
@@ -72,12 +72,17 @@ cross: ## build and vet for Windows and macOS
 	@set -e; for os in windows darwin; do echo "GOOS=$$os"; \
 		GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/allod; GOOS=$$os CGO_ENABLED=0 $(GO) vet ./...; done
 
-integration: node ## tests of the whole; with CI=true a skipped one is a failure
+integration: node s3server ## tests of the whole; with CI=true a skipped one is a failure
 	ALLOD_INTEGRATION=1 $(GO) test -json -count=1 -timeout 20m ./internal/e2e/... | \
 		(cd tools && $(GO) run ./testcount $(if $(filter true,$(CI)),-noskip))
 
 node: ## nodejs and npm for the client proof, from the packages of the system if absent
 	@command -v node >/dev/null && command -v npm >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends nodejs npm; }
+
+S3SERVER := .tools/versitygw-v1.8.0/versitygw
+s3server: $(S3SERVER) ## the S3 server that the tests of vaults in S3 start, built once
+$(S3SERVER):
+	GOFLAGS= CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 kill: ## kill -9 at random moments, then compare; prints its seed
 	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Kill' ./internal/e2e/...

@@ -24,31 +24,49 @@ import (
 type Check struct {
 	Name string // short, for a line of output
 	Why  string // what breaks in the vault when the promise is not kept; one sentence
-	// Run returns nil when the promise is kept. It may be called again.
+	// Locks says that the check locks objects, which then stay for some
+	// seconds whatever happens.
+	Locks bool
+	// Run returns nil when the promise is kept, Skipped when the store says in
+	// the documented way that it lacks the ability. It may be called again.
 	Run func(ctx context.Context, s blob.Store) error
 }
 
-// Checks returns all checks, in the order in which to run them. Those of
-// abilities that a store may lack (locks, blob.Mutable) pass where the store
-// says so in the documented way.
+// Skipped says why a check was not tried. It is no failure.
+type Skipped string
+
+// Error implements error.
+func (s Skipped) Error() string { return string(s) }
+
+// Checks returns all checks, in the order in which to run them.
 func Checks() []Check {
+	promise := func(name, why string, run func(context.Context, blob.Store, string) error) Check {
+		return Check{Name: name, Why: why, Run: folder(run)}
+	}
+	lock := func(name, why string, run func(context.Context, blob.Store, string) error) Check {
+		return Check{Name: name, Why: why, Locks: true, Run: folder(run)}
+	}
 	return []Check{
-		{"put then read", "a backup that cannot be read back is none", folder(putGet)},
-		{"empty object", "a table without rows still has its part", folder(empty)},
-		{"large object", "packs are up to some hundred megabytes", folder(large)},
-		{"ranges", "a single row is read by offset from inside a pack", folder(ranges)},
-		{"put if absent", "the number of a log entry is taken once, for ever", folder(putIfAbsent)},
-		{"16 racing puts", "put-if-absent is the vault's only mutual exclusion", folder(race)},
-		{"list order", "readers walk the log in order of number", folder(listOrder)},
-		{"list stops", "a reader that has seen enough must not pay for the rest", folder(listStops)},
-		{"missing object", "missing must be told apart from unreachable", folder(missing)},
-		{"delete", "destroying a slot is what makes an erasure final", folder(deleteObject)},
-		{"broken reader", "half a pack must never be visible", folder(brokenReader)},
-		{"wrong size", "a source that ends early must not pass for a whole object", folder(wrongSize)},
-		{"hostile names", "no name may lead out of the store", folder(hostileNames)},
-		{"cancelled context", "a cancelled backup must stop writing", folder(cancelled)},
-		{"retention", "a lock that is accepted but not kept is worse than none", folder(retention)},
-		{"replace", "a slot is replaced as a whole or not at all", folder(replace)},
+		promise("put then read", "a backup that cannot be read back is none", putGet),
+		promise("empty object", "a table without rows still has its part", empty),
+		promise("large object", "packs are up to some hundred megabytes", large),
+		promise("ranges", "a single row is read by offset from inside a pack", ranges),
+		promise("put if absent", "the number of a log entry is taken once, for ever", putIfAbsent),
+		promise("16 racing puts", "put-if-absent is the vault's only mutual exclusion", race),
+		promise("list order", "readers walk the log in order of number", listOrder),
+		promise("list stops", "a reader that has seen enough must not pay for the rest", listStops),
+		promise("missing object", "missing must be told apart from unreachable", missing),
+		promise("delete", "destroying a slot is what makes an erasure final", deleteObject),
+		promise("broken reader", "half a pack must never be visible", brokenReader),
+		promise("wrong size", "a source that ends early must not pass for a whole object", wrongSize),
+		promise("hostile names", "no name may lead out of the store", hostileNames),
+		promise("cancelled context", "a cancelled backup must stop writing", cancelled),
+		promise("replace", "a slot is replaced as a whole or not at all", replace),
+		promise("versions", "what was overwritten or hidden is read through its versions", versions),
+		promise("version deleted", "a slot is destroyed version by version", versionDeleted),
+		promise("nothing left", "an old version of a slot would open what was erased", nothingLeft),
+		lock("retention", "a lock that is accepted but not kept is worse than none", retention),
+		lock("lock grows", "a lock that can be shortened keeps nobody from destroying the vault", lockGrows),
 	}
 }
 
@@ -458,53 +476,10 @@ func cancelled(ctx context.Context, s blob.Store, dir string) error {
 	return wantAbsent(ctx, s, dir+"o")
 }
 
-// retention locks an object for some seconds of the store's own clock, or
-// takes ErrLockUnsupported for an answer.
-func retention(ctx context.Context, s blob.Store, dir string) error {
-	if err := put(ctx, s, dir+"clock", "x"); err != nil {
-		return err
-	}
-	info, err := s.Stat(ctx, dir+"clock")
-	if err != nil {
-		return err
-	}
-	opts := blob.PutOptions{RetainUntil: info.Modified.Add(2 * time.Second)}
-	err = s.Put(ctx, dir+"locked", strings.NewReader("x"), 1, opts)
-	if errors.Is(err, blob.ErrLockUnsupported) {
-		if err := wantErr("put with a lock", err, blob.ErrLockUnsupported, allod.Invalid); err != nil {
-			return err
-		}
-		return wantAbsent(ctx, s, dir+"locked")
-	}
-	if err != nil {
-		return err
-	}
-	err = s.Delete(ctx, dir+"locked")
-	if err := wantErr("delete of a locked object", err, blob.ErrLocked, allod.Denied); err != nil {
-		return err
-	}
-	if err := wantBytes(ctx, s, dir+"locked", "x"); err != nil {
-		return err
-	}
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for range 100 { // ten seconds
-		if err = s.Delete(ctx, dir+"locked"); err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return fmt.Errorf("delete of an object locked for 2 s, 10 s later: %w", err)
-}
-
 func replace(ctx context.Context, s blob.Store, dir string) error {
 	m, ok := s.(blob.Mutable)
 	if !ok {
-		return nil
+		return Skipped("it replaces no objects")
 	}
 	old, fresh := strings.Repeat("o", 64<<10), strings.Repeat("n", 64<<10)
 	if err := m.Replace(ctx, dir+"slot", []byte(old)); err != nil {

@@ -47,7 +47,10 @@ type Store struct {
 	dirs      sync.Map // slash-separated folder below root → made durable by this Store
 }
 
-var _ blob.Mutable = (*Store)(nil)
+var (
+	_ blob.Mutable   = (*Store)(nil)
+	_ blob.Describer = (*Store)(nil)
+)
 
 // Options of a Store. The zero value is what everybody but tests wants.
 type Options struct {
@@ -92,6 +95,19 @@ func Create(root string, opts Options) (*Store, error) {
 
 // String returns the folder.
 func (s *Store) String() string { return s.root }
+
+// Describe implements blob.Describer. Nothing is read: a folder keeps nothing
+// of what is deleted, and what lies below it cannot be asked.
+func (s *Store) Describe(ctx context.Context) (blob.Facts, error) {
+	if err := ctx.Err(); err != nil {
+		return blob.Facts{}, allod.Errorf(allod.Unavailable, "describe %s: %w", s.root, err)
+	}
+	return blob.Facts{Kind: "folder", Versions: blob.KeepsNone, Unread: []blob.Unread{
+		{What: "snapshots", Why: "the file system or the machine below may keep snapshots of this folder"},
+		{What: "backups", Why: "other programs may copy this folder"},
+		{What: "media", Why: "a disk may keep freed blocks until it writes over them"},
+	}}, nil
+}
 
 // Put implements blob.Store. It looks first whether the object exists, so a
 // put that is not needed costs no writing.
