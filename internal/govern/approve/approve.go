@@ -110,12 +110,11 @@ func hidden(r rune) bool {
 
 // User is somebody who may approve.
 type User struct {
-	ID      allod.GUID  `json:"id"`
-	Name    string      `json:"name"`
-	Actor   allod.Actor `json:"actor,omitempty"` // the account of the operating system that is theirs; "" = not known
-	Keys    []Key       `json:"keys"`
-	Added   time.Time   `json:"added"`            // UTC
-	Removed time.Time   `json:"removed,omitzero"` // UTC; zero = still there
+	ID      allod.GUID `json:"id"`
+	Name    string     `json:"name"`
+	Keys    []Key      `json:"keys"`
+	Added   time.Time  `json:"added"`            // UTC
+	Removed time.Time  `json:"removed,omitzero"` // UTC; zero = still there
 }
 
 // Active reports whether the user may approve now.
