@@ -16,6 +16,10 @@ import (
 	"allod/internal/source/dataverse"
 	"allod/internal/source/odataclient/entra"
 	"allod/internal/source/powerplatform"
+	"allod/internal/vault/keyring/awskms"
+	"allod/internal/vault/keyring/azurekv"
+	"allod/internal/vault/keyring/hcvault"
+	"allod/internal/vault/keyring/kms"
 )
 
 // openFolder opens a local folder as a store; create makes it if it is missing.
@@ -24,6 +28,15 @@ func openFolder(_ context.Context, path string, create bool) (blob.Mutable, erro
 		return file.Create(path, file.Options{})
 	}
 	return file.Open(path, file.Options{})
+}
+
+// keyServices reach the services that wrap keys of slots.
+func keyServices() map[string]func(context.Context, string) (kms.Service, error) {
+	return map[string]func(context.Context, string) (kms.Service, error){
+		"awskms":  func(ctx context.Context, arn string) (kms.Service, error) { return awskms.Open(ctx, arn) },
+		"azurekv": func(_ context.Context, address string) (kms.Service, error) { return azurekv.Open(address) },
+		"hcvault": func(_ context.Context, address string) (kms.Service, error) { return hcvault.Open(address) },
+	}
 }
 
 // openSource opens the connector of an environment. The client secret comes

@@ -39,7 +39,7 @@ func command(ctx context.Context, errs io.Writer) int {
 	disk := &durable.Disk{}
 	deps := cli.Deps{
 		Deps: act.Deps{
-			OpenSource: openSource(os.Getenv), OpenNative: openNative(os.Getenv), OpenStore: openFolder, Passphrase: askPassphrase,
+			OpenSource: openSource(os.Getenv), OpenNative: openNative(os.Getenv), OpenStore: openFolder, Passphrase: askPassphrase, SSH: askSSH, Services: keyServices(),
 			Now: time.Now, Actor: actor(), Disk: disk, NewID: newID,
 		},
 		In: os.Stdin, Out: os.Stdout, Err: errs, Getenv: os.Getenv,
@@ -104,6 +104,19 @@ func askPassphrase(confirm bool) ([]byte, error) {
 		return nil, allod.Errorf(allod.Invalid, "read the passphrase: the two differ")
 	}
 	return p, nil
+}
+
+// askSSH takes the passphrase of an SSH key from ALLOD_SSH_PASSPHRASE, or asks
+// for it.
+func askSSH(file string) ([]byte, error) {
+	if p := os.Getenv("ALLOD_SSH_PASSPHRASE"); p != "" {
+		return []byte(p), nil
+	}
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the passphrase of %s: nobody is there to type it", file), "Set ALLOD_SSH_PASSPHRASE.")
+	}
+	return typed(fd, "Passphrase of "+file+": ")
 }
 
 func typed(fd int, prompt string) ([]byte, error) {

@@ -20,6 +20,7 @@ import (
 	"allod/internal/durable"
 	"allod/internal/notify"
 	"allod/internal/vault"
+	"allod/internal/vault/keyring/keyspec"
 )
 
 // Names inside the folder.
@@ -34,8 +35,9 @@ type Config struct {
 	Format       int                   `yaml:"format"` // 1
 	Store        string                `yaml:"store"`  // path, relative to the folder, or URL
 	Slots        []string              `yaml:"slots"`  // erasable places of the slots
-	Key          string                `yaml:"key"`    // how the vault is opened: passphrase, or file:PATH
-	Vault        string                `yaml:"vault"`  // its id; PinFile holds the rest
+	Key          string                `yaml:"key"`    // how the vault is opened, see keyspec
+	Keys         keyspec.Settings      `yaml:"keys,omitempty"`
+	Vault        string                `yaml:"vault"` // its id; PinFile holds the rest
 	Pin          vault.Pin             `yaml:"-"`
 	Verify       string                `yaml:"verify,omitempty"` // schedule of `allod vault verify`; "" = weekly
 	Alarms       notify.Config         `yaml:"alarms,omitempty"` // who is told what

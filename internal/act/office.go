@@ -1,12 +1,10 @@
 package act
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +19,8 @@ import (
 	"allod/internal/source"
 	"allod/internal/vault"
 	"allod/internal/vault/keyring"
+	"allod/internal/vault/keyring/keyspec"
+	"allod/internal/vault/keyring/kms"
 )
 
 // Deps are the concrete adapters, wired in main, and the few facts of the
@@ -30,10 +30,12 @@ type Deps struct {
 	// OpenNative reaches the platform's own backups of the environment with the
 	// platform's id.
 	OpenNative func(ctx context.Context, env string, c Connection, id allod.GUID) (source.Native, error)
-	OpenStore  func(ctx context.Context, path string, create bool) (blob.Mutable, error) // a local folder
+	OpenStore  func(ctx context.Context, path string, create bool) (blob.Mutable, error) // a local folder, or the address of a bucket
 	Passphrase func(confirm bool) ([]byte, error)                                        // from ALLOD_PASSPHRASE or the terminal
 	Recovery   func() (string, error)                                                    // the words of the recovery key, for the key paper; nil = nobody has them
-	Key        string                                                                    // what opens the vault instead of the configured key: passphrase, file:PATH, paper; "" = that
+	SSH        func(file string) ([]byte, error)                                         // the passphrase of an SSH key; nil = nobody has it
+	Services   map[string]func(ctx context.Context, address string) (kms.Service, error) // that wrap keys of slots, by the word of their SPEC; nil = none
+	Key        string                                                                    // what opens the vault instead of the configured key, see keyspec; "" = that
 	Now        func() time.Time
 	Actor      allod.Actor
 	Purpose    allod.Purpose // overrides what follows from the command; "" = none
@@ -64,7 +66,7 @@ func Open(ctx context.Context, dir string, deps Deps) (*Office, error) {
 	}
 	o := &Office{Dir: dir, deps: deps, config: c}
 	o.spec = cmp.Or(deps.Key, c.Key, "passphrase")
-	w, err := o.wrapper(o.spec, false)
+	w, err := o.Keys().Open(ctx, o.spec)
 	if err != nil {
 		return nil, err
 	}
@@ -150,11 +152,12 @@ func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, er
 	if o.seen, err = seen.Load(o.Dir, o.config.Pin.Vault); err != nil {
 		return vault.Config{}, err
 	}
-	cfg := vault.Config{Store: store, Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin, Seen: o.seen.Log}
+	cfg := vault.Config{Store: through.Wrap(store), Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin, Seen: o.seen.Log}
+	o.store = cfg.Store
 	for _, place := range o.config.Slots {
 		p, err := o.deps.OpenStore(ctx, o.path(place), create)
 		if err != nil {
-			return vault.Config{}, allod.WithHint(fmt.Errorf("open the place of slots %s: %w", place, err), "The slots hold the keys: put this folder back from a copy. Without any of its places nothing opens the vault.")
+			return vault.Config{}, allod.WithHint(fmt.Errorf("open the place of slots %s: %w", place, err), "%s", cmp.Or(allod.HintOf(err), "The slots hold the keys: put this folder back from a copy. Without any of its places nothing opens the vault."))
 		}
 		cfg.Slots = append(cfg.Slots, p)
 	}
@@ -165,69 +168,13 @@ func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, er
 }
 
 // path resolves a path of the configuration against the folder.
-func (o *Office) path(p string) string {
-	p = strings.TrimPrefix(p, "file://")
-	if filepath.IsAbs(p) {
-		return p
-	}
-	return filepath.Join(o.Dir, p)
-}
+func (o *Office) path(p string) string { return Resolve(o.Dir, p) }
 
-// wrapper makes what opens the vault from its SPEC: passphrase, file:PATH, or
-// paper for the words of the recovery key, which opens and never creates.
-func (o *Office) wrapper(spec string, create bool) (keyring.Wrapper, error) {
-	kind, path, _ := strings.Cut(cmp.Or(spec, "passphrase"), ":")
-	switch kind {
-	case "passphrase":
-		p, err := o.deps.Passphrase(create)
-		if err != nil {
-			return nil, err
-		}
-		return keyring.NewPassphrase(p)
-	case "file":
-		if create {
-			return o.newKeyFile(o.path(path))
-		}
-		b, err := os.ReadFile(o.path(path))
-		if err != nil {
-			return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the key file: %w", err), "The vault opens with this file, or with the printed recovery key.")
-		}
-		return keyring.ParseKeyFile(b)
+// Keys are where this office takes keys from.
+func (o *Office) Keys() *keyspec.Sources {
+	return &keyspec.Sources{
+		Passphrase: o.deps.Passphrase, Recovery: o.deps.Recovery, SSH: o.deps.SSH, Services: o.deps.Services, Path: o.path, Disk: o.deps.Disk,
 	}
-	if kind == "paper" && path == "" && !create {
-		return o.recovery()
-	}
-	want := "passphrase, file:PATH or paper"
-	if create {
-		want = "passphrase or file:PATH; a recovery key is always made"
-	}
-	return nil, allod.Errorf(allod.Invalid, "read the key %q: want %s", spec, want)
-}
-
-// recovery makes what opens the vault from the words of the recovery key.
-func (o *Office) recovery() (keyring.Wrapper, error) {
-	if o.deps.Recovery == nil {
-		return nil, allod.Errorf(allod.Denied, "read the recovery key: nobody is there to type it")
-	}
-	words, err := o.deps.Recovery()
-	if err != nil {
-		return nil, err
-	}
-	return keyring.ParsePaper(words)
-}
-
-func (o *Office) newKeyFile(path string) (keyring.Wrapper, error) {
-	k, err := keyring.NewKeyFile()
-	if err != nil {
-		return nil, err
-	}
-	if err := o.deps.Disk.MkdirAll(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("make the folder of the key file: %w", err)
-	}
-	if err := o.deps.Disk.Create(path, bytes.NewReader(k.Text()), int64(len(k.Text()))); err != nil {
-		return nil, fmt.Errorf("write the key file: %w", err)
-	}
-	return k, nil
 }
 
 // session asks the gate for what a command needs. Whole rows are content until
@@ -294,9 +241,11 @@ func (o *Office) source(ctx context.Context, env string) (source.Source, error) 
 
 // InitOptions of Init.
 type InitOptions struct {
-	Store string // path of the vault; "" = vault, inside the folder
+	Store string // path or address of the vault; "" = vault, inside the folder
 	Slots []string
-	Key   string // passphrase (default) or file:PATH
+
+	AcceptSlotHistory bool // also places of slots where what is deleted is not gone
+	Key   string // passphrase (default), file:PATH, or another that keyspec makes a slot of
 }
 
 // Made says what Init made. Words are the printed recovery key: shown once,
@@ -314,9 +263,6 @@ func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, 
 	if _, err := os.Stat(filepath.Join(dir, ConfigFile)); err == nil {
 		return nil, allod.WithHint(allod.Errorf(allod.Conflict, "make an Allod in %s: there is one already", dir), "Use it with --dir %s, or name another folder.", dir)
 	}
-	if err := noURL(append([]string{opts.Store}, opts.Slots...)...); err != nil {
-		return nil, err
-	}
 	if err := deps.Disk.MkdirAll(dir); err != nil {
 		if allod.HintOf(err) == "" {
 			err = allod.WithHint(err, "Name another folder with --dir or ALLOD_DIR.")
@@ -331,7 +277,10 @@ func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, 
 	if err := o.checkPlaces(); err != nil {
 		return nil, err
 	}
-	w, err := o.wrapper(c.Key, true)
+	if keyspec.Opener(c.Key) == "" {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "make an Allod whose usual key is that of others"), "Take a passphrase or file:PATH, and add their slot with `allod vault keys add`.")
+	}
+	w, err := o.Keys().Make(ctx, c.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -340,10 +289,13 @@ func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, 
 		return nil, err
 	}
 	cfg, err := o.vaultConfig(ctx, true)
+	if err == nil {
+		c.AcceptSlotHistory, err = acceptPlaces(ctx, c.Slots, cfg.Slots, opts.AcceptSlotHistory)
+	}
 	if err != nil {
 		return nil, err
 	}
-	name, _, _ := strings.Cut(c.Key, ":")
+	name := keyspec.Slot(c.Key)
 	v, pin, err := vault.Create(ctx, cfg, vault.CreateOptions{Wrappers: []vault.NamedWrapper{{Name: name, Wrapper: w}, {Name: "paper", Wrapper: paper}}})
 	if err != nil {
 		if allod.KindOf(err) == allod.Conflict && allod.HintOf(err) == "" {

@@ -3,7 +3,6 @@ package act
 import (
 	"cmp"
 	"context"
-	"strings"
 	"time"
 
 	"allod"
@@ -65,7 +64,7 @@ const ownProof = 7 * 24 * time.Hour
 // proveOwn records that the key this vault was opened with opens its slot, once
 // a week: what is used every day needs no exercise of its own.
 func (o *Office) proveOwn(ctx context.Context) error {
-	name, _, _ := strings.Cut(o.spec, ":")
+	name := o.config.Keys.SlotOf(o.spec)
 	s, err := o.vault.Status(ctx)
 	if err != nil {
 		return err
