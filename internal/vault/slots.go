@@ -1,65 +1,48 @@
 package vault
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"time"
 
-	"allod"
-	"allod/internal/blob"
+	"allod/internal/govern/gate"
 	"allod/internal/vault/keyring"
+	"allod/internal/vault/keyring/rack"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/object"
 )
-
-// provedWithin is how recently two reader slots must have been opened for real
-// (design/vault.md "Slots").
-const provedWithin = 90 * 24 * time.Hour
 
 func (v *Vault) keyringPin() keyring.Pin {
 	return keyring.Pin{Vault: v.ID(), Signers: v.cfg.Pin.Keys(vlog.UseSlot)}
 }
 
-// proofName is where the newest proof of a slot lies: beside the slots.
-func proofName(slot string) string { return "proofs/" + slot }
+// Slots looks after the slots of the vault in all their places. It opens
+// nothing.
+func (v *Vault) Slots() *rack.Rack {
+	return &rack.Rack{Places: v.cfg.Slots, Pin: v.keyringPin(), Now: v.cfg.Now, Epoch: v.epoch}
+}
+
+// epoch returns the epoch in force of the current root, as the log has it now.
+func (v *Vault) epoch(ctx context.Context) (uint64, error) {
+	if err := v.log.Refresh(ctx); err != nil {
+		return 0, err
+	}
+	return v.log.Epoch(), nil
+}
 
 // slotStatus fills places, slots and warnings.
 func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
-	proved := 0
-	readers := map[string]bool{}
-	for i, place := range v.cfg.Slots {
-		name := fmt.Sprintf("place %d", i+1)
-		s.Places = append(s.Places, name)
-		slots, bad, err := keyring.List(ctx, place, v.keyringPin())
-		if err != nil {
-			return err
-		}
-		for _, b := range bad {
-			s.Warnings = append(s.Warnings, name+": "+b.Error())
-		}
-		for _, slot := range slots {
-			st := SlotStatus{Name: slot.Name, Place: name, Epoch: slot.Epoch}
-			b, err := object.Get(ctx, place, proofName(slot.Name), 1<<16)
-			if err != nil && !errors.Is(err, blob.ErrNotFound) {
-				return err
-			}
-			var p keyring.Proof
-			if err == nil && json.Unmarshal(b, &p) == nil && p.Slot == slot.Name && p.Epoch <= slot.Epoch { // rotation carries the private half on
-				st.Proved = p.At
-			}
-			if slot.Role.Reader() && !readers[slot.Name] && v.cfg.Now().Sub(st.Proved) < provedWithin {
-				proved, readers[slot.Name] = proved+1, true
-			}
-			s.Slots = append(s.Slots, st)
-		}
+	entries, warnings, err := v.Slots().List(ctx)
+	if err != nil {
+		return err
+	}
+	s.Warnings = append(s.Warnings, warnings...)
+	for i := range v.cfg.Slots {
+		s.Places = append(s.Places, rack.PlaceName(i))
+	}
+	for _, e := range entries {
+		s.Slots = append(s.Slots, SlotStatus{Name: e.Name, Place: e.Place, Epoch: e.Epoch, Proved: e.Proved})
 	}
 	s.ErasuresPending = v.pending(s.Slots)
-	if proved < 2 {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("%d of 2 reader slots were proved to open in the last 90 days: prove them with `allod vault keys prove`", proved))
-	}
+	s.Warnings = append(s.Warnings, rack.Judge(entries, v.log.Epoch(), v.cfg.Now()).Warnings...)
 	if len(v.cfg.Slots) < 2 {
 		s.Warnings = append(s.Warnings, "slots lie in one place: keep them in two independent places")
 	}
@@ -69,26 +52,24 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 // Prove opens the named slot for real, in every place that has it, and records
 // the date there. NotFound when no place has it.
 func (v *Vault) Prove(ctx context.Context, slot string, w keyring.Wrapper) error {
-	found := false
-	for _, place := range v.cfg.Slots {
-		p, err := keyring.Prove(ctx, place, v.keyringPin(), v.log.Epoch(), slot, w, v.cfg.Now)
-		if allod.KindOf(err) == allod.NotFound {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		b, err := json.Marshal(p)
-		if err != nil {
-			return allod.Errorf(allod.Internal, "record a proof: %w", err)
-		}
-		if err := place.Replace(ctx, proofName(slot), bytes.TrimSpace(b)); err != nil {
-			return allod.Errorf(allod.KindOf(err), "record that slot %s opens: %w", slot, err)
-		}
-		found = true
+	return v.Slots().Prove(ctx, slot, w)
+}
+
+// AddSlot makes a slot whose private half w holds, and writes it into every
+// place for the epoch in force. The session must have been opened for keys.
+// Conflict if a place has a slot of the name, or if the keys were rotated
+// meanwhile: the new slot is removed then; Denied if the slot that the vault was
+// opened with lacks what the role needs.
+func (v *Vault) AddSlot(ctx context.Context, s gate.Session, name string, role keyring.Role, w keyring.Wrapper) error {
+	if err := v.mayPuncture(s, gate.ActionKeys); err != nil {
+		return err
 	}
-	if !found {
-		return allod.Errorf(allod.NotFound, "prove slot %s: no place has it", slot)
+	if err := v.settle(ctx); err != nil {
+		return object.Named("add a slot", err)
 	}
-	return nil
+	slot, err := keyring.NewSlot(ctx, v.ID(), name, role, w)
+	if err != nil {
+		return err
+	}
+	return v.Slots().Add(ctx, slot, v.held())
 }

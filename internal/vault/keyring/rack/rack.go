@@ -29,6 +29,7 @@ type Rack struct {
 	Places []blob.Mutable // erasable places, as configured; called "place 1", "place 2", …
 	Pin    keyring.Pin
 	Now    func() time.Time
+	Epoch  func(ctx context.Context) (uint64, error) // in force, as the log says now
 }
 
 // Entry is one slot in one place. Times are UTC.
@@ -115,9 +116,13 @@ func proved(ctx context.Context, place blob.Store, e *Entry) (time.Time, error) 
 	return p.At.UTC(), nil
 }
 
-// Prove opens the named slot of the epoch for real, in every place that has it,
-// and records the date there. NotFound when no place has it.
-func (r *Rack) Prove(ctx context.Context, epoch uint64, slot string, w keyring.Wrapper) error {
+// Prove opens the named slot of the epoch in force for real, in every place
+// that has it, and records the date there. NotFound when no place has it.
+func (r *Rack) Prove(ctx context.Context, slot string, w keyring.Wrapper) error {
+	epoch, err := r.Epoch(ctx)
+	if err != nil {
+		return err
+	}
 	entries, _, err := r.List(ctx)
 	if err != nil {
 		return err
@@ -151,8 +156,9 @@ func (r *Rack) Prove(ctx context.Context, epoch uint64, slot string, w keyring.W
 }
 
 // Add writes a new slot into every place, for the epoch of the secrets, and
-// reads it back. Conflict if a place has a slot of its name. After an error no
-// place has it, if the places let it be removed.
+// reads it back. Conflict if a place has a slot of its name, or if the keys were
+// rotated meanwhile. After an error no place has it, if the places let it be
+// removed.
 func (r *Rack) Add(ctx context.Context, slot keyring.Slot, s keyring.Secrets) error {
 	if len(r.Places) == 0 {
 		return allod.Errorf(allod.Invalid, "add slot %s: no place of slots is configured", slot.Name)
@@ -169,7 +175,14 @@ func (r *Rack) Add(ctx context.Context, slot keyring.Slot, s keyring.Secrets) er
 			return allod.Errorf(allod.KindOf(err), "add slot %s: %w", slot.Name, err)
 		}
 	}
-	if err := keyring.Write(ctx, r.Places, []keyring.Slot{slot}, s, r.Now); err != nil {
+	err = keyring.Write(ctx, r.Places, []keyring.Slot{slot}, s, r.Now)
+	if err == nil {
+		var epoch uint64
+		if epoch, err = r.Epoch(ctx); err == nil && epoch != s.Epoch {
+			err = allod.WithHint(allod.Errorf(allod.Conflict, "add slot %s: the keys were rotated meanwhile", slot.Name), "Run the command again.")
+		}
+	}
+	if err != nil {
 		_, undo := r.destroy(context.WithoutCancel(ctx), slot.Name)
 		return errors.Join(err, undo)
 	}
@@ -206,7 +219,11 @@ func (r *Rack) destroy(ctx context.Context, name string) (keyring.Destruction, e
 // Who has kept a copy of the slot and what opens it can open the vault with it
 // until the keys are rotated, and what the index key and the identity give for
 // ever.
-func (r *Rack) Remove(ctx context.Context, epoch uint64, name string, force bool) (keyring.Destruction, error) {
+func (r *Rack) Remove(ctx context.Context, name string, force bool) (keyring.Destruction, error) {
+	epoch, err := r.Epoch(ctx)
+	if err != nil {
+		return keyring.Destruction{}, err
+	}
 	entries, _, err := r.List(ctx)
 	if err != nil {
 		return keyring.Destruction{}, err
@@ -299,11 +316,15 @@ type Renewal struct {
 // place that can; call it daily. 0 days lock nothing. Those of other epochs are
 // left to run out. A place that fails is named in its Renewal; the others are
 // done all the same. The caller checks g with places.CheckLock.
-func (r *Rack) Lock(ctx context.Context, epoch uint64, g int) []Renewal {
-	var out []Renewal
+func (r *Rack) Lock(ctx context.Context, g int) ([]Renewal, error) {
 	if g <= 0 {
-		return nil
+		return nil, nil
 	}
+	epoch, err := r.Epoch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Renewal
 	until := r.Now().UTC().Add(time.Duration(g) * 24 * time.Hour).Truncate(time.Second)
 	for i, place := range r.Places {
 		n := Renewal{Place: PlaceName(i), Until: until}
@@ -316,7 +337,7 @@ func (r *Rack) Lock(ctx context.Context, epoch uint64, g int) []Renewal {
 		}
 		out = append(out, n)
 	}
-	return out
+	return out, nil
 }
 
 func lock(ctx context.Context, place blob.Store, l blob.Locker, pin keyring.Pin, epoch uint64, until time.Time) (int, error) {

@@ -38,11 +38,12 @@ type bench struct {
 	now     time.Time
 	stores  []*mem.Store
 	secrets keyring.Secrets
+	epoch   uint64 // in force
 }
 
 func newBench(t *testing.T, versions bool) *bench {
 	t.Helper()
-	b := &bench{now: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)}
+	b := &bench{now: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC), epoch: 1}
 	clock := func() time.Time { return b.now }
 	var err error
 	if b.secrets, err = keyring.NewSecrets(testVault); err != nil {
@@ -52,7 +53,7 @@ func newBench(t *testing.T, versions bool) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Rack = &Rack{Pin: keyring.Pin{Vault: testVault, Signers: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}}, Now: clock}
+	b.Rack = &Rack{Pin: keyring.Pin{Vault: testVault, Signers: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}}, Now: clock, Epoch: func(context.Context) (uint64, error) { return b.epoch, nil }}
 	for range 2 {
 		s := mem.New(mem.Options{Now: clock, Versions: versions})
 		b.stores, b.Places = append(b.stores, s), append(b.Places, s)
@@ -101,31 +102,31 @@ func TestAddProveRemove(t *testing.T) {
 	if err := b.Add(ctx, b.slot(t, "desk", "paper", keyring.RoleAll), b.secrets); allod.KindOf(err) != allod.Conflict {
 		t.Errorf("a name that is taken: got %v, want Conflict", err)
 	}
-	if _, err := b.Remove(ctx, 1, "robot", false); allod.KindOf(err) != allod.Denied || !strings.Contains(err.Error(), "0 of 2") {
+	if _, err := b.Remove(ctx, "robot", false); allod.KindOf(err) != allod.Denied || !strings.Contains(err.Error(), "0 of 2") {
 		t.Errorf("nothing proved: got %v, want Denied", err)
 	}
 	for name, kind := range map[string]string{"desk": "passphrase", "safe": "paper"} {
-		if err := b.Prove(ctx, 1, name, plain{kind}); err != nil {
+		if err := b.Prove(ctx, name, plain{kind}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := b.Prove(ctx, 1, "attic", plain{"paper"}); allod.KindOf(err) != allod.NotFound {
+	if err := b.Prove(ctx, "attic", plain{"paper"}); allod.KindOf(err) != allod.NotFound {
 		t.Errorf("a slot that is not there: got %v, want NotFound", err)
 	}
-	d, err := b.Remove(ctx, 1, "robot", false)
+	d, err := b.Remove(ctx, "robot", false)
 	if err != nil || d.Objects != 2 {
 		t.Fatalf("removed %+v, %v, want 2 objects", d, err)
 	}
-	if _, err := b.Remove(ctx, 1, "robot", false); allod.KindOf(err) != allod.NotFound {
+	if _, err := b.Remove(ctx, "robot", false); allod.KindOf(err) != allod.NotFound {
 		t.Errorf("twice: got %v, want NotFound", err)
 	}
-	if _, err := b.Remove(ctx, 1, "safe", false); allod.KindOf(err) != allod.Denied || allod.HintOf(err) == "" {
+	if _, err := b.Remove(ctx, "safe", false); allod.KindOf(err) != allod.Denied || allod.HintOf(err) == "" {
 		t.Errorf("the second proved one: got %v, want Denied", err)
 	}
-	if _, err := b.Remove(ctx, 1, "safe", true); err != nil {
+	if _, err := b.Remove(ctx, "safe", true); err != nil {
 		t.Errorf("the second proved one, forced: %v", err)
 	}
-	if _, err := b.Remove(ctx, 1, "desk", true); allod.KindOf(err) != allod.Denied {
+	if _, err := b.Remove(ctx, "desk", true); allod.KindOf(err) != allod.Denied {
 		t.Errorf("the last one, forced: got %v, want Denied", err)
 	}
 	for i, s := range b.stores {
@@ -146,7 +147,7 @@ func TestProofIsOfTheSlot(t *testing.T) {
 	ctx := t.Context()
 	b.add(t, "desk", "passphrase", keyring.RoleAll)
 	b.add(t, "safe", "paper", keyring.RoleAll)
-	if err := b.Prove(ctx, 1, "safe", plain{"paper"}); err != nil {
+	if err := b.Prove(ctx, "safe", plain{"paper"}); err != nil {
 		t.Fatal(err)
 	}
 	old := map[int][]byte{}
@@ -159,7 +160,7 @@ func TestProofIsOfTheSlot(t *testing.T) {
 		n, _ := r.Read(text)
 		old[i] = text[:n]
 	}
-	if _, err := b.Remove(ctx, 1, "safe", true); err != nil {
+	if _, err := b.Remove(ctx, "safe", true); err != nil {
 		t.Fatal(err)
 	}
 	b.add(t, "safe", "paper", keyring.RoleAll)
@@ -196,6 +197,18 @@ type full struct{ *mem.Store }
 
 func (full) Replace(context.Context, string, []byte) error {
 	return allod.Errorf(allod.Unavailable, "no room left")
+}
+
+// A slot that was written while the keys were rotated is of no use, and goes.
+func TestAddWhileRotated(t *testing.T) {
+	b := newBench(t, false)
+	b.epoch = 2
+	if err := b.Add(t.Context(), b.slot(t, "desk", "passphrase", keyring.RoleAll), b.secrets); allod.KindOf(err) != allod.Conflict {
+		t.Fatalf("got %v, want Conflict", err)
+	}
+	if got := b.names(t); len(got) != 0 {
+		t.Errorf("left behind: %q", got)
+	}
 }
 
 func TestJudge(t *testing.T) {
@@ -239,7 +252,7 @@ func TestRemoveLeavesMoreThanServices(t *testing.T) {
 	b := newBench(t, false)
 	b.add(t, "desk", "passphrase", keyring.RoleAll)
 	b.add(t, "cloud", "azure-kv", keyring.RoleAll)
-	if _, err := b.Remove(t.Context(), 1, "desk", true); allod.KindOf(err) != allod.Denied || !strings.Contains(err.Error(), "cloud") {
+	if _, err := b.Remove(t.Context(), "desk", true); allod.KindOf(err) != allod.Denied || !strings.Contains(err.Error(), "cloud") {
 		t.Errorf("got %v, want Denied, naming what is left", err)
 	}
 }
@@ -251,13 +264,13 @@ func TestRollingLock(t *testing.T) {
 	ctx := t.Context()
 	b.add(t, "desk", "passphrase", keyring.RoleAll)
 	b.add(t, "safe", "paper", keyring.RoleAll)
-	if got := b.Lock(ctx, 1, 0); got != nil {
-		t.Errorf("0 days: got %+v, want nothing", got)
+	if got, err := b.Lock(ctx, 0); got != nil || err != nil {
+		t.Errorf("0 days: got %+v, %v, want nothing", got, err)
 	}
 	for range 3 {
 		want := []Renewal{{Place: "place 1", Slots: 2, Until: b.now.AddDate(0, 0, 14)}, {Place: "place 2", Slots: 2, Until: b.now.AddDate(0, 0, 14)}}
-		if got := b.Lock(ctx, 1, 14); !cmp.Equal(got, want) {
-			t.Fatalf("got %+v, want %+v", got, want)
+		if got, err := b.Lock(ctx, 14); err != nil || !cmp.Equal(got, want) {
+			t.Fatalf("got %+v, %v, want %+v", got, err, want)
 		}
 		b.now = b.now.AddDate(0, 0, 1)
 	}
@@ -267,20 +280,20 @@ func TestRollingLock(t *testing.T) {
 		t.Fatalf("locked until %s, %v, want %s", entries[0].Locked, err, until)
 	}
 	for _, name := range []string{"desk", "safe"} {
-		if err := b.Prove(ctx, 1, name, plain{map[string]string{"desk": "passphrase", "safe": "paper"}[name]}); err != nil {
+		if err := b.Prove(ctx, name, plain{map[string]string{"desk": "passphrase", "safe": "paper"}[name]}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d, err := b.Remove(ctx, 1, "safe", true)
+	d, err := b.Remove(ctx, "safe", true)
 	if err != nil || d.Objects != 0 || len(d.Locked) != 2 || !d.Locked[0].Until.Equal(until) {
 		t.Fatalf("removed %+v, %v, want two that are locked until %s", d, err, until)
 	}
-	b.secrets.Epoch = 2
+	b.secrets.Epoch, b.epoch = 2, 2
 	if err := keyring.Write(ctx, b.Places, []keyring.Slot{b.slot(t, "desk", "passphrase", keyring.RoleAll)}, b.secrets, b.Now); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.Lock(ctx, 2, 14); got[0].Slots != 1 {
-		t.Errorf("got %+v, want the one slot of epoch 2 locked", got)
+	if got, err := b.Lock(ctx, 14); err != nil || got[0].Slots != 1 {
+		t.Errorf("got %+v, %v, want the one slot of epoch 2 locked", got, err)
 	}
 	count := b.Count(ctx)
 	pending := places.Pending(2, count, b.now)
@@ -303,8 +316,8 @@ func TestPlacesThatCannot(t *testing.T) {
 	b := newBench(t, false)
 	b.add(t, "desk", "passphrase", keyring.RoleAll)
 	b.Places = []blob.Mutable{bare{b.stores[0]}, down{b.stores[1]}}
-	got := b.Lock(t.Context(), 1, 14)
-	if len(got) != 2 || !got[0].Cannot || allod.KindOf(got[1].Err) != allod.Unavailable {
+	got, err := b.Lock(t.Context(), 14)
+	if err != nil || len(got) != 2 || !got[0].Cannot || allod.KindOf(got[1].Err) != allod.Unavailable {
 		t.Errorf("got %+v, want one that cannot and one that failed", got)
 	}
 	count := b.Count(t.Context())
