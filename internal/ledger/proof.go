@@ -51,15 +51,19 @@ func (l *Ledger) Prove(ctx context.Context, index int64) (Proof, error) {
 	return Proof{Index: index, Entry: object, Path: path, Checkpoint: checkpoint}, nil
 }
 
-// ProveGrowth returns the proof that the ledger contains the earlier head.
+// ProveGrowth returns the proof that the ledger contains the earlier head; of
+// size 0 every ledger does.
 // Corrupt if it does not.
 func (l *Ledger) ProveGrowth(ctx context.Context, from Head) (Growth, error) {
 	head, checkpoint, h, err := l.attest(ctx)
 	if err != nil {
 		return Growth{}, err
 	}
-	if from.Size < 1 || from.Size > head.Size {
+	if from.Size < 0 || from.Size > head.Size {
 		return Growth{}, allod.Errorf(allod.Invalid, "prove the growth of the ledger from %d entries: the checkpoint covers %d", from.Size, head.Size)
+	}
+	if from.Size == 0 {
+		return Growth{From: Head{Hash: emptyTree()}, Checkpoint: checkpoint}, nil // whatever there is has grown out of nothing
 	}
 	path, err := tlog.ProveTree(head.Size, from.Size, h.reader(ctx))
 	if err != nil {
@@ -69,6 +73,19 @@ func (l *Ledger) ProveGrowth(ctx context.Context, from Head) (Growth, error) {
 		return Growth{}, allod.Errorf(allod.Corrupt, "prove the growth of the ledger: it does not contain the earlier state of %d entries", from.Size)
 	}
 	return Growth{From: from, Path: path, Checkpoint: checkpoint}, nil
+}
+
+// HeadAt returns the head that the ledger had when it was of that size, as far
+// as this process knows it. NotFound if it never was.
+func (l *Ledger) HeadAt(ctx context.Context, size int64) (Head, error) {
+	l.mu.Lock()
+	head, h := l.head, l.hashes.clone()
+	l.mu.Unlock()
+	if size < 0 || size > head.Size {
+		return Head{}, allod.Errorf(allod.NotFound, "find the ledger of %d entries: it has %d", size, head.Size)
+	}
+	root, err := h.root(ctx, size)
+	return Head{Size: size, Hash: root}, err
 }
 
 // attest returns a head, its signed checkpoint and hashes to prove from.
@@ -94,20 +111,6 @@ func (l *Ledger) attest(ctx context.Context) (Head, []byte, *hashes, error) {
 	}
 	head, err = parseCheckpoint(text, l.vault)
 	return head, checkpoint, h, err
-}
-
-// CheckCheckpoint verifies a signed checkpoint of the vault's ledger and
-// returns its head. Corrupt if it is not one, or not signed by a trusted key.
-func CheckCheckpoint(object []byte, vault allod.GUID, trusted []ed25519.PublicKey) (Head, error) {
-	v, err := verifiers(vault, trusted)
-	if err != nil {
-		return Head{}, err
-	}
-	text, err := openNote(object, v)
-	if err != nil {
-		return Head{}, err
-	}
-	return parseCheckpoint(text, vault)
 }
 
 // Check verifies the proof with nothing but the vault's id and public keys, and
@@ -142,8 +145,11 @@ func (g Growth) Check(vault allod.GUID, trusted []ed25519.PublicKey) (Head, erro
 	if err != nil {
 		return Head{}, err
 	}
-	if g.From.Size < 1 || g.From.Size > head.Size {
+	if g.From.Size < 0 || g.From.Size > head.Size || g.From.Size == 0 && (len(g.Path) > 0 || g.From.Hash != emptyTree()) {
 		return Head{}, allod.Errorf(allod.Corrupt, "check the growth of a ledger: from %d to %d entries", g.From.Size, head.Size)
+	}
+	if g.From.Size == 0 {
+		return head, nil
 	}
 	if err := tlog.CheckTree(g.Path, head.Size, head.Hash, g.From.Size, g.From.Hash); err != nil {
 		return Head{}, allod.Errorf(allod.Corrupt, "check the growth of a ledger: the later state does not contain the earlier one")

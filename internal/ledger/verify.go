@@ -16,6 +16,7 @@ type Report struct {
 	Entries     int64
 	Tiles       int64
 	Checkpoints int64
+	Witnessed   int64 // checkpoints that others have cosigned
 	Bad         []Bad // in the order of names within entries, checkpoints, tiles, others
 }
 
@@ -83,7 +84,7 @@ func Verify(ctx context.Context, c Config) (Report, error) {
 	if c.Store == nil || c.Vault.IsZero() {
 		return Report{}, allod.Errorf(allod.Invalid, "verify the ledger: no store or no vault is named")
 	}
-	l := &Ledger{store: c.Store, vault: c.Vault, head: c.Remembered}
+	l := &Ledger{store: c.Store, vault: c.Vault, trusted: c.Trusted, head: c.Remembered}
 	if l.head == (Head{}) {
 		l.head.Hash = emptyTree()
 	}
@@ -215,6 +216,9 @@ func (v *verification) other(ctx context.Context, name string) error {
 	case strings.HasPrefix(name, tilePrefix):
 		v.report.Tiles++
 		return v.tile(ctx, name)
+	case strings.HasPrefix(name, witnessPrefix):
+		v.report.Witnessed++
+		return v.witnessed(ctx, name)
 	}
 	v.report.bad(name, "not an object of the ledger", allod.Corrupt)
 	return nil
@@ -227,19 +231,38 @@ func (v *verification) checkpoint(ctx context.Context, name string) error {
 		return nil
 	}
 	h, err := v.l.readCheckpoint(ctx, size)
+	return v.compare(name, h, err)
+}
+
+// witnessed checks a cosigned checkpoint as far as that needs no witness's key.
+func (v *verification) witnessed(ctx context.Context, name string) error {
+	object, err := read(ctx, v.l.store, name, maxNote)
+	var h Head
+	if err == nil {
+		h, err = CheckCheckpoint(object, v.l.vault, v.l.trusted)
+	}
+	if err == nil && name != witnessName(h.Size, object) {
+		err = allod.Errorf(allod.Corrupt, "it is not what its name says")
+	}
+	return v.compare(name, h, err)
+}
+
+// compare reports a checkpoint that does not fit the entries; err is that of
+// reading it.
+func (v *verification) compare(name string, h Head, err error) error {
 	switch kind := allod.KindOf(err); {
 	case kind == allod.Corrupt:
 		v.report.bad(name, err.Error(), allod.Corrupt)
 		return nil
 	case err != nil:
 		return err
-	case size > v.head.Size:
+	case h.Size > v.head.Size:
 		v.report.bad(name, "speaks of more entries than there are: entries were removed", allod.Corrupt)
 		return nil
-	case size > v.good:
+	case h.Size > v.good:
 		return nil // the wrong entry before it is reported already
 	}
-	if got, err := v.rootAt(size); err != nil || got != h.Hash {
+	if got, err := v.rootAt(h.Size); err != nil || got != h.Hash {
 		v.report.bad(name, "signs another tree than that of the entries", allod.Corrupt)
 	}
 	return nil
