@@ -16,6 +16,7 @@ import (
 
 	"allod"
 	"allod/internal/blob/file"
+	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
 )
 
@@ -303,4 +304,49 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkEraseAfterSnapshots erases one record of a vault with 1 or 1,000
+// snapshots, from the plan's tags to the last old slot, in memory: it must not
+// depend on how many there are.
+func BenchmarkEraseAfterSnapshots(b *testing.B) {
+	for _, snapshots := range []int{1, 1000} {
+		b.Run(strconv.Itoa(snapshots), func(b *testing.B) {
+			v := newVault(b, mem.New(mem.Options{}))
+			v.mustCapture(ModeFull, numbered(2000, "x"))
+			for i := range snapshots - 1 {
+				v.mustCapture(ModeDelta, map[int]string{1 + i%50: "y" + strconv.Itoa(i)})
+			}
+			refs := []allod.RecordRef{}
+			for n := range 2000 {
+				refs = append(refs, ref("account", n+1))
+			}
+			tags, err := v.Tags(b.Context(), v.session(gate.ActionRead), "contoso", refs)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := v.session(gate.ActionErase)
+			bytes := packBytes(b, v)
+			for i := 0; b.Loop(); i++ {
+				if _, err := v.Erase(b.Context(), s, tags[i%2000:i%2000+1], EraseOptions{}); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := v.DestroySlots(b.Context(), s); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(packBytes(b, v)-bytes), "pack-bytes-rewritten")
+		})
+	}
+}
+
+func packBytes(b *testing.B, v *testVault) int64 {
+	n := int64(0)
+	for info, err := range v.store.List(b.Context(), "packs/") {
+		if err != nil {
+			b.Fatal(err)
+		}
+		n += info.Size
+	}
+	return n
 }

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"math"
+	"time"
 
 	"allod"
 	"allod/internal/govern/gate"
@@ -140,16 +141,21 @@ func (v *Vault) settle(ctx context.Context) error {
 
 func (v *Vault) puncture(ctx context.Context, s gate.Session, o puncture.Order) (*puncture.Done, error) {
 	v.keys.Lock()
-	defer v.keys.Unlock()
+	secrets, tree := v.secrets, v.content.Tree()
+	v.keys.Unlock()
 	seen := s.Ledger()
 	o.Ledger = vlog.LedgerRoot{Size: seen.Size, Hash: vlog.Digest(seen.Hash)}
 	site := puncture.Site{Store: v.cfg.Store, Places: v.cfg.Slots, Log: v.log, Pin: v.cfg.Pin, Now: v.cfg.Now}
-	done, err := puncture.Commit(ctx, site, v.secrets, v.content.Tree(), o)
+	done, err := puncture.Commit(ctx, site, secrets, tree, o)
 	if err != nil {
 		return nil, err
 	}
-	v.content.Replace(done.Tree)
-	v.secrets.Epoch, v.secrets.State = done.Secrets.Epoch, done.Secrets.State
+	v.keys.Lock()
+	defer v.keys.Unlock()
+	if v.content.Epoch(done.Root) < done.Epoch { // another goroutine may have followed already
+		v.content.Replace(done.Tree)
+		v.secrets.Epoch, v.secrets.State = done.Secrets.Epoch, done.Secrets.State
+	}
 	return done, nil
 }
 
@@ -202,4 +208,29 @@ func (v *Vault) Absences(tags []RecordTag) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// Erased is what the log says of an erasure that was committed.
+type Erased struct {
+	Entry                     uint64
+	Digest                    vlog.Digest
+	Time                      time.Time // UTC
+	Root, EpochBefore, Epoch  uint64
+	AbsentBefore, AbsentAfter vlog.Digest
+}
+
+// ErasedBy finds the erasure of a run in the log; nil when it has none: nothing
+// was destroyed by it.
+func (v *Vault) ErasedBy(ctx context.Context, run string) (*Erased, error) {
+	if err := v.log.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	before := uint64(1)
+	for _, e := range v.log.Entries() {
+		if e.Kind == vlog.KindErase && e.Run == run {
+			return &Erased{e.N, e.Digest, e.Time, e.Root, before, e.Epoch, e.AbsentBefore, e.AbsentAfter}, nil
+		}
+		before = e.Epoch
+	}
+	return nil, nil
 }

@@ -2,9 +2,11 @@ package keytree
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"flag"
 	"os"
 	"testing"
@@ -303,4 +305,55 @@ func BenchmarkDeriveAfterPunctures(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
+}
+
+// BenchmarkErase500 is the key work of erasing 500 records after others: what is
+// computed, without storing. It reports the bytes of the whole tree as stored,
+// and those of the objects that one erasure writes.
+func BenchmarkErase500(b *testing.B) {
+	for _, before := range []int{0, 1000, 100_000} {
+		b.Run(fmt.Sprintf("after-%d", before), func(b *testing.B) {
+			s := fixed(b, 1)
+			s.rand = rand.Reader
+			var targets []Target
+			for i := range before + 500 {
+				targets = append(targets, Target{Leaf: Leaf(uint64(i+1) * 0xbf58476d1ce4e5b9), Generation: -1})
+			}
+			key := [32]byte{1}
+			whole := 0
+			if before > 0 {
+				var err error
+				if s, err = s.Puncture(targets[:before], Erased, 1); err != nil {
+					b.Fatal(err)
+				}
+				objects, err := s.Seal(key)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, o := range objects {
+					whole += len(o.Data)
+				}
+			}
+			written := 0
+			for b.Loop() {
+				next, err := s.Puncture(targets[before:], Erased, 2)
+				if err != nil {
+					b.Fatal(err)
+				}
+				objects, err := next.Seal(key)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if next.AbsentDigest() == s.AbsentDigest() {
+					b.Fatal("nothing was punctured")
+				}
+				written = 0
+				for _, o := range objects {
+					written += len(o.Data)
+				}
+			}
+			b.ReportMetric(float64(written), "written-B")
+			b.ReportMetric(float64(whole), "state-B")
+		})
+	}
 }

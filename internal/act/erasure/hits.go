@@ -1,0 +1,204 @@
+package erasure
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"allod"
+	"allod/internal/govern/rights"
+	"allod/internal/vault"
+)
+
+// minText is the shortest text that is looked for, in bytes: shorter ones are
+// everywhere.
+const minText = 5
+
+// names are what names the people and things that are to be erased.
+type names struct {
+	refs    map[allod.RecordRef]bool
+	ids     map[allod.GUID]bool
+	texts   map[string]bool // lower case
+	phones  map[string]bool // digits alone
+	skipped []string        // columns whose values are too short
+	files   int64           // of other records, not looked into
+}
+
+func newNames() *names {
+	return &names{refs: map[allod.RecordRef]bool{}, ids: map[allod.GUID]bool{}, texts: map[string]bool{}, phones: map[string]bool{}}
+}
+
+// record takes a record that is erased: its own rows are no hits.
+func (n *names) record(ref allod.RecordRef) {
+	n.refs[ref] = true
+	if !ref.IsPair() {
+		n.ids[ref.Key] = true
+	}
+}
+
+// learn takes what a row says that names somebody: its primary name, if it was
+// named by a person, and mail addresses and phone numbers of any row.
+func (n *names) learn(t *allod.Table, row *allod.Row, root bool) {
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		v := row.Cell(i)
+		if v.Type() != allod.String {
+			continue
+		}
+		name, text := strings.ToLower(c.Name), strings.TrimSpace(v.Text())
+		digits := digitsOf(text)
+		switch {
+		case text == "":
+		case root && c.Name == t.Title, strings.Contains(name, "email") && strings.Contains(text, "@"):
+			if len(text) < minText {
+				n.skip(t.Name + "." + c.Name)
+				continue
+			}
+			n.texts[strings.ToLower(text)] = true
+		case isPhone(name) && len(digits) >= 7:
+			n.phones[digits] = true
+		}
+	}
+}
+
+func (n *names) skip(column string) {
+	if !slices.Contains(n.skipped, column) {
+		n.skipped = append(n.skipped, column)
+	}
+}
+
+func isPhone(column string) bool {
+	return strings.Contains(column, "phone") || strings.Contains(column, "fax") || strings.Contains(column, "pager")
+}
+
+// digitsOf returns the digits of a phone number, as far as it is one: letters
+// end it (an extension).
+func digitsOf(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z':
+			return b.String()
+		}
+	}
+	return b.String()
+}
+
+// hit says what a value of another record names: "reference", "text", or "".
+func (n *names) hit(v allod.Value) string {
+	switch v.Type() {
+	case allod.Lookup, allod.ID:
+		if n.ids[v.GUID()] {
+			return "reference"
+		}
+	case allod.String, allod.JSON:
+		text := strings.ToLower(v.Text())
+		for t := range n.texts {
+			if strings.Contains(text, t) {
+				return "text"
+			}
+		}
+		if len(text) >= 36 {
+			for id := range n.ids {
+				if strings.Contains(text, id.String()) {
+					return "text"
+				}
+			}
+		}
+		if len(n.phones) > 0 && strings.ContainsAny(text, "0123456789") {
+			digits := onlyDigits(text)
+			for p := range n.phones {
+				if strings.Contains(digits, p) {
+					return "text"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func onlyDigits(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if c := s[i]; c >= '0' && c <= '9' {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// The grounds on which something that names the person is kept. They are shown
+// before anybody asks, and stand in the certificate.
+const (
+	groundReference = "a record of its own points there; it shows as (erased)"
+	groundText      = "text of a record of its own; name it with --also to erase it"
+)
+
+// place is a column of a table and what it held.
+type place struct{ table, column, what string }
+
+// kept looks through every stored version of every table for what names the
+// records, outside of them.
+func (m *maker) kept(ctx context.Context) ([]rights.Kept, error) {
+	found := map[place]*rights.Kept{}
+	schema := m.snap.Schema()
+	for i := range schema.Tables {
+		t := &schema.Tables[i]
+		last, seen := allod.RecordRef{}, map[place]bool{} // of one record
+		for v, err := range m.snap.Versions(ctx, t.Name) {
+			if err != nil {
+				return nil, err
+			}
+			if v.Row == nil || m.who.refs[v.Ref] {
+				continue
+			}
+			if v.Ref != last {
+				last = v.Ref
+				clear(seen)
+			}
+			m.look(v, found, seen)
+		}
+	}
+	out := make([]rights.Kept, 0, len(found))
+	for _, p := range slices.SortedFunc(keys(found), func(a, b place) int {
+		return strings.Compare(a.table+"."+a.column+"."+a.what, b.table+"."+b.column+"."+b.what)
+	}) {
+		out = append(out, *found[p])
+	}
+	return out, nil
+}
+
+// look counts the hits of one version.
+func (m *maker) look(v vault.Version, found map[place]*rights.Kept, seen map[place]bool) {
+	for i := range v.Table.Columns {
+		c := &v.Table.Columns[i]
+		cell := v.Row.Cell(i)
+		if cell.Type() == allod.File && !cell.IsNull() {
+			m.who.files++
+		}
+		what := m.who.hit(cell)
+		if what == "" {
+			continue
+		}
+		p := place{v.Table.Name, c.Name, what}
+		k := found[p]
+		if k == nil {
+			k = &rights.Kept{Table: p.table, Column: p.column, What: what, Ground: groundReference}
+			if what == "text" {
+				k.Ground = groundText
+			}
+			found[p] = k
+		}
+		k.Versions++
+		if !seen[p] {
+			k.Records++
+			seen[p] = true
+		}
+	}
+}
+
+func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }

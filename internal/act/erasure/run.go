@@ -1,0 +1,420 @@
+package erasure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"allod"
+	"allod/internal/act"
+	"allod/internal/act/people"
+	"allod/internal/govern/approve"
+	"allod/internal/govern/gate"
+	"allod/internal/govern/rights"
+	"allod/internal/vault"
+	"allod/internal/vault/office"
+)
+
+const (
+	table = "erasure" // of the office
+	tries = 10        // writers of the office that may come between
+)
+
+// tables describes the office's table of erasures: one text column with the
+// JSON of rights.Erasure.
+func tables() []allod.Table {
+	id := allod.GUID{0xa1, 0x10, 0xd0, 0xf1, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 0x10}
+	c := allod.Column{Name: "record", ID: id, Type: allod.String, Native: "text"}
+	c.ID[9] = 1
+	return []allod.Table{{Name: table, ID: id, Set: "erasures", SchemaName: table, Key: "erasureid", Class: allod.ClassData, Reason: "office", Columns: []allod.Column{c}}}
+}
+
+// Open is an erasure and where it stands.
+type Open struct {
+	rights.Erasure
+	Next     rights.Decision `json:"next"`
+	Approval approve.Outcome `json:"approval_state"`
+}
+
+// load reads all erasures, oldest first.
+func (d *desk) load(ctx context.Context, s gate.Session) (*vault.Snapshot, []rights.Erasure, error) {
+	snap, err := office.Read(ctx, d.vault, s)
+	if err != nil || snap == nil || snap.Schema() == nil || snap.Schema().Table(table) == nil {
+		return snap, nil, err
+	}
+	var all []rights.Erasure
+	for row, err := range snap.Rows(ctx, table) {
+		if err != nil {
+			return nil, nil, err
+		}
+		var e rights.Erasure
+		if err := json.Unmarshal([]byte(row.Cell(0).Text()), &e); err != nil || e.ID != row.Key {
+			return nil, nil, allod.Errorf(allod.Corrupt, "read erasure %s: it is not what this program writes", row.Key)
+		}
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b rights.Erasure) int {
+		if c := a.Asked.Compare(b.Asked); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID.String(), b.ID.String())
+	})
+	return snap, all, nil
+}
+
+// save writes an erasure, and what is hidden as of then, in one commit.
+// change is called with the erasure as it is stored, nil for none, at each
+// attempt.
+func (d *desk) save(ctx context.Context, id allod.GUID, change func(*rights.Erasure) (*rights.Erasure, error)) (*rights.Erasure, error) {
+	s, err := d.session(ctx, gate.ActionOffice, vault.Office)
+	if err != nil {
+		return nil, err
+	}
+	for range tries {
+		snap, all, err := d.load(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		var old *rights.Erasure
+		i := slices.IndexFunc(all, func(e rights.Erasure) bool { return e.ID == id })
+		if i >= 0 {
+			c := all[i]
+			old = &c
+		}
+		e, err := change(old)
+		if err != nil {
+			return nil, err
+		}
+		if i >= 0 {
+			all[i] = *e
+		} else {
+			all = append(all, *e)
+		}
+		b, err := json.Marshal(e)
+		if err != nil {
+			return nil, allod.Errorf(allod.Internal, "write erasure %s: %w", id, err)
+		}
+		row := allod.Row{Table: table, Key: id, Cells: []allod.Value{allod.StringValue(string(b))}}
+		err = office.WriteHiding(ctx, d.vault, s, snap, tables(), []allod.Row{row}, rights.Hidden(all), d.deps.Now())
+		if err == nil || allod.KindOf(err) != allod.Conflict {
+			return e, err
+		}
+	}
+	return nil, allod.Errorf(allod.Unavailable, "write erasure %s: others wrote to the office %d times meanwhile", id, tries)
+}
+
+// Ask records the erasure of a plan: from here on no function shows the records,
+// and the clock runs. Two people have to approve it (people.Granted). It is not
+// carried out yet: Run does that. Plans of restores that name the records are
+// removed.
+func Ask(ctx context.Context, o *act.Office, p *Plan, ground string) (*Open, error) {
+	d := open(o)
+	e := rights.Erasure{
+		ID: d.deps.NewID(), Environment: p.Environment, Tags: rights.Order(p.tags), Past: p.Past, Urgent: p.Urgent, Versions: p.Versions, Kept: p.Kept,
+		Ground: ground, By: d.deps.Actor, Asked: d.now(),
+	}
+	counts := map[string]int64{}
+	for _, r := range p.Records {
+		counts[r.Table]++
+	}
+	for _, name := range slices.Sorted(keys(counts)) {
+		e.Tables = append(e.Tables, rights.Count{Table: name, Records: counts[name]})
+	}
+	digest, err := e.Digest()
+	if err != nil {
+		return nil, err
+	}
+	request, err := people.Ask(ctx, o, approve.Erase, digest, says(&e))
+	if err != nil {
+		return nil, err
+	}
+	e.Approval = request.ID
+	if _, err := d.forgetPlans(ctx, p); err != nil {
+		return nil, err
+	}
+	saved, err := d.save(ctx, e.ID, func(*rights.Erasure) (*rights.Erasure, error) { return &e, nil })
+	if err != nil {
+		return nil, err
+	}
+	return d.where(ctx, o, saved)
+}
+
+// says is what people who approve are told: no content of records.
+func says(e *rights.Erasure) string {
+	var parts []string
+	for _, c := range e.Tables {
+		parts = append(parts, fmt.Sprintf("%d of %s", c.Records, c.Table))
+	}
+	how := "erase"
+	if e.Past {
+		how = "forget the past of"
+	}
+	text := fmt.Sprintf("%s %d records of %s in every backup", how, len(e.Tags), e.Environment)
+	if list := strings.Join(parts, ", "); len(text)+len(list)+4 <= approve.MaxSays {
+		text += ": " + list
+	}
+	return text
+}
+
+// where says where an erasure stands now.
+func (d *desk) where(ctx context.Context, o *act.Office, e *rights.Erasure) (*Open, error) {
+	s, err := d.session(ctx, gate.ActionOffice, vault.Office)
+	if err != nil {
+		return nil, err
+	}
+	_, all, err := d.load(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return d.decide(ctx, o, e, all)
+}
+
+func (d *desk) decide(ctx context.Context, o *act.Office, e *rights.Erasure, all []rights.Erasure) (*Open, error) {
+	out := &Open{Erasure: *e}
+	if e.Committed.IsZero() && e.Cancelled.IsZero() {
+		digest, err := e.Digest()
+		if err != nil {
+			return nil, err
+		}
+		if out.Approval, err = people.Granted(ctx, o, e.Approval, digest); err != nil {
+			return nil, err
+		}
+	}
+	out.Next = rights.Decide(e, out.Approval, all, nil, d.now())
+	return out, nil
+}
+
+// List returns every erasure and where it stands, oldest first.
+func List(ctx context.Context, o *act.Office) ([]Open, error) {
+	d := open(o)
+	s, err := d.session(ctx, gate.ActionOffice, vault.Office)
+	if err != nil {
+		return nil, err
+	}
+	_, all, err := d.load(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	out := []Open{}
+	for i := range all {
+		one, err := d.decide(ctx, o, &all[i], all)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *one)
+	}
+	return out, nil
+}
+
+// Find returns the erasure whose id begins with the text; NotFound or Invalid
+// when there is not exactly one.
+func Find(ctx context.Context, o *act.Office, id string) (*Open, error) {
+	all, err := List(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var found *Open
+	for i := range all {
+		if !strings.HasPrefix(all[i].ID.String(), strings.ToLower(id)) {
+			continue
+		}
+		if found != nil {
+			return nil, allod.Errorf(allod.Invalid, "find erasure %q: several begin so", id)
+		}
+		found = &all[i]
+	}
+	if found == nil || id == "" {
+		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "find erasure %q: there is none", id), "`allod vault erasures` lists them.")
+	}
+	return found, nil
+}
+
+// Cancel takes an erasure back: its records are shown again. Conflict once the
+// keys are destroyed.
+func Cancel(ctx context.Context, o *act.Office, id allod.GUID) (*Open, error) {
+	d := open(o)
+	e, err := d.save(ctx, id, func(e *rights.Erasure) (*rights.Erasure, error) {
+		switch {
+		case e == nil:
+			return nil, allod.Errorf(allod.NotFound, "take back erasure %s: there is none", id)
+		case !e.Committed.IsZero() || d.entryOf(ctx, e) != nil:
+			return nil, allod.Errorf(allod.Conflict, "take back erasure %s: the keys are destroyed", id)
+		}
+		if e.Cancelled.IsZero() {
+			e.Cancelled = d.now()
+		}
+		return e, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.where(ctx, o, e)
+}
+
+// Run carries on every erasure as far as it may be now, or the one named, and
+// returns those that it looked at. An erasure that cannot be carried out yet is
+// no error: Next says why. Errors of one do not keep the others from being done.
+func Run(ctx context.Context, o *act.Office, only *allod.GUID) ([]Open, error) {
+	d := open(o)
+	list, err := List(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	out := []Open{}
+	var errs []error
+	for i := range list {
+		if only != nil && list[i].ID != *only || only == nil && list[i].Next.Step == rights.StepNone {
+			continue
+		}
+		one, err := d.run(ctx, o, &list[i])
+		errs = append(errs, err)
+		if one != nil {
+			out = append(out, *one)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// run carries one erasure on until it has to wait.
+func (d *desk) run(ctx context.Context, o *act.Office, e *Open) (*Open, error) {
+	for {
+		var err error
+		was := e.Next.Step
+		switch was {
+		case rights.StepErase:
+			err = d.erase(ctx, o, e)
+		case rights.StepDestroy:
+			err = d.destroy(ctx, e)
+		default:
+			return e, nil
+		}
+		if err != nil {
+			return e, err
+		}
+		next, err := d.where(ctx, o, &e.Erasure)
+		if err != nil {
+			return e, err
+		}
+		e = next
+		if e.Next.Step == was {
+			return e, nil
+		}
+	}
+}
+
+// runOf is the run id of an erasure in the log.
+func runOf(e *rights.Erasure) string { return strings.ReplaceAll(e.ID.String(), "-", "") }
+
+// entryOf finds the log entry of an erasure: after a crash the log alone says
+// that it was committed.
+func (d *desk) entryOf(ctx context.Context, e *rights.Erasure) *vault.Erased {
+	done, err := d.vault.ErasedBy(ctx, runOf(e))
+	if err != nil {
+		return nil
+	}
+	return done
+}
+
+// erase destroys the keys, unless a crash came between that and the register.
+func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
+	done := d.entryOf(ctx, &e.Erasure)
+	if done == nil {
+		s, err := d.session(ctx, gate.ActionErase, e.Environment)
+		if err != nil {
+			return err
+		}
+		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: func(ctx context.Context) error { return d.still(ctx, o, e) }})
+		if err != nil {
+			return err
+		}
+		if err := d.gate.Act(ctx, s, "erased", map[string]int64{"records": int64(len(e.Tags))}); err != nil {
+			return err
+		}
+		if done = d.entryOf(ctx, &e.Erasure); done == nil {
+			return allod.Errorf(allod.Internal, "erase: the log has no entry of it")
+		}
+	}
+	saved, err := d.save(ctx, e.ID, func(was *rights.Erasure) (*rights.Erasure, error) {
+		if was == nil {
+			return nil, allod.Errorf(allod.Corrupt, "record erasure %s: it is gone from the register", e.ID)
+		}
+		was.Committed, was.Entry, was.Root = done.Time.UTC().Truncate(time.Second), done.Entry, done.Root
+		was.EpochBefore, was.Epoch, was.AbsentBefore, was.AbsentAfter = done.EpochBefore, done.Epoch, done.AbsentBefore, done.AbsentAfter
+		was.OnePerson = e.Approval.OnePerson
+		was.Approvers = nil
+		for _, p := range e.Approval.People {
+			was.Approvers = append(was.Approvers, p.Key)
+		}
+		was.Places = nil
+		for _, name := range d.office.Config().Slots {
+			was.Places = append(was.Places, rights.Place{Name: name})
+		}
+		return was, nil
+	})
+	if err != nil {
+		return err
+	}
+	e.Erasure = *saved
+	return people.Spend(ctx, o, e.Erasure.Approval)
+}
+
+// still refuses at the last moment what was taken back, or whose approval ended.
+func (d *desk) still(ctx context.Context, o *act.Office, e *Open) error {
+	now, err := Find(ctx, o, e.ID.String())
+	if err != nil {
+		return err
+	}
+	if now.Next.Step != rights.StepErase {
+		return allod.Errorf(allod.Conflict, "erase: %s", strings.Join(now.Next.Reasons, "; "))
+	}
+	return nil
+}
+
+// destroy removes what is left of the old slots, and closes the erasure when no
+// place has any.
+func (d *desk) destroy(ctx context.Context, e *Open) error {
+	s, err := d.session(ctx, gate.ActionErase, e.Environment)
+	if err != nil {
+		return err
+	}
+	places, err := d.vault.DestroySlots(ctx, s)
+	if err != nil {
+		return err
+	}
+	var left []error
+	saved, err := d.save(ctx, e.ID, func(was *rights.Erasure) (*rights.Erasure, error) {
+		if was == nil {
+			return nil, allod.Errorf(allod.Corrupt, "record erasure %s: it is gone from the register", e.ID)
+		}
+		left = nil
+		for i, p := range places {
+			for len(was.Places) <= i {
+				was.Places = append(was.Places, rights.Place{Name: fmt.Sprintf("place %d", len(was.Places)+1)})
+			}
+			at := &was.Places[i]
+			switch {
+			case p.Err != nil:
+				at.Why = p.Err.Error()
+				left = append(left, p.Err)
+			case at.Destroyed.IsZero():
+				at.Why, at.Destroyed = "", d.now()
+			}
+		}
+		if len(left) == 0 {
+			was.Final = d.now()
+		}
+		return was, nil
+	})
+	if err != nil {
+		return err
+	}
+	e.Erasure = *saved
+	if len(left) > 0 {
+		return nil // it is pending: Next and Places say where
+	}
+	return d.gate.Act(ctx, s, "erasure-final", map[string]int64{"records": int64(len(e.Tags))})
+}

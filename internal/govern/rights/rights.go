@@ -1,0 +1,204 @@
+// Package rights is the register of what people's rights forbid: the erasures
+// that were asked for, and how far each has come (design/rights.md). Everything
+// here is pure; the register itself is kept in the office of the vault, as rows
+// that name records by their tags alone. What was erased is not asked here but
+// of the key tree: no register that is lost or put back can bring it back.
+package rights
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"allod"
+	"allod/internal/govern/approve"
+	"allod/internal/vault"
+	vlog "allod/internal/vault/log"
+)
+
+const (
+	// Wait is how long an erasure can be taken back before it is carried out,
+	// unless it is urgent.
+	Wait = 72 * time.Hour
+
+	// PerDay is how many records are erased within 24 hours at most, unless it
+	// is urgent: somebody who has taken over an account cannot erase everything
+	// in one night.
+	PerDay = 1000
+
+	// MaxRecords is how many records one erasure names at most.
+	MaxRecords = 10_000
+)
+
+// Erasure is one request to erase records, and what became of it. Times are
+// UTC with whole seconds; zero = not yet.
+type Erasure struct {
+	ID          allod.GUID        `json:"id"`
+	Environment string            `json:"environment"`
+	Tags        []vault.RecordTag `json:"tags"`             // ascending by table and tag, each once
+	Past        bool              `json:"past,omitempty"`   // forget what is stored until now, admit what comes
+	Urgent      bool              `json:"urgent,omitempty"` // without the wait
+	Tables      []Count           `json:"tables"`           // records per table, by name
+	Versions    int64             `json:"versions"`         // stored row versions that the plan found
+	Kept        []Kept            `json:"kept"`             // what else names the person and stays
+	Ground      string            `json:"ground,omitempty"` // why, as typed; no content of records
+	By          allod.Actor       `json:"by"`
+	Asked       time.Time         `json:"asked"`
+	Approval    allod.GUID        `json:"approval"` // request for approval
+	Cancelled   time.Time         `json:"cancelled,omitzero"`
+
+	Committed    time.Time   `json:"committed,omitzero"` // when the keys were destroyed in the log
+	Entry        uint64      `json:"entry,omitempty"`    // log number
+	Root         uint64      `json:"root,omitempty"`
+	EpochBefore  uint64      `json:"epoch_before,omitempty"`
+	Epoch        uint64      `json:"epoch,omitempty"`
+	AbsentBefore vlog.Digest `json:"absent_before,omitzero"`
+	AbsentAfter  vlog.Digest `json:"absent_after,omitzero"`
+	OnePerson    bool        `json:"one_person,omitempty"` // nobody else could be asked
+	Approvers    []string    `json:"approvers,omitempty"`  // fingerprints of the keys that signed
+	Places       []Place     `json:"places,omitempty"`     // of slots, and what became of the old ones
+	Final        time.Time   `json:"final,omitzero"`       // when no place had an old slot any more
+}
+
+// Count is how many records of a table.
+type Count struct {
+	Table   string `json:"table"`
+	Records int64  `json:"records"`
+}
+
+// Place is a place of slots and when its old slots were removed.
+type Place struct {
+	Name      string    `json:"name"`
+	Kind      string    `json:"kind,omitempty"` // folder, s3, …; "" = unknown
+	Destroyed time.Time `json:"destroyed,omitzero"`
+	Why       string    `json:"why,omitempty"` // why old slots are left
+}
+
+// Kept is where the person is named and which stays, with the ground.
+type Kept struct {
+	Table    string `json:"table"`
+	Column   string `json:"column"`
+	What     string `json:"what"`     // reference, text
+	Versions int64  `json:"versions"` // stored row versions with a hit
+	Records  int64  `json:"records"`
+	Ground   string `json:"ground"`
+}
+
+// Order puts tags in the order in which an Erasure keeps them, each once.
+func Order(tags []vault.RecordTag) []vault.RecordTag {
+	out := slices.Clone(tags)
+	slices.SortFunc(out, func(a, b vault.RecordTag) int {
+		return strings.Compare(key(a), key(b))
+	})
+	return slices.Compact(out)
+}
+
+func key(t vault.RecordTag) string {
+	return fmt.Sprintf("%010d %010d %x", t.Environment, t.Table, t.Tag[:])
+}
+
+// Digest is what approvers sign: the SHA-256 of the canonical JSON of what will
+// be erased and how. Two erasures of the same records in the same way have the
+// same digest; the id sets them apart where it is wanted.
+func (e *Erasure) Digest() (approve.Digest, error) {
+	b, err := json.Marshal(struct {
+		Format string            `json:"format"`
+		ID     allod.GUID        `json:"id"`
+		Tags   []vault.RecordTag `json:"tags"`
+		Past   bool              `json:"past"`
+		Urgent bool              `json:"urgent"`
+	}{"allod erasure v1", e.ID, Order(e.Tags), e.Past, e.Urgent})
+	if err != nil {
+		return approve.Digest{}, allod.Errorf(allod.Internal, "digest an erasure: %w", err)
+	}
+	return sha256.Sum256(b), nil
+}
+
+// Step is what is to be done next with an erasure.
+type Step string
+
+// The steps.
+const (
+	StepWait    Step = "wait"    // until Decision.Until
+	StepApprove Step = "approve" // people have to sign
+	StepErase   Step = "erase"   // destroy the keys
+	StepDestroy Step = "destroy" // remove what is left of the old slots
+	StepNone    Step = "none"    // it is final, or was taken back
+)
+
+// Decision is the next step and why, one sentence each.
+type Decision struct {
+	Step    Step      `json:"step"`
+	Until   time.Time `json:"until,omitzero"` // of a wait
+	Reasons []string  `json:"reasons"`
+}
+
+// Decide says what is to be done next: a pure function of the erasure, the
+// answer of approve.Decide, all erasures there are, the holds that name one of
+// its records, and the time.
+func Decide(e *Erasure, approval approve.Outcome, all []Erasure, held []string, now time.Time) Decision {
+	switch {
+	case !e.Final.IsZero():
+		return Decision{Step: StepNone, Reasons: []string{"it is final since " + e.Final.Format(time.RFC3339)}}
+	case !e.Committed.IsZero():
+		return Decision{Step: StepDestroy, Reasons: []string{"the keys were destroyed in log entry " + fmt.Sprint(e.Entry) + "; old slots are left"}}
+	case !e.Cancelled.IsZero():
+		return Decision{Step: StepNone, Reasons: []string{"it was taken back on " + e.Cancelled.Format(time.RFC3339)}}
+	case len(held) > 0:
+		return Decision{Step: StepWait, Reasons: []string{"a legal hold names records of it: " + strings.Join(held, ", ")}}
+	case !approval.Granted:
+		return Decision{Step: StepApprove, Reasons: slices.Concat(approval.Reasons, approval.Missing)}
+	}
+	reasons := slices.Clone(approval.Reasons)
+	if e.Urgent {
+		return Decision{Step: StepErase, Reasons: append(reasons, "it is urgent: neither the wait nor the cap applies")}
+	}
+	if due := e.Asked.Add(Wait); now.Before(due) {
+		return Decision{Step: StepWait, Until: due, Reasons: append(reasons, fmt.Sprintf("it can be taken back until %s, %d hours after it was asked for", due.Format(time.RFC3339), int(Wait.Hours())))}
+	}
+	if until, reason := capped(e, all, now); !until.IsZero() {
+		return Decision{Step: StepWait, Until: until, Reasons: append(reasons, reason)}
+	}
+	return Decision{Step: StepErase, Reasons: append(reasons, "the wait is over")}
+}
+
+// capped returns when the cap per day lets the erasure through; zero = now. One
+// that is larger than the cap goes through when nothing else was erased.
+func capped(e *Erasure, all []Erasure, now time.Time) (time.Time, string) {
+	var recent []Erasure
+	sum := 0
+	for _, o := range all {
+		if o.ID != e.ID && !o.Committed.IsZero() && !o.Urgent && now.Sub(o.Committed) < 24*time.Hour {
+			recent = append(recent, o)
+			sum += len(o.Tags)
+		}
+	}
+	if sum == 0 || sum+len(e.Tags) <= PerDay {
+		return time.Time{}, ""
+	}
+	slices.SortFunc(recent, func(a, b Erasure) int { return a.Committed.Compare(b.Committed) })
+	until := now
+	for _, o := range recent {
+		if sum == 0 || sum+len(e.Tags) <= PerDay {
+			break
+		}
+		sum -= len(o.Tags)
+		until = o.Committed.Add(24 * time.Hour)
+	}
+	return until, fmt.Sprintf("at most %d records are erased within 24 hours", PerDay)
+}
+
+// Hidden returns the tags that no function may show: those of every erasure
+// that was asked for and neither taken back nor committed.
+func Hidden(all []Erasure) []vault.RecordTag {
+	var tags []vault.RecordTag
+	for _, e := range all {
+		if e.Cancelled.IsZero() && e.Committed.IsZero() {
+			tags = append(tags, e.Tags...)
+		}
+	}
+	return Order(tags)
+}
