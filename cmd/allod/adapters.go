@@ -12,6 +12,7 @@ import (
 	"allod/internal/act"
 	"allod/internal/blob"
 	"allod/internal/blob/file"
+	"allod/internal/blob/s3"
 	"allod/internal/source"
 	"allod/internal/source/dataverse"
 	"allod/internal/source/odataclient/entra"
@@ -22,9 +23,16 @@ import (
 	"allod/internal/vault/keyring/kms"
 )
 
-// openFolder opens a local folder as a store; create makes it if it is missing.
-func openFolder(_ context.Context, path string, create bool) (blob.Mutable, error) {
-	if create {
+// openStore opens a bucket by its address, or a local folder; create makes the
+// folder if it is missing. A bucket is never made.
+func openStore(ctx context.Context, path string, create bool) (blob.Mutable, error) {
+	scheme, _, address := strings.Cut(path, "://")
+	switch {
+	case address && scheme == s3.Scheme:
+		return s3.Open(ctx, path, s3.Options{})
+	case address:
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "open a store: there is none for %s:// addresses", scheme), "Name a folder, or a bucket as s3://BUCKET/PREFIX (docs/stores.md).")
+	case create:
 		return file.Create(path, file.Options{})
 	}
 	return file.Open(path, file.Options{})

@@ -23,7 +23,7 @@ func runDemo(t *testing.T, meddle func(ctx context.Context, url string) error) (
 	t.Helper()
 	var out, errs bytes.Buffer
 	deps := cli.Deps{
-		Deps: act.Deps{OpenSource: openSource(func(string) string { return "" }), OpenStore: openFolder, Now: time.Now, Actor: "os:test", Disk: &durable.Disk{}},
+		Deps: act.Deps{OpenSource: openSource(func(string) string { return "" }), OpenStore: openStore, Now: time.Now, Actor: "os:test", Disk: &durable.Disk{}},
 		In:   strings.NewReader(""), Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Local: time.UTC,
 	}
 	deps.Demo = func(ctx context.Context, o cli.DemoOptions) error {

@@ -39,7 +39,7 @@ func command(ctx context.Context, errs io.Writer) int {
 	disk := &durable.Disk{}
 	deps := cli.Deps{
 		Deps: act.Deps{
-			OpenSource: openSource(os.Getenv), OpenNative: openNative(os.Getenv), OpenStore: openFolder, Passphrase: askPassphrase, SSH: askSSH, Services: keyServices(),
+			OpenSource: openSource(os.Getenv), OpenNative: openNative(os.Getenv), OpenStore: openStore, Passphrase: askPassphrase, SSH: askSSH, Services: keyServices(),
 			Now: time.Now, Actor: actor(), Disk: disk, NewID: newID,
 		},
 		In: os.Stdin, Out: os.Stdout, Err: errs, Getenv: os.Getenv,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"allod"
-	"allod/internal/blob/blobcheck"
 	"allod/internal/source/sourcecheck"
 	"allod/internal/survey"
 )
@@ -41,29 +40,6 @@ func (o *Office) CheckSource(ctx context.Context, env, writeTo string, report fu
 	}
 	if failed > 0 {
 		return allod.Errorf(allod.Partial, "check %s: %d checks failed", env, failed)
-	}
-	return nil
-}
-
-// CheckStore proves that a folder can hold a vault. What the checks write they
-// remove.
-func CheckStore(ctx context.Context, path string, deps Deps, report func(Checked)) error {
-	if err := noURL(path); err != nil {
-		return err
-	}
-	store, err := deps.OpenStore(ctx, path, true)
-	if err != nil {
-		return fmt.Errorf("check the store %s: %w", path, err)
-	}
-	failed := 0
-	for _, c := range blobcheck.Checks() {
-		failed += reportCheck(report, c.Name, c.Why, func() error { return c.Run(ctx, store) })
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if failed > 0 {
-		return allod.Errorf(allod.Partial, "check the store %s: %d checks failed", path, failed)
 	}
 	return nil
 }

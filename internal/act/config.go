@@ -32,10 +32,13 @@ const (
 // Config is what allod.yaml holds: where things are, never a secret. It pins
 // the vault, so that a store that was swapped is noticed.
 type Config struct {
-	Format       int                   `yaml:"format"` // 1
-	Store        string                `yaml:"store"`  // path, relative to the folder, or URL
-	Slots        []string              `yaml:"slots"`  // erasable places of the slots
-	Key          string                `yaml:"key"`    // how the vault is opened, see keyspec
+	Format int      `yaml:"format"` // 1
+	Store  string   `yaml:"store"`  // path, relative to the folder, or URL
+	Slots  []string `yaml:"slots"`  // erasable places of the slots
+
+	AcceptSlotHistory []string `yaml:"accept_slot_history,omitempty"` // those of Slots where what is deleted is not gone, taken all the same
+
+	Key          string                `yaml:"key"` // how the vault is opened, see keyspec
 	Keys         keyspec.Settings      `yaml:"keys,omitempty"`
 	Vault        string                `yaml:"vault"` // its id; PinFile holds the rest
 	Pin          vault.Pin             `yaml:"-"`

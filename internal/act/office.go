@@ -12,6 +12,8 @@ import (
 
 	"allod"
 	"allod/internal/blob"
+	"allod/internal/blob/place"
+	"allod/internal/blob/through"
 	"allod/internal/durable"
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
@@ -52,6 +54,7 @@ type Office struct {
 	vault  *vault.Vault
 	gate   *gate.Gate
 	ledger *ledger.Ledger
+	store  blob.Store      // of the vault, as its readers see it
 	key    keyring.Wrapper // what the vault was opened with; nil without keys
 	spec   string          // how key was named
 	seen   seen.Heads
@@ -168,7 +171,7 @@ func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, er
 }
 
 // path resolves a path of the configuration against the folder.
-func (o *Office) path(p string) string { return Resolve(o.Dir, p) }
+func (o *Office) path(p string) string { return place.Resolve(o.Dir, p) }
 
 // Keys are where this office takes keys from.
 func (o *Office) Keys() *keyspec.Sources {
@@ -244,8 +247,8 @@ type InitOptions struct {
 	Store string // path or address of the vault; "" = vault, inside the folder
 	Slots []string
 
-	AcceptSlotHistory bool // also places of slots where what is deleted is not gone
-	Key   string // passphrase (default), file:PATH, or another that keyspec makes a slot of
+	AcceptSlotHistory bool   // also places of slots where what is deleted is not gone
+	Key               string // passphrase (default), file:PATH, or another that keyspec makes a slot of
 }
 
 // Made says what Init made. Words are the printed recovery key: shown once,
@@ -280,18 +283,18 @@ func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, 
 	if keyspec.Opener(c.Key) == "" {
 		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "make an Allod whose usual key is that of others"), "Take a passphrase or file:PATH, and add their slot with `allod vault keys add`.")
 	}
+	cfg, err := o.vaultConfig(ctx, true)
+	if err == nil {
+		c.AcceptSlotHistory, err = place.AcceptAll(ctx, c.Slots, cfg.Slots, opts.AcceptSlotHistory)
+	}
+	if err != nil {
+		return nil, err
+	}
 	w, err := o.Keys().Make(ctx, c.Key)
 	if err != nil {
 		return nil, err
 	}
 	paper, err := keyring.NewPaper()
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := o.vaultConfig(ctx, true)
-	if err == nil {
-		c.AcceptSlotHistory, err = acceptPlaces(ctx, c.Slots, cfg.Slots, opts.AcceptSlotHistory)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -309,27 +312,4 @@ func Init(ctx context.Context, dir string, opts InitOptions, deps Deps) (*Made, 
 		return nil, err
 	}
 	return &Made{Dir: dir, Vault: pin.Vault.String(), Slots: []string{name, "paper"}, Words: paper.Words()}, nil
-}
-
-// checkPlaces refuses to put slots inside the store: copies of the vault must
-// never carry its keys.
-func (o *Office) checkPlaces() error {
-	store := filepath.Clean(o.path(o.config.Store)) + string(filepath.Separator)
-	for _, p := range o.config.Slots {
-		if strings.HasPrefix(filepath.Clean(o.path(p))+string(filepath.Separator), store) {
-			return allod.WithHint(allod.Errorf(allod.Invalid, "put slots into %s: it lies inside the vault's store", p), "Whoever copies the vault would copy its keys. Name a folder elsewhere with --slots.")
-		}
-	}
-	return nil
-}
-
-// noURL refuses stores that this version cannot use, instead of making a
-// folder with a strange name.
-func noURL(places ...string) error {
-	for _, p := range places {
-		if u, err := url.Parse(p); err == nil && u.Scheme != "" && u.Scheme != "file" && u.Host != "" {
-			return allod.WithHint(allod.Errorf(allod.Invalid, "use %s as a store: this version keeps vaults in local folders only", p), "Name a folder. S3 and Azure Blob come in a later version.")
-		}
-	}
-	return nil
 }

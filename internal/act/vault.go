@@ -13,14 +13,20 @@ import (
 	"allod/internal/vault/verify"
 )
 
-// VaultStatus describes the vault.
-func (o *Office) VaultStatus(ctx context.Context) (vault.Status, error) { return o.vault.Status(ctx) }
+// VaultStatus describes the vault, and warns of places of slots that keep what
+// is deleted and of tampering that was noticed so far.
+func (o *Office) VaultStatus(ctx context.Context) (vault.Status, error) {
+	s, err := o.vault.Status(ctx)
+	s.Warnings = append(s.Warnings, o.placeWarnings()...)
+	return s, err
+}
 
 // Verify checks what is stored. Bad findings are in the report; the error is
 // Corrupt when there are any, so that a script notices.
 func (o *Office) Verify(ctx context.Context, opts verify.Options) (verify.Report, error) {
 	if opts.Public {
 		rep, err := o.vault.Verify(ctx, opts)
+		o.addTampering(&rep)
 		return rep, cmp.Or(err, found(rep))
 	}
 	s, err := o.session(ctx, gate.ActionVerify, gate.AllEnvironments, allod.PurposeOperate)
@@ -31,6 +37,7 @@ func (o *Office) Verify(ctx context.Context, opts verify.Options) (verify.Report
 	if err != nil {
 		return rep, o.failed(ctx, s, err)
 	}
+	o.addTampering(&rep)
 	counts := map[string]int64{"objects": rep.Objects, "rows": rep.Rows, "files": rep.Files, runlog.Bad: int64(len(rep.Bad))}
 	return rep, cmp.Or(found(rep), o.gate.Act(ctx, s, runlog.Verified, counts))
 }

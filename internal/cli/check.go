@@ -4,16 +4,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"allod/internal/act"
+	"allod/internal/cli/store"
 )
 
 func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "check", Short: "Prove that a source or a store behaves", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.checkSourceCommand(), &cobra.Command{
-		Use: "store FOLDER", Short: "Prove that a folder can hold a vault", Args: cobra.ExactArgs(1), Example: "  allod check store /mnt/backup",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return act.CheckStore(cmd.Context(), args[0], a.deps.Deps, a.showCheck)
-		},
-	})
+	stores := &store.Console{Deps: func() act.Deps { return a.deps.Deps }, Out: a.deps.Out, Folder: a.folder, JSON: func() bool { return a.json }, Print: a.print, Show: a.showCheck}
+	cmd.AddCommand(a.checkSourceCommand(), stores.Command())
 	return cmd
 }
 

@@ -42,8 +42,9 @@ the vault when the passphrase is lost. Prove it with ` + "`allod vault keys prov
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Store, "store", "", "folder of the vault (default vault, inside the folder)")
-	f.StringArrayVar(&o.Slots, "slots", nil, "folder for the slots, which hold the keys; may be repeated (default slots)")
+	f.StringVar(&o.Store, "store", "", "folder or s3:// address of the vault (default vault, inside the folder)")
+	f.StringArrayVar(&o.Slots, "slots", nil, "folder or s3:// address for the slots, which hold the keys; may be repeated (default slots)")
+	f.BoolVar(&o.AcceptSlotHistory, "accept-slot-history", false, "take places of slots where what is deleted is not gone; every certificate will say so")
 	f.StringVar(&o.Key, "key", "passphrase", "how the vault is opened: passphrase, or file:PATH")
 	return cmd
 }

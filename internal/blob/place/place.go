@@ -9,6 +9,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/url"
+	"path/filepath"
 	"strings"
 
 	"allod"
@@ -144,4 +146,40 @@ func Accept(ctx context.Context, m blob.Mutable, name string) error {
 	}
 	err = allod.Errorf(allod.Invalid, "put slots into %s: what is deleted there is not gone: %s", name, strings.Join(v.Reasons, "; "))
 	return allod.WithHint(err, "Name a bucket of its own or a local folder with --slots (docs/stores.md). With --accept-slot-history it is used all the same: then nothing that is erased is provably gone, and every certificate says so.")
+}
+
+// AcceptAll refuses places where what is deleted is not gone, or, if they
+// are accepted as they are, returns them.
+func AcceptAll(ctx context.Context, names []string, places []blob.Mutable, accept bool) ([]string, error) {
+	var history []string
+	for i, p := range places {
+		err := Accept(ctx, p, names[i])
+		switch {
+		case err == nil:
+		case accept && allod.KindOf(err) == allod.Invalid:
+			history = append(history, names[i])
+		default:
+			return nil, err
+		}
+	}
+	return history, nil
+}
+
+// Resolve returns where a place of the configuration of the Allod in dir is: a
+// path, relative ones below dir, or the address of a bucket as it is.
+func Resolve(dir, p string) string {
+	p = strings.TrimPrefix(p, "file://")
+	if filepath.IsAbs(p) || strings.Contains(p, "://") {
+		return p
+	}
+	return filepath.Join(dir, p)
+}
+
+// Whole is what is copied, locked or replicated together: a folder, or the
+// bucket of an address. It ends in a separator.
+func Whole(p string) string {
+	if u, err := url.Parse(p); err == nil && u.Host != "" && strings.Contains(p, "://") {
+		return u.Scheme + "://" + u.Host + "/" + u.Query().Get("endpoint") + "/"
+	}
+	return filepath.Clean(p) + string(filepath.Separator)
 }
