@@ -90,6 +90,7 @@ type tableRun struct {
 	started time.Time
 	before  *source.Rights // as known before the read; nil = the source cannot say
 	memory  claim
+	parts   parts
 
 	twoPages  bool  // there is room to read a page ahead
 	rows      int64 // read since the last checkpoint
@@ -230,10 +231,15 @@ func (t *tableRun) readTracked(ctx context.Context) error {
 	if err := t.large(ctx); err != nil {
 		return err
 	}
-	for page, err := range t.pages(ctx, source.ReadRequest{Table: t.table, Columns: []string{t.table.Key}, Track: true}) {
+	columns := []string{t.table.Key}
+	if t.parts = (parts{by: t.partColumn()}); t.parts.by >= 0 {
+		columns = append(columns, t.table.Columns[t.parts.by].Name)
+	}
+	for page, err := range t.pages(ctx, source.ReadRequest{Table: t.table, Columns: columns, Track: true}) {
 		if err != nil {
 			return err
 		}
+		t.parts.take(page.Rows)
 		if page.Last {
 			t.ts.Delta, t.ts.KeyOnly, t.ts.DeltaAt = page.Delta, true, t.started
 		}
@@ -246,10 +252,18 @@ func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
 		return err
 	}
 	t.method = "full, then key-delta"
-	for page, err := range t.ahead(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Cursor: from, PageSize: t.pageRows()}) {
+	read, division := t.ahead, t.division(from)
+	if division != nil {
+		read = t.pages // the source reads ahead itself
+	}
+	for page, err := range read(ctx, source.ReadRequest{Table: t.table, Columns: t.columns, Cursor: from, PageSize: t.pageRows(), Divide: division}) {
+		if allod.KindOf(err) == allod.Invalid && t.undivided() {
+			return t.readLong(ctx, source.Cursor{})
+		}
 		if err != nil {
 			return err
 		}
+		t.parts.rows += int64(len(page.Rows))
 		if err := t.takePage(ctx, &page); err != nil {
 			return err
 		}
@@ -267,6 +281,9 @@ func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
 		n, err := t.follow(ctx)
 		if err != nil {
 			return err
+		}
+		if t.lacking() && t.undivided() {
+			return t.readLong(ctx, source.Cursor{})
 		}
 		if n <= settleRows {
 			return nil

@@ -43,6 +43,26 @@ type ReadRequest struct {
 	Track bool
 	// PageSize caps rows per page; 0 = the source's own choice.
 	PageSize int
+	// Divide asks a Divider for the table in parts that are read at once; nil =
+	// as a whole. Ignored with Track, and for deltas. Their pages come mixed; a
+	// cursor between them holds the places of all. A read that goes on at such a
+	// cursor uses AtOnce alone.
+	Divide *Division
+}
+
+// Division says how a table is read in parts.
+type Division struct {
+	Sample []allod.Value // values of the column that DivideBy names, of rows all over the table
+	Parts  int           // into how many, at most
+	AtOnce int           // how many are read at once: so many pages may be held besides the one yielded; 0 = 1
+}
+
+// Divider is a source that can read a long table in parts at once. Each row
+// that does not change meanwhile belongs to exactly one part.
+type Divider interface {
+	// DivideBy names the column whose values tell parts of the table apart; "" =
+	// it can be read as a whole only. It does no I/O.
+	DivideBy(t *allod.Table) string
 }
 
 // Cursor is a place to go on reading. It is opaque to everybody but the

@@ -66,6 +66,7 @@ type Source struct {
 var (
 	_ source.Source         = (*Source)(nil)
 	_ source.RightsReader   = (*Source)(nil)
+	_ source.Divider        = (*Source)(nil)
 	_ source.Finder         = (*Source)(nil)
 	_ source.FileReader     = (*Source)(nil)
 	_ source.Target         = (*Source)(nil)

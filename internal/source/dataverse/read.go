@@ -12,16 +12,18 @@ import (
 	"allod"
 	"allod/internal/source"
 	"allod/internal/source/dataverse/chunks"
+	"allod/internal/source/dataverse/ranges"
 	"allod/internal/source/dataverse/rows"
 	"allod/internal/source/odataclient"
 )
 
 // token is what a Cursor of this adapter holds.
 type token struct {
-	Link  string `json:"link"` // as the service gave it
-	Size  int    `json:"size,omitempty"`
-	Track bool   `json:"track,omitempty"`
-	Delta bool   `json:"delta,omitempty"` // the link continues a delta read
+	Link  string        `json:"link"` // as the service gave it
+	Size  int           `json:"size,omitempty"`
+	Track bool          `json:"track,omitempty"`
+	Delta bool          `json:"delta,omitempty"` // the link continues a delta read
+	Parts []ranges.Part `json:"parts,omitempty"` // of a divided read, instead of Link: those that have not ended
 }
 
 // maxPage is the most rows the service puts into a page
@@ -36,6 +38,14 @@ func (s *Source) Read(ctx context.Context, req source.ReadRequest) iter.Seq2[sou
 		r, err := s.newReader(ctx, req)
 		if err != nil {
 			yield(source.Page{}, err)
+			return
+		}
+		if parts := r.divided(&req); parts != nil {
+			atOnce := 1
+			if req.Divide != nil {
+				atOnce = req.Divide.AtOnce
+			}
+			ranges.Read(ctx, parts, atOnce, r.openPart, r.place, yield)
 			return
 		}
 		for {
@@ -90,7 +100,7 @@ func (s *Source) newReader(ctx context.Context, req source.ReadRequest) (*reader
 		r.at = token{Link: t.Set + query(plan, ""), Size: pageSize(req.PageSize), Track: req.Track && t.Tracking}
 		return r, nil
 	case source.CursorNext, source.CursorDelta:
-		if err := json.Unmarshal([]byte(req.Cursor.Token), &r.at); err != nil || r.at.Link == "" {
+		if !r.at.open(req.Cursor) {
 			return nil, allod.Errorf(allod.Invalid, "%s, table %s: the cursor is not one of this source", s.name, t.Name)
 		}
 		if req.Cursor.Kind == source.CursorDelta {
