@@ -24,7 +24,7 @@ const goldenList = "testdata/golden-formats.sha256"
 
 // goldenDirs match the folders that hold such files. Seeds of fuzz targets,
 // which grow below "fuzz", are left out.
-var goldenDirs = []string{"internal/vault/testdata", "internal/vault/*/testdata", "internal/ledger/testdata"}
+var goldenDirs = []string{"internal/vault/testdata", "internal/vault/*/testdata", "internal/vault/log/certificate/testdata/format-v1", "internal/ledger/testdata"}
 
 var updateGolden = flag.Bool("update", false, "add new golden files of formats to "+goldenList)
 
