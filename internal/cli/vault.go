@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"io"
 	"strings"
 	"time"
@@ -10,15 +11,17 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/cli/erasure"
+	"allod/internal/cli/keys"
 	"allod/internal/vault"
 	"allod/internal/vault/verify"
 )
 
 func (a *app) vaultCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "vault", Short: "Look after the vault: status, verify, keys", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	keys := &cobra.Command{Use: "keys", Short: "List and prove the keys of the vault", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	keys.AddCommand(a.keysListCommand(), a.keysProveCommand())
-	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand(), keys)
+	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand())
+	cmd.AddCommand(a.keyConsole().Commands()...)
+	cmd.AddCommand((&erasure.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
 	return cmd
 }
 
@@ -143,49 +146,12 @@ func percent(s string) (float64, error) {
 	return f / 100, nil
 }
 
-func (a *app) keysListCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the slots that open the vault", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withOffice(cmd.Context(), func(o *act.Office) error {
-				s, err := o.VaultStatus(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if a.json {
-					a.print(s.Slots)
-					return nil
-				}
-				a.showSlots(s.Slots)
-				return nil
-			})
-		},
-	}
-}
-
-func (a *app) keysProveCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "prove", Short: "Prove that the printed recovery key opens the vault", Args: cobra.NoArgs,
-		Long: `Prove that the printed recovery key opens the vault: type its words, or send
-them to the standard input. They are compared with nothing stored; the slot is
-opened for real, and the date is recorded.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			words, err := a.recoveryWords()
-			if err != nil {
-				return err
-			}
-			return a.withOffice(cmd.Context(), func(o *act.Office) error {
-				if err := o.ProvePaper(cmd.Context(), words); err != nil {
-					return err
-				}
-				if a.json {
-					a.print(map[string]string{"proved": "paper"})
-					return nil
-				}
-				a.outf("The recovery key opens the vault.\n")
-				return nil
-			})
-		},
+// keyConsole is what the commands around keys need.
+func (a *app) keyConsole() *keys.Console {
+	return &keys.Console{
+		Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice, Key: func() string { return a.key },
+		OpenBy: func(spec string) { a.deps.Key = cmp.Or(spec, a.deps.Getenv("ALLOD_KEY")) },
+		Words:  a.recoveryWords, Said: func(err error) error { return &silent{err} }, Create: a.deps.Disk.Create,
 	}
 }
 

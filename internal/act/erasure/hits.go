@@ -38,9 +38,9 @@ func (n *names) record(ref allod.RecordRef) {
 	}
 }
 
-// learn takes what a row says that names somebody: its primary name, if it was
-// named by a person, and mail addresses and phone numbers of any row.
-func (n *names) learn(t *allod.Table, row *allod.Row, root bool) {
+// learn takes what a version of a record that was named says that names
+// somebody: its primary name, mail addresses and phone numbers.
+func (n *names) learn(t *allod.Table, row *allod.Row) {
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		v := row.Cell(i)
@@ -51,7 +51,7 @@ func (n *names) learn(t *allod.Table, row *allod.Row, root bool) {
 		digits := digitsOf(text)
 		switch {
 		case text == "":
-		case root && c.Name == t.Title, strings.Contains(name, "email") && strings.Contains(text, "@"):
+		case c.Name == t.Title, strings.Contains(name, "email") && strings.Contains(text, "@"):
 			if len(text) < minText {
 				n.skip(t.Name + "." + c.Name)
 				continue
@@ -138,22 +138,40 @@ const (
 	groundText      = "text of a record of its own; name it with --also to erase it"
 )
 
+// owned reports whether rows of the table exist only because of a row that they
+// name (design/capture.md "Never stored"): they are erased with it.
+func owned(table string) bool {
+	switch table {
+	case "customeraddress", "activityparty", "audit", "principalobjectaccess", "activitymimeattachment", "annotation":
+		return true
+	}
+	return strings.HasPrefix(table, "msdynmkt_contactpointconsent")
+}
+
 // place is a column of a table and what it held.
 type place struct{ table, column, what string }
 
 // kept looks through every stored version of every table for what names the
-// records, outside of them.
-func (m *maker) kept(ctx context.Context) ([]rights.Kept, error) {
+// records, outside of them. Rows that exist only because of one of them come
+// back as mine.
+func (m *maker) kept(ctx context.Context) (kept []rights.Kept, mine map[allod.RecordRef]string, err error) {
 	found := map[place]*rights.Kept{}
+	mine = map[allod.RecordRef]string{}
 	schema := m.snap.Schema()
 	for i := range schema.Tables {
 		t := &schema.Tables[i]
 		last, seen := allod.RecordRef{}, map[place]bool{} // of one record
 		for v, err := range m.snap.Versions(ctx, t.Name) {
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if v.Row == nil || m.who.refs[v.Ref] {
+				continue
+			}
+			if owned(t.Name) {
+				if column := m.names(v); column != "" && mine[v.Ref] == "" {
+					mine[v.Ref] = "by " + column
+				}
 				continue
 			}
 			if v.Ref != last {
@@ -169,7 +187,17 @@ func (m *maker) kept(ctx context.Context) ([]rights.Kept, error) {
 	}) {
 		out = append(out, *found[p])
 	}
-	return out, nil
+	return out, mine, nil
+}
+
+// names returns the first column of a version that names one of the records.
+func (m *maker) names(v vault.Version) string {
+	for i := range v.Table.Columns {
+		if m.who.hit(v.Row.Cell(i)) != "" {
+			return v.Table.Columns[i].Name
+		}
+	}
+	return ""
 }
 
 // look counts the hits of one version.

@@ -141,13 +141,24 @@ func (m *maker) run(ctx context.Context) error {
 			return err
 		}
 	}
+	kept, mine, err := m.kept(ctx)
+	if err != nil {
+		return err
+	}
+	m.plan.Kept = kept
+	if len(m.refs)+len(mine) > rights.MaxRecords {
+		return allod.Errorf(allod.Invalid, "plan an erasure: %d records are more than %d", len(m.refs)+len(mine), rights.MaxRecords)
+	}
+	for _, ref := range slices.SortedFunc(keys(mine), byName) {
+		if err := m.record(ctx, ref, mine[ref], false); err != nil {
+			return err
+		}
+		m.refs = append(m.refs, ref)
+	}
 	if m.plan.tags, err = m.vault.Tags(ctx, m.session, m.request.Environment, m.refs); err != nil {
 		return err
 	}
 	if err := m.absent(); err != nil {
-		return err
-	}
-	if m.plan.Kept, err = m.kept(ctx); err != nil {
 		return err
 	}
 	return m.facts(ctx)
@@ -249,9 +260,11 @@ func (m *maker) closure(ctx context.Context, roots []allod.RecordRef) (map[allod
 	for r := range via {
 		m.refs = append(m.refs, r)
 	}
-	slices.SortFunc(m.refs, func(a, b allod.RecordRef) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(m.refs, byName)
 	return via, nil
 }
+
+func byName(a, b allod.RecordRef) int { return strings.Compare(a.String(), b.String()) }
 
 // alive groups records by the newest snapshot that shows them; NotFound for one
 // that was never stored. One whose key is gone is left out.
@@ -305,8 +318,8 @@ func (m *maker) record(ctx context.Context, ref allod.RecordRef, via string, roo
 		}
 		p.First = v.Snapshot
 		p.Versions++
-		if v.Row != nil {
-			m.who.learn(v.Table, v.Row, root)
+		if v.Row != nil && root { // what belongs to it may name others
+			m.who.learn(v.Table, v.Row)
 		}
 	}
 	m.who.record(ref)

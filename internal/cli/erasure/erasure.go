@@ -14,6 +14,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/act/erasure"
+	"allod/internal/cli/text"
 	"allod/internal/govern/rights"
 )
 
@@ -135,7 +136,8 @@ func (c *Console) showPlan(p *erasure.Plan) {
 		if r.Via != "" {
 			via = " (" + r.Via + ")"
 		}
-		c.outf("  %s %s\n    %s, %s%s\n", r.Table, r.ID, count(int64(r.Versions), "version"), state, via)
+		text.Paragraph(c.Out, "    ", fmt.Sprintf("  %s: %s, %s%s", r.Table, count(int64(r.Versions), "version"), state, via))
+		c.outf("    %s\n", r.ID)
 	}
 	if len(p.Kept) > 0 {
 		c.outf("Where else they are named, which is kept:\n")
@@ -145,13 +147,14 @@ func (c *Console) showPlan(p *erasure.Plan) {
 			c.outf("  … and %d more; --json shows all\n", len(p.Kept)-most)
 			break
 		}
-		c.outf("  %s.%s: %s in %s, %s\n    kept, ground: %s\n", k.Table, k.Column, k.What, count(k.Records, "record"), count(k.Versions, "version"), k.Ground)
+		c.outf("  %s.%s\n    %s in %s, %s\n", k.Table, k.Column, k.What, count(k.Records, "record"), count(k.Versions, "version"))
+		text.Paragraph(c.Out, "    ", "    kept, ground: "+k.Ground)
 	}
 	for _, w := range p.Warnings {
-		c.outf("NOTE  %s\n", w)
+		text.Paragraph(c.Out, "      ", "NOTE  "+w)
 	}
 	c.outf("Old keys are then removed from: %s\n", strings.Join(p.Places, ", "))
-	c.outf("If it is asked for now and approved, it is carried out from %s.\n", p.Due.Format(time.RFC3339))
+	c.outf("Asked for now and approved, it is carried out from %s.\n", p.Due.Format(time.RFC3339))
 }
 
 func (c *Console) show(e *erasure.Open) {
@@ -169,7 +172,7 @@ func (c *Console) show(e *erasure.Open) {
 	default:
 		c.outf("  next: %s\n", e.Next.Step)
 		for _, reason := range e.Next.Reasons {
-			c.outf("    %s\n", reason)
+			text.Paragraph(c.Out, "    ", "    "+reason)
 		}
 		if e.Next.Step == rights.StepApprove {
 			c.outf("    allod approve %s --key FILE\n", e.Erasure.Approval)
