@@ -178,6 +178,8 @@ func (s *Server) act(name string, b adminBody) error {
 		return nil
 	case "synchronize-mail":
 		return s.synchronize()
+	case "calculate-rollups":
+		return s.rollUp()
 	case "set-recycle-bin":
 		return s.org.Store.Update(func(tx *store.Tx) error {
 			recycle.Switch(tx, s.Model(), s.newID, b.On, b.Count)
@@ -194,6 +196,7 @@ func (s *Server) act(name string, b adminBody) error {
 type epoch struct {
 	organization allod.GUID
 	schema       *wire.Schema
+	users        []AppUser // what they may do
 }
 
 func (s *Server) mark(name string) {
@@ -202,10 +205,11 @@ func (s *Server) mark(name string) {
 	s.org.Store.Mark(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.epochs[name] = epoch{s.organization, s.schema.Load()}
+	s.epochs[name] = epoch{s.organization, s.schema.Load(), slices.Clone(s.users)}
 }
 
-// rewind brings back rows and schema of the mark.
+// rewind brings back rows and schema of the mark, and what application users
+// were allowed then, which follows from rows.
 func (s *Server) rewind(name string, newOrganization bool) error {
 	s.swap.Lock()
 	defer s.swap.Unlock()
@@ -220,6 +224,10 @@ func (s *Server) rewind(name string, newOrganization bool) error {
 	s.history.Note(s.Model(), was.schema.Model)
 	s.schema.Store(was.schema)
 	s.organization = was.organization
+	for i := range s.users { // the list itself stays as it was made
+		u := &s.users[i]
+		u.Administrator, u.Depth, u.Deny, u.Granted = was.users[i].Administrator, was.users[i].Depth, was.users[i].Deny, was.users[i].Granted
+	}
 	if newOrganization {
 		s.organization = s.idLocked()
 	}
@@ -342,7 +350,7 @@ func (s *Server) reshape(change func(m *entity.Model) error) (*wire.Schema, erro
 		}
 		s.org.Store.AddTable(t.LogicalName, columnNames(t))
 	}
-	schema := wire.NewSchema(next)
+	schema := s.newSchema(next)
 	s.schema.Store(schema)
 	for _, t := range old.Tables {
 		if next.Table(t.LogicalName) == nil {

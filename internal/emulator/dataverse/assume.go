@@ -20,6 +20,7 @@ func Assumptions() []Assumption {
 	list := []Assumption{
 		{"batch-echo", "true", []string{"true", "false"}, "a batch that stops at a failed part still answers the parts before it (§6.11)"},
 		{"batch-line-ends", "tolerant", []string{"tolerant", "strict"}, "strict refuses batch bodies with bare line feeds (§6.11)"},
+		{"calculated-null", "null", []string{"null", "zero"}, "a number that a calculated column lacks makes it null, or counts as 0"},
 		{"clear-delta-on-rewind", "false", []string{"true", "false"}, "delta tokens from before a native restore are refused as expired"},
 		{"close-by-patch", "allow", []string{"allow", "refuse"}, "closing an incident, opportunity, quote or order by PATCH instead of its message (§6.6)"},
 		{"closed-rows", "read-only", []string{"read-only", "writable"}, "closed quotes, orders, invoices, opportunities, incidents take no change (§6.6)"},
@@ -36,6 +37,7 @@ func Assumptions() []Assumption {
 		{"process-flows", "off", []string{"off", "on"}, "new leads, opportunities and cases get a row of the product's business process flow, where its table exists"},
 		{"removelink-touches-child", "true", []string{"true", "false"}, "nulling a lookup by RemoveLink gives the child a new version (§6.12)"},
 		{"restore-refused-status", "400", []string{"400", "404", "412"}, "HTTP status of a refused restore from the recycle bin (§6.13, §9.3)"},
+		{"rollup-touches", "version", []string{"version", "modifiedon", "nothing"}, "what a recalculated rollup changes beside itself: the row's version, so that change tracking shows it; modifiedon too; or neither"},
 		{"track-intersect", "true", []string{"true", "false"}, "change tracking works on intersect tables whose metadata says so (§5.2)"},
 		{"tracking-cookie", "True", []string{"True", "False"}, "istracking attribute of the paging cookie of tracked reads (§5.2)"},
 	}

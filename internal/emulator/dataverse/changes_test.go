@@ -124,3 +124,23 @@ func TestRewindBringsTheSchemaBack(t *testing.T) {
 		t.Errorf("deleted tables: got %v", gone(got, "Entity"))
 	}
 }
+
+// A native restore brings back what application users were allowed.
+func TestRewindRights(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	rights := func() dvemu.AppUser { return c.srv.Users()[0] }
+	c.action("mark", `{"name":"administrator"}`)
+	c.action("set-depth", `{"table":"account","depth":"Basic"}`)
+	c.action("mark", `{"name":"basic"}`)
+	c.action("set-administrator", `{"on":true}`)
+	c.action("set-depth", `{"table":"account","depth":"None"}`)
+	c.action("rewind-to", `{"name":"basic"}`)
+	if u := rights(); u.Administrator || u.DepthOf("account") != "Basic" {
+		t.Errorf("got %+v", u)
+	}
+	c.want(200, "GET", "accounts", "")
+	c.action("rewind-to", `{"name":"administrator"}`)
+	if u := rights(); !u.Administrator || u.DepthOf("account") != "Global" {
+		t.Errorf("got %+v", u)
+	}
+}

@@ -42,6 +42,7 @@ func adminRoutes() []adminRoute {
 		{"POST", "/_emulator/actions/set-tracking", `{"table": "account", "on": false}`, "change tracking of a table"},
 		{"POST", "/_emulator/actions/set-recycle-bin", `{"on": true, "count": 30}`, "the recycle bin of the environment, for count days, -1 = without end; also where the model has no recyclebinconfig"},
 		{"POST", "/_emulator/actions/synchronize-mail", "", "send every e-mail that is Pending Send or Sending, as server-side synchronisation does; counted as mail:sent"},
+		{"POST", "/_emulator/actions/calculate-rollups", "", "reckon rollup columns where they have changed, as the hourly job does; counted as rollups"},
 		{"POST", "/_emulator/actions/reset-token-epoch", "", "expire every bearer token issued so far (strict authentication notices)"},
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/wire"
 )
 
 // A saved organisation is saveMagic, a zstd stream of gob values (savedServer,
@@ -118,7 +117,7 @@ func (s *Server) load(r io.ReadSeeker) error {
 		return err
 	}
 	head.Model.Seal()
-	s.schema.Store(wire.NewSchema(head.Model))
+	s.schema.Store(s.newSchema(head.Model))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.organization, s.org.Unit, s.org.Currency = head.Organization, head.Unit, head.Currency

@@ -13,6 +13,7 @@ import (
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/formula"
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
@@ -90,7 +91,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.limiter.Now = s.now
 	s.org.Store.Now = s.now
-	s.schema.Store(wire.NewSchema(o.Model))
+	s.schema.Store(s.newSchema(o.Model))
 	for _, t := range o.Model.Tables {
 		if !t.Abstract {
 			s.org.Store.AddTable(t.LogicalName, columnNames(t))
@@ -162,6 +163,11 @@ func (s *Server) now() time.Time {
 		return at
 	}
 	return s.began.Add(time.Duration(float64(at.Sub(s.began)) * s.opts.TimeScale))
+}
+
+// newSchema indexes a model for serving.
+func (s *Server) newSchema(m *entity.Model) *wire.Schema {
+	return wire.NewSchema(m, formula.Env{Now: s.now, NullIsZero: s.org.Assume["calculated-null"] == "zero"})
 }
 
 // newID makes the next GUID of the seed's sequence.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -100,7 +101,7 @@ func TestExportSolution(t *testing.T) {
 	named, elements := 0, map[string]int{}
 	for {
 		tok, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -110,7 +111,7 @@ func TestExportSolution(t *testing.T) {
 		case xml.StartElement:
 			elements[x.Name.Local]++
 		case xml.CharData:
-			for _, folder := range []string{"/Workflows/", "/WebResources/", "/CanvasApps/"} {
+			for _, folder := range []string{"/Workflows/", "/WebResources/", "/CanvasApps/", "/Formulas/"} {
 				if name := string(x); strings.HasPrefix(name, folder) {
 					named++
 					if files[name[1:]] == "" {
@@ -120,8 +121,8 @@ func TestExportSolution(t *testing.T) {
 			}
 		}
 	}
-	if named != 7 {
-		t.Errorf("customizations.xml names %d files, want 7", named)
+	if named != 11 {
+		t.Errorf("customizations.xml names %d files, want 11", named)
 	}
 	for name, want := range map[string]int{
 		"Entity": 3, "systemform": 3, "savedquery": 3, "Workflow": 3, "Role": 1, "RolePrivilege": 3, "WebResource": 3, "AppModule": 1, "CanvasApp": 1, "connectionreference": 2,

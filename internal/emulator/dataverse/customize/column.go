@@ -91,7 +91,11 @@ func (w *work) addColumn(t *entity.Table, o entity.Object) (*entity.Column, erro
 	if err := w.choose(t, c, o); err != nil {
 		return nil, err
 	}
-	w.attach(t, []*entity.Column{c}, nil)
+	extra, err := w.source(t, c, o)
+	if err != nil {
+		return nil, err
+	}
+	w.attach(t, append([]*entity.Column{c}, extra...), nil)
 	if primary, _ := flag(o, "IsPrimaryImage"); kind == "Image" && (primary || t.PrimaryImage == "") {
 		t.PrimaryImage = c.LogicalName
 	}
@@ -311,6 +315,9 @@ func (w *work) updateColumn() error {
 	t = w.own(t)
 	c = w.ownColumn(t, c)
 	w.refresh(t)
+	if err := w.reformulate(t, c); err != nil {
+		return err
+	}
 	if err := w.say(t, w.body, c.LogicalName); err != nil {
 		return err
 	}

@@ -172,7 +172,7 @@ func (r *run) value(n int, c Cell, col *entity.Column) allod.Value {
 	case col.LogicalName == "versionnumber":
 		return allod.IntegerValue(int64(c.Row.Version))
 	}
-	return r.env.Tx.Value(c.Table.LogicalName, c.Row, col.LogicalName)
+	return r.env.Schema.Value(r.env.Tx, c.Table, c.Row, col)
 }
 
 func (r *run) filters(list []Filter, at int) (func(tuple) bool, error) {

@@ -33,6 +33,8 @@ func Functions() map[string]Function {
 
 		"RetrieveSharedPrincipalsAndAccess": sharedWith,
 
+		"CalculateRollupField": calculateRollup,
+
 		"GetAutoNumberSeed":      getSeed,
 		"GetNextAutoNumberValue": nextNumber,
 	}

@@ -44,6 +44,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	}
 	a.stampNew(t, r)
 	a.answerNo(t, r, p)
+	a.unrolled(t, r)
 	if err := a.stateNew(t, r, p); err != nil {
 		return id, err
 	}

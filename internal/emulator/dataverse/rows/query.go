@@ -79,7 +79,7 @@ func (c Reader) getter(tx *store.Tx, t *entity.Table, name string) (func(Entity)
 		return func(Entity) (allod.Value, error) { return allod.NullValue(), nil }, nil
 	}
 	return func(e Entity) (allod.Value, error) {
-		v := tx.Value(e.Table.LogicalName, e.Row, col.LogicalName)
+		v := c.Schema.Value(tx, e.Table, e.Row, col)
 		if v.Type() == allod.Lookup {
 			return allod.IDValue(v.GUID()), nil
 		}

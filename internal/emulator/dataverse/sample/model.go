@@ -5,6 +5,7 @@ package sample
 
 import (
 	_ "embed"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +65,9 @@ func (b *modelBuilder) line(s string) error {
 	case "secured":
 		table, column, _ := strings.Cut(f[1], ".")
 		b.find(table, column).Secured = true
+	case "formula":
+		table, column, _ := strings.Cut(f[1], ".")
+		return b.formula(b.find(table, column), f[2], strings.Join(f[3:], " "))
 	case "rel":
 		b.rels[f[1]] = f[2]
 	default:
@@ -76,6 +80,17 @@ func (b *modelBuilder) find(table, column string) *entity.Column {
 	t := b.tables[table]
 	i := slices.IndexFunc(t.Columns, func(c *entity.Column) bool { return c.LogicalName == column })
 	return t.Columns[i]
+}
+
+// formula makes a column a calculated or a rollup column.
+func (b *modelBuilder) formula(c *entity.Column, kind, text string) error {
+	n, err := strconv.Atoi(kind)
+	if err != nil {
+		return allod.Errorf(allod.Invalid, "column %s: source type %q", c.LogicalName, kind)
+	}
+	said, err := json.Marshal(map[string]any{"FormulaDefinition": text, "SourceTypeMask": 1})
+	c.SourceType, c.Said, c.ValidForRead = n, said, true // and for nothing else
+	return err
 }
 
 func (b *modelBuilder) table(f []string) error {

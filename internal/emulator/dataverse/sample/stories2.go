@@ -7,6 +7,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/fill"
+	"allod/internal/emulator/dataverse/formula"
 )
 
 func (l *loader) bookingStatuses() {
@@ -72,7 +73,16 @@ func (l *loader) marketing() {
 // the shops where they are used.
 func (l *loader) cards() {
 	for i, name := range []string{"Oberkaltbach", "Steinmoos", "Neu-Grünfeld", "青葉野"} {
-		l.add("alp_store", values{"alp_name": "Shop " + name, "alp_manager": l.some("systemuser"), "alp_opened": fmt.Sprintf("20%02d-02-28", 10+i), "alp_area": strconv.Itoa(120+40*i) + ".50"})
+		v := values{"alp_name": "Shop " + name, "alp_manager": l.some("systemuser"), "alp_opened": fmt.Sprintf("20%02d-02-28", 10+i), "alp_area": strconv.Itoa(120+40*i) + ".50"}
+		cards, points := 0, 0 // as the hourly job left them
+		for k := i; k < l.n(250); k += 4 {
+			cards, points = cards+1, points+17*k
+		}
+		v["alp_cards"], v["alp_cardpoints"] = cards, strconv.Itoa(points)+".00"
+		for _, rollup := range []string{"alp_cards", "alp_cardpoints"} {
+			v[rollup+"_date"], v[rollup+"_state"] = l.o.Now, formula.Done
+		}
+		l.add("alp_store", v)
 	}
 	for i := range l.n(250) {
 		holder := l.at("contact", 1+i)
@@ -81,6 +91,7 @@ func (l *loader) cards() {
 			"alp_balance": cents(37 * i), "alp_discount": fmt.Sprintf("%d.%04d", i%20, i*7%10000), "alp_score": strconv.FormatFloat(float64(i)/8, 'f', -1, 64), "alp_tier": 100000000 + i%3, "alp_interests": []string{"1", "1,3", "2,4,5"}[i%3],
 			"alp_issuedon": []string{"2024-02-29", "2023-12-31", "1999-01-01", "2025-03-30"}[i%4], "alp_validuntil": l.o.Now.AddDate(1, 0, i%300), "alp_storetime": "2025-10-26T02:30:00Z", "alp_active": i%5 > 0,
 			"alp_remarks": l.org.Foreign(l.rng), "alp_secretquestion": "First summit?", "alp_externalid": fill.ID(l.o.Seed, "external", i),
+			"alp_homestore": l.at("alp_store", i),
 		}
 		if i%3 == 0 {
 			v["alp_contract"] = l.file("contract-"+strconv.Itoa(i)+".pdf", int64(500+l.rng.IntN(60_000)))

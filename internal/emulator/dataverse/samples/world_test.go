@@ -12,6 +12,7 @@ import (
 	"allod"
 	dvemu "allod/internal/emulator/dataverse"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/formula"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/csdl"
@@ -94,7 +95,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	srv.Store().Mark("empty")
-	return &world{srv, wire.NewSchema(m)}
+	return &world{srv, wire.NewSchema(m, formula.Env{})}
 }
 
 // reset takes every row back but those an organisation is born with.

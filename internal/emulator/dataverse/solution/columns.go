@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/formula"
 )
 
 // entityInfo describes the table and these of its columns. Shadow columns come
@@ -13,7 +14,7 @@ func (w *writer) entityInfo(t *entity.Table, columns []*entity.Column) *node {
 	list := el("attributes")
 	for _, c := range columns {
 		if c.AttributeOf == "" && !c.Hidden && c.EdmType != "" {
-			list.add(attribute(t, c))
+			list.add(w.formula(attribute(t, c), t, c))
 		}
 	}
 	return el("EntityInfo").add(el("entity", "Name", t.SchemaName).add(
@@ -26,6 +27,17 @@ func (w *writer) entityInfo(t *entity.Table, columns []*entity.Column) *node {
 		leaf("ChangeTrackingEnabled", bit(t.ChangeTracking)),
 		keys(t),
 	))
+}
+
+// formula adds the file of a calculated or rollup column's formula.
+func (w *writer) formula(n *node, t *entity.Table, c *entity.Column) *node {
+	text := formula.Definition(c)
+	if text == "" {
+		return n
+	}
+	file := "Formulas/" + t.LogicalName + "-" + c.LogicalName + ".xaml"
+	w.files[file] = []byte(text)
+	return n.add(leaf("FormulaDefinitionFileName", "/"+file))
 }
 
 func ownership(mask int) string {

@@ -26,8 +26,9 @@ func (w *writer) value(table string, r *store.Row, column string) string {
 		return bit(json.Unmarshal([]byte(v.Text()), &p) == nil && p.Value)
 	case allod.Lookup, allod.ID:
 		return v.GUID().String()
+	default:
+		return v.Text()
 	}
-	return v.Text()
 }
 
 // fields makes one element for each pair of element and column whose column has

@@ -3,6 +3,7 @@ package solution
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io"
 	"strings"
 )
@@ -45,7 +46,7 @@ func wellFormed(text string) bool {
 	d := xml.NewDecoder(strings.NewReader(text))
 	for depth := 0; ; {
 		t, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return depth == 0
 		}
 		if err != nil {

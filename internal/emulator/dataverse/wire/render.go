@@ -55,6 +55,7 @@ const (
 	versionCell
 	fileCell
 	fileNameCell
+	computedCell
 )
 
 // NewPlan prepares writing the named columns (logical or property names as in
@@ -130,6 +131,8 @@ func (p *Plan) column(tx *store.Tx, c *entity.Column, hidden bool) planned {
 		out.kind = versionCell
 	case c.Kind == "File":
 		out.kind = fileCell
+	case p.schema.formulas[c] != nil:
+		out.kind = computedCell
 	case fileOf(p.table, c) != nil:
 		out.kind = fileNameCell
 		out.store = tx.Column(p.table.LogicalName, fileOf(p.table, c).LogicalName)
@@ -185,6 +188,9 @@ func (p *Plan) appendColumns(dst []byte, tx *store.Tx, r *store.Row) []byte {
 			continue
 		case versionCell:
 			dst = p.appendVersion(dst, c, r.Version)
+			continue
+		case computedCell:
+			dst = p.appendComputed(dst, tx, c, r)
 			continue
 		case plainCell, fileCell, fileNameCell:
 		}
@@ -257,7 +263,7 @@ func (p *Plan) appendNotes(dst []byte, tx *store.Tx, c *planned, raw *store.Raw)
 	if raw.Type == allod.Lookup && IsLookup(c.col) {
 		return p.appendLookupNotes(dst, tx, c, raw)
 	}
-	if !p.notes.Formatted || c.kind != plainCell {
+	if !p.notes.Formatted || c.kind != plainCell && c.kind != computedCell {
 		return dst
 	}
 	text, ok := format(c.col, raw)

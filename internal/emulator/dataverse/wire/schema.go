@@ -2,6 +2,7 @@ package wire
 
 import (
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/formula"
 )
 
 // NavKind tells navigation properties apart.
@@ -31,11 +32,17 @@ type Schema struct {
 	navs     map[string]map[string]*Nav
 	children map[string][]*entity.Relationship
 	lookups  map[string]map[string]string // table, column+"\x00"+target: nav name
+
+	env      formula.Env
+	formulas map[*entity.Column]*formula.Formula // of calculated columns
 }
 
-// NewSchema indexes the model.
-func NewSchema(m *entity.Model) *Schema {
-	s := &Schema{Model: m, navs: map[string]map[string]*Nav{}, children: map[string][]*entity.Relationship{}, lookups: map[string]map[string]string{}}
+// NewSchema indexes the model. What formulas depend on beside rows is env.
+func NewSchema(m *entity.Model, env formula.Env) *Schema {
+	s := &Schema{
+		Model: m, navs: map[string]map[string]*Nav{}, children: map[string][]*entity.Relationship{}, lookups: map[string]map[string]string{},
+		env: env, formulas: formulas(m),
+	}
 	for _, r := range m.Relationships {
 		if r.Intersect != "" {
 			s.add(r.Entity1, &Nav{Name: r.Nav1, Kind: NavPairs, Target: r.Entity2, Intersect: r.Intersect, Near: r.Attribute1, Far: r.Attribute2, Relationship: r})
