@@ -277,27 +277,13 @@ func (p *plan[R]) result(g *group, i int) allod.Value {
 	case m.with == "min", m.with == "max":
 		return g.best[i]
 	case m.with == "average":
-		return number(new(big.Rat).Quo(g.sums[i], new(big.Rat).SetInt64(g.known[i])), m.Column)
+		return wire.Number(new(big.Rat).Quo(g.sums[i], new(big.Rat).SetInt64(g.known[i])), m.Column, digits)
 	}
-	return number(g.sums[i], m.Column)
+	return wire.Number(g.sums[i], m.Column, digits)
 }
 
-// number is a sum or average in the type of its column: whole numbers stay
-// whole, and others have nine decimals, as the documentation shows amounts.
-func number(n *big.Rat, c *entity.Column) allod.Value {
-	switch c.EdmType {
-	case "Edm.Int32", "Edm.Int64":
-		q := new(big.Int).Quo(n.Num(), n.Denom())
-		if q.IsInt64() {
-			return allod.IntegerValue(q.Int64())
-		}
-		return allod.TextValue(allod.Decimal, q.String())
-	case "Edm.Double":
-		f, _ := n.Float64() // the nearest is what a double is
-		return allod.TextValue(allod.Double, strconv.FormatFloat(f, 'f', -1, 64))
-	}
-	return allod.TextValue(allod.Decimal, n.FloatString(9))
-}
+// digits writes a number with nine decimals, as the documentation shows amounts.
+func digits(n *big.Rat) string { return n.FloatString(9) }
 
 func rat(v allod.Value) *big.Rat {
 	if v.Type() == allod.Integer {

@@ -223,34 +223,24 @@ func (s *sum) result(m *measure) allod.Value {
 	case "max":
 		return s.most
 	case "avg":
-		return number(new(big.Rat).Quo(s.total, new(big.Rat).SetInt64(s.count)), m.col)
+		return wire.Number(new(big.Rat).Quo(s.total, new(big.Rat).SetInt64(s.count)), m.col, digits(m.col))
 	}
-	return number(s.total, m.col)
+	return wire.Number(s.total, m.col, digits(m.col))
 }
 
-// number is a result in the type of the column: whole numbers stay whole, as
-// in SQL, decimals keep up to ten places.
-func number(n *big.Rat, col *entity.Column) allod.Value {
-	switch col.EdmType {
-	case "Edm.Int32", "Edm.Int64":
-		q := new(big.Int).Quo(n.Num(), n.Denom())
-		if q.IsInt64() {
-			return allod.IntegerValue(q.Int64())
+// digits writes a number with as many decimals as its column has, up to ten
+// where it takes them.
+func digits(col *entity.Column) func(*big.Rat) string {
+	return func(n *big.Rat) string {
+		whole, frac, _ := strings.Cut(strings.TrimRight(n.FloatString(10), "0"), ".")
+		for len(frac) < col.Precision {
+			frac += "0"
 		}
-		return allod.TextValue(allod.Decimal, q.String())
-	case "Edm.Double":
-		f, _ := n.Float64() // the nearest is what a double is
-		return allod.TextValue(allod.Double, strconv.FormatFloat(f, 'f', -1, 64))
+		if frac == "" {
+			return whole
+		}
+		return whole + "." + frac
 	}
-	text := strings.TrimRight(n.FloatString(10), "0")
-	whole, frac, _ := strings.Cut(text, ".")
-	for len(frac) < col.Precision {
-		frac += "0"
-	}
-	if frac == "" {
-		return allod.TextValue(allod.Decimal, whole)
-	}
-	return allod.TextValue(allod.Decimal, whole+"."+frac)
 }
 
 // sortGroups orders by aliases; without orders groups come by their keys.

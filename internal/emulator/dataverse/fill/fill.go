@@ -229,6 +229,7 @@ func (f *filler) intersects() error {
 		}
 		at, have := 0, map[[2]allod.GUID]bool{}
 		rels := f.m.OfIntersect(t.LogicalName)
+		there := f.paired(p, rels)
 		want := p.count - len(p.base)
 		if _, exact := f.o.Rows[t.LogicalName]; !exact {
 			want = max(want, 4*len(rels))
@@ -239,12 +240,16 @@ func (f *filler) intersects() error {
 				continue
 			}
 			share := min((want+len(rels)-1-k)/len(rels), one.count*two.count)
-			for j := range share {
+			for j := 0; j < share; j++ {
 				a, b := j%one.count, (j+j/one.count)%two.count
 				if one.count > two.count {
 					a, b = (j+j/two.count)%one.count, j%two.count
 				}
 				ends := [2]allod.GUID{f.key(one, a), f.key(two, b)}
+				if there[ends] { // take the next one instead
+					share = min(share+1, one.count*two.count)
+					continue
+				}
 				if have[ends] { // two relationships may share the table and its columns
 					continue
 				}
@@ -262,6 +267,21 @@ func (f *filler) intersects() error {
 		}
 	}
 	return nil
+}
+
+// paired are the ends of the pairs that the table has already.
+func (f *filler) paired(p *plan, rels []*entity.Relationship) map[[2]allod.GUID]bool {
+	out := map[[2]allod.GUID]bool{}
+	name := p.t.LogicalName
+	f.s.View(func(tx *store.Tx) {
+		for _, key := range p.base {
+			r := tx.Get(name, key)
+			for _, rel := range rels {
+				out[[2]allod.GUID{tx.Value(name, r, rel.Attribute1).GUID(), tx.Value(name, r, rel.Attribute2).GUID()}] = true
+			}
+		}
+	})
+	return out
 }
 
 func (f *filler) pair(p *plan, rel *entity.Relationship, at int, one, two allod.GUID) error {

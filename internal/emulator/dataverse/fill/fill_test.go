@@ -198,17 +198,24 @@ func TestFillBesideRows(t *testing.T) {
 	m := realModel(t, "csdl-jag-spd-spice.xml.gz")
 	s := newStore(m)
 	keys := map[string]allod.GUID{}
-	for i, table := range []string{"organization", "businessunit", "transactioncurrency", "systemuser"} {
+	for i, table := range []string{"organization", "businessunit", "transactioncurrency", "systemuser", "role"} {
 		keys[table] = allod.GUID{15: byte(i + 1)}
 		name := s.Columns(table)[m.Table(table).PrimaryName]
 		if err := s.Insert(table, keys[table], []store.Cell{{Column: name, Value: allod.StringValue("was here")}}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	const pairs = "systemuserroles"
+	at := s.Columns(pairs)
+	if err := s.Insert(pairs, allod.GUID{1}, []store.Cell{
+		{Column: at["systemuserid"], Value: allod.IDValue(keys["systemuser"])}, {Column: at["roleid"], Value: allod.IDValue(keys["role"])},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if err := Fill(m, s, Options{Seed: 2}); err != nil {
 		t.Fatal(err)
 	}
-	roots, cells := 0, 0
+	roots, cells, seen := 0, 0, map[[2]allod.GUID]bool{}
 	s.View(func(tx *store.Tx) {
 		for _, table := range []string{"organization", "businessunit", "transactioncurrency", "systemuser"} {
 			if got := tx.Value(table, tx.Get(table, keys[table]), m.Table(table).PrimaryName).Text(); got != "was here" {
@@ -220,8 +227,18 @@ func TestFillBesideRows(t *testing.T) {
 				roots++
 			}
 		}
+		for _, r := range tx.Page(pairs, nil, 1000) {
+			ends := [2]allod.GUID{tx.Value(pairs, r, "systemuserid").GUID(), tx.Value(pairs, r, "roleid").GUID()}
+			if seen[ends] {
+				t.Errorf("a user has the role twice: %v", ends)
+			}
+			seen[ends] = true
+		}
 		cells = len(tx.Cells(tx.Get("organization", keys["organization"])))
 	})
+	if len(seen) < 5 {
+		t.Errorf("users have %d roles", len(seen))
+	}
 	if roots != 1 {
 		t.Errorf("root business units: got %d, want 1", roots)
 	}
