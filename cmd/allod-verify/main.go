@@ -13,6 +13,7 @@ import (
 
 	"allod"
 	"allod/internal/ledger"
+	"allod/internal/vault/log/stranger"
 )
 
 func main() {
@@ -62,12 +63,12 @@ func (w *witnesses) Set(s string) error {
 
 // run checks what the arguments name, all of it, and returns the first error.
 func run(args []string, out, errs io.Writer) error {
-	var c checker
+	c := &stranger.Checker{Out: out}
 	flags := flag.NewFlagSet("allod-verify", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	vault := flags.String("vault", "", "")
 	folder := flags.String("log", "", "")
-	flags.Var((*witnesses)(&c.witnesses), "witness", "")
+	flags.Var((*witnesses)(&c.Witnesses), "witness", "")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(out, usage)
@@ -79,8 +80,8 @@ func run(args []string, out, errs io.Writer) error {
 		}
 		return complain(errs, allod.Errorf(allod.Invalid, "%w; --help says more", err))
 	}
-	c.out, c.folder = out, *folder
-	if err := c.open(*vault); err != nil {
+	c.Folder = *folder
+	if err := c.Open(*vault); err != nil {
 		return complain(errs, err)
 	}
 	var first error
@@ -94,10 +95,10 @@ func run(args []string, out, errs io.Writer) error {
 		}
 	}
 	if *folder != "" {
-		keep(*folder, c.log())
+		keep(*folder, c.Log())
 	}
 	for _, name := range flags.Args() {
-		keep(name, c.file(name))
+		keep(name, c.File(name))
 	}
 	if first == nil {
 		fmt.Fprintln(out, "All of it is so.")

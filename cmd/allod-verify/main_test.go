@@ -255,7 +255,7 @@ func TestMadeOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	allowed := []string{
-		"allod", "allod/cmd/allod-verify", "allod/internal/blob", "allod/internal/ledger", "allod/internal/vault/log", "allod/internal/vault/log/certificate",
+		"allod", "allod/cmd/allod-verify", "allod/internal/blob", "allod/internal/ledger", "allod/internal/vault/log", "allod/internal/vault/log/certificate", "allod/internal/vault/log/stranger",
 		"golang.org/x/mod/internal/lazyregexp", "golang.org/x/mod/module", "golang.org/x/mod/semver", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog", "golang.org/x/sync/errgroup",
 	}
 	for _, p := range strings.Fields(string(out)) {

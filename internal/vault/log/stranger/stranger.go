@@ -1,4 +1,7 @@
-package main
+// Package stranger checks what a vault hands out and what it shows to everybody,
+// for people who have no key of it: certificates, proofs, checkpoints, copies of
+// the log. It imports what cmd/allod-verify may be made of and no more.
+package stranger
 
 import (
 	"bytes"
@@ -22,16 +25,21 @@ import (
 
 const maxFile = 64 << 20 // bytes, that of the largest object
 
-// checker checks files against one vault object, and against each other.
-type checker struct {
-	out       io.Writer
-	folder    string // of the log; "" = none
-	pin       vlog.Pin
-	witnesses []ledger.Witness
-	heads     []ledger.Head // that signed checkpoints showed, in the order of the files
+// Checker checks files against what is pinned of one vault, and against each
+// other: the order in which they are given matters for proofs of growth alone.
+// Its methods are called one at a time. Errors are Corrupt where something is not
+// so, NotFound for files that are not there, Invalid for what is none of the kinds
+// that are known.
+type Checker struct {
+	Out       io.Writer        // what was found, for people
+	Folder    string           // that holds the folder log/; "" = none
+	Pin       vlog.Pin         // see Open
+	Witnesses []ledger.Witness // who must have cosigned checkpoints that are given by themselves
+
+	heads []ledger.Head // that signed checkpoints showed, in the order of the files
 }
 
-func (c *checker) say(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
+func (c *Checker) say(format string, args ...any) { fmt.Fprintf(c.Out, format+"\n", args...) }
 
 // read reads a file whole. NotFound if there is none.
 func read(name string) ([]byte, error) {
@@ -54,32 +62,33 @@ func read(name string) ([]byte, error) {
 	return b, nil
 }
 
-// open reads the vault object, on whose keys everything rests.
-func (c *checker) open(name string) error {
+// Open takes the pin from a vault object, on whose keys everything then rests, and
+// shows its fingerprint.
+func (c *Checker) Open(name string) error {
 	b, err := read(name)
 	if err == nil {
-		c.pin, err = vlog.DecodeVault(b, vlog.Pin{})
+		c.Pin, err = vlog.DecodeVault(b, vlog.Pin{})
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	c.say("vault %s", c.pin.Vault)
+	c.say("vault %s", c.Pin.Vault)
 	c.say("vault object SHA-256 %x", sha256.Sum256(b))
 	return nil
 }
 
 // object reads entry n of the log; nil and nil when there is none.
-func (c *checker) object(n uint64) ([]byte, error) {
-	b, err := read(filepath.Join(c.folder, filepath.FromSlash(vlog.EntryName(n))))
+func (c *Checker) object(n uint64) ([]byte, error) {
+	b, err := read(filepath.Join(c.Folder, filepath.FromSlash(vlog.EntryName(n))))
 	if allod.KindOf(err) == allod.NotFound {
 		return nil, nil
 	}
 	return b, err
 }
 
-// log checks the chain of a copy of the log, and its checkpoints.
-func (c *checker) log() error {
-	names, err := os.ReadDir(filepath.Join(c.folder, "log"))
+// Log checks chain and signatures of the log in Folder, and its checkpoints.
+func (c *Checker) Log() error {
+	names, err := os.ReadDir(filepath.Join(c.Folder, "log"))
 	if err != nil {
 		return allod.WithHint(allod.Errorf(allod.NotFound, "read the log: %w", err), "Name the folder that holds the folder log/.")
 	}
@@ -95,7 +104,7 @@ func (c *checker) log() error {
 		if b == nil {
 			break
 		}
-		e, d, err := vlog.Decode(b, chain.N+1, c.pin)
+		e, d, err := vlog.Decode(b, chain.N+1, c.Pin)
 		if err != nil {
 			return err
 		}
@@ -127,8 +136,8 @@ func (c *checker) log() error {
 }
 
 // checkpoints compares the checkpoints of the log, which may be missing.
-func (c *checker) checkpoints(digests map[uint64]vlog.Digest) error {
-	names, err := os.ReadDir(filepath.Join(c.folder, "checkpoints"))
+func (c *Checker) checkpoints(digests map[uint64]vlog.Digest) error {
+	names, err := os.ReadDir(filepath.Join(c.Folder, "checkpoints"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -140,11 +149,11 @@ func (c *checker) checkpoints(digests map[uint64]vlog.Digest) error {
 		if err != nil || vlog.CheckpointName(n) != vlog.CheckpointPrefix+name.Name() {
 			return allod.Errorf(allod.Corrupt, "read the checkpoints of the log: %s is none", name.Name())
 		}
-		b, err := read(filepath.Join(c.folder, "checkpoints", name.Name()))
+		b, err := read(filepath.Join(c.Folder, "checkpoints", name.Name()))
 		if err != nil {
 			return err
 		}
-		p, err := vlog.DecodeCheckpoint(b, n, c.pin)
+		p, err := vlog.DecodeCheckpoint(b, n, c.Pin)
 		if err != nil {
 			return err
 		}
@@ -155,8 +164,8 @@ func (c *checker) checkpoints(digests map[uint64]vlog.Digest) error {
 	return nil
 }
 
-// file checks one file by what it is.
-func (c *checker) file(name string) error {
+// File checks one file, by what it is.
+func (c *Checker) File(name string) error {
 	b, err := read(name)
 	if err != nil {
 		return err
@@ -175,35 +184,35 @@ func (c *checker) file(name string) error {
 	return allod.Errorf(allod.Invalid, "it is neither a certificate nor a proof nor a checkpoint")
 }
 
-func (c *checker) certificate(name string, b []byte) error {
-	cert, passed, err := certificate.Verify(b, c.pin)
+func (c *Checker) certificate(name string, b []byte) error {
+	cert, passed, err := certificate.Verify(b, c.Pin)
 	if err != nil {
 		return err
 	}
 	if _, err := c.checkpoint("", cert.Ledger.Checkpoint); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "\n%s\n", cert.Text())
+	fmt.Fprintf(c.Out, "\n%s\n", cert.Text())
 	c.say("%s: a certificate,", name)
 	for _, p := range passed {
 		c.say("  %s", p)
 	}
-	if c.folder == "" {
+	if c.Folder == "" {
 		return nil
 	}
-	n, err := cert.InLog(c.pin, c.object)
+	n, err := cert.InLog(c.Pin, c.object)
 	if err == nil {
 		c.say("  which the log of %d entries has in its place", n)
 	}
 	return err
 }
 
-func (c *checker) proof(name string, b []byte) error {
+func (c *Checker) proof(name string, b []byte) error {
 	p, err := ledger.ParseProof(b)
 	if err != nil {
 		return err
 	}
-	e, _, err := p.Check(c.pin.Vault, c.pin.Keys(vlog.UseLedger))
+	e, _, err := p.Check(c.Pin.Vault, c.Pin.Keys(vlog.UseLedger))
 	if err != nil {
 		return err
 	}
@@ -230,7 +239,7 @@ func (c *checker) proof(name string, b []byte) error {
 
 // growth checks that a ledger contains that of an older checkpoint among the
 // files before.
-func (c *checker) growth(name string, b []byte) error {
+func (c *Checker) growth(name string, b []byte) error {
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	size, err := strconv.ParseInt(strings.TrimPrefix(string(line), "old "), 10, 64)
 	if err != nil {
@@ -245,7 +254,7 @@ func (c *checker) growth(name string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := g.Check(c.pin.Vault, c.pin.Keys(vlog.UseLedger)); err != nil {
+	if _, err := g.Check(c.Pin.Vault, c.Pin.Keys(vlog.UseLedger)); err != nil {
 		return err
 	}
 	head, err := c.checkpoint("", g.Checkpoint)
@@ -257,8 +266,8 @@ func (c *checker) growth(name string, b []byte) error {
 
 // checkpoint checks a checkpoint, by itself (name) or inside another file (""),
 // and compares it with those seen before.
-func (c *checker) checkpoint(name string, b []byte) (ledger.Head, error) {
-	head, by, err := ledger.CheckCosigned(b, c.pin.Vault, c.pin.Keys(vlog.UseLedger), c.witnesses)
+func (c *Checker) checkpoint(name string, b []byte) (ledger.Head, error) {
+	head, by, err := ledger.CheckCosigned(b, c.Pin.Vault, c.Pin.Keys(vlog.UseLedger), c.Witnesses)
 	if err != nil {
 		return head, err
 	}
@@ -268,8 +277,8 @@ func (c *checker) checkpoint(name string, b []byte) (ledger.Head, error) {
 	for _, w := range by {
 		c.say("  cosigned by %s on %s", w.Witness, w.At.Format(time.RFC3339))
 	}
-	if name != "" && len(by) < len(c.witnesses) {
-		return head, allod.Errorf(allod.Corrupt, "%d of the %d witnesses that were named have cosigned it", len(by), len(c.witnesses))
+	if name != "" && len(by) < len(c.Witnesses) {
+		return head, allod.Errorf(allod.Corrupt, "%d of the %d witnesses that were named have cosigned it", len(by), len(c.Witnesses))
 	}
 	for _, h := range c.heads {
 		if h.Size == head.Size && h.Hash != head.Hash {
