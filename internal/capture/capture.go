@@ -12,16 +12,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"allod"
+	"allod/internal/capture/judge"
 	"allod/internal/govern/gate"
 	"allod/internal/preset"
 	"allod/internal/source"
@@ -143,9 +142,8 @@ type runner struct {
 	mu        sync.Mutex
 	rights    *source.Rights // nil = the source cannot say
 	state     *State
-	witnesses []Witness
-	before    []Witness // that the run began with
-	seen      []Witness // newest rows of every table, as they were read
+	before    []judge.Witness // that the run began with
+	seen      []judge.Witness // newest rows of every table, as they were read, and a few that were deleted
 	manifests map[string]allod.TableManifest
 	dirty     map[string]bool // tables whose manifest is not committed yet
 	gaps      []allod.Gap
@@ -261,92 +259,6 @@ func (r *runner) leftOut(t *allod.Table) string {
 	return r.choice.Why(t.Name)
 }
 
-// checkLine decides whether the environment is still the one that was captured
-// before, and starts a new line if not.
-func (r *runner) checkLine(ctx context.Context, before bool) error {
-	defer func() { r.state.Identity = r.schema.Identity }()
-	if !before {
-		r.state.Line = 1
-		return nil
-	}
-	now, err := r.askWitnesses(ctx, r.state.Witnesses)
-	if err != nil {
-		return fmt.Errorf("back up %s: look whether it was put back to an earlier moment: %w", r.env, err)
-	}
-	if r.lineWhy = cmp.Or(r.state.Broken, LineBreak(r.state.Identity, r.schema.Identity, r.state.Witnesses, now)); r.lineWhy != "" {
-		r.state.restartLine()
-	}
-	r.before = slices.Clone(r.state.Witnesses)
-	return nil
-}
-
-// checkPast looks whether the environment was put back to an earlier moment
-// while it was read: then the tables read before and after belong to two pasts,
-// the run is not complete, and the next one begins a new line. Where nothing
-// changed, the next run's own look at the witnesses is enough.
-func (r *runner) checkPast(ctx context.Context) error {
-	r.mu.Lock()
-	seen := slices.Clone(r.seen)
-	r.mu.Unlock()
-	if len(seen) == 0 {
-		return nil
-	}
-	list := newestOf(r.before, seen)
-	now, err := r.askWitnesses(ctx, list)
-	if err != nil {
-		return fmt.Errorf("look whether it was put back to an earlier moment meanwhile: %w", err)
-	}
-	why := LineBreak(r.schema.Identity, r.schema.Identity, list, now)
-	if why == "" {
-		return nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.state.Broken = why
-	return allod.WithHint(allod.Errorf(allod.Partial, "while it was read, %s", why), "Back it up again: the next snapshot begins a new line. This one mixes both pasts and is not complete.")
-}
-
-// askWitnesses reads the present versions of rows that were read before. A table
-// that is gone or closed meanwhile witnesses nothing.
-func (r *runner) askWitnesses(ctx context.Context, list []Witness) (map[allod.RecordRef]uint64, error) {
-	now := map[allod.RecordRef]uint64{}
-	finder, ok := r.src.(source.Finder)
-	byTable := map[string][]allod.GUID{}
-	for _, w := range list {
-		if t := r.schema.Table(w.Table); !ok || t == nil || t.Unreadable != "" || t.ID != r.state.Tables[w.Table].ID || !r.seesAll(w.Table) {
-			now[w.Ref()] = w.Version
-			continue
-		}
-		byTable[w.Table] = append(byTable[w.Table], w.Key)
-	}
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(r.o.Parallel, 1))
-	for name, keys := range byTable {
-		t := r.schema.Table(name)
-		g.Go(func() error {
-			rows, err := finder.Get(ctx, t, keys, []string{t.Key})
-			mu.Lock()
-			defer mu.Unlock()
-			if k := allod.KindOf(err); k == allod.NotFound || k == allod.Denied {
-				for _, w := range list {
-					if w.Table == name {
-						now[w.Ref()] = w.Version
-					}
-				}
-				return nil
-			}
-			for i := range rows {
-				if now[rows[i].Ref()] = rows[i].Version; rows[i].Version == 0 { // it does not say: no witness
-					now[rows[i].Ref()] = math.MaxUint64
-				}
-			}
-			return err
-		})
-	}
-	return now, g.Wait()
-}
-
 // seesAll reports whether the caller may read every row of the table.
 func (r *runner) seesAll(table string) bool {
 	return r.rights == nil || r.rights.Depth[table] == source.DepthGlobal
@@ -383,7 +295,7 @@ func (r *runner) manifest(complete bool) (vault.Manifest, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// Witnesses go with the tokens they are for, also where the run is cut off.
-	r.state.Witnesses = addWitnesses(r.state.Witnesses, r.witnesses)
+	r.state.Witnesses = judge.Keep(r.state.Witnesses, r.seen)
 	state, err := r.state.encode()
 	if err != nil {
 		return vault.Manifest{}, err

@@ -21,6 +21,7 @@ import (
 	"allod/internal/ledger"
 	"allod/internal/source"
 	"allod/internal/vault"
+	"allod/internal/vault/keyring"
 )
 
 // fakeSource is an environment in memory that keeps a log of its changes and
@@ -317,9 +318,13 @@ func (s *fakeSource) OpenFile(_ context.Context, _ *allod.Table, row *allod.Row,
 // plainWrapper keeps the private half as it is.
 type plainWrapper struct{}
 
-func (plainWrapper) Kind() string                    { return "plain" }
-func (plainWrapper) Wrap(b []byte) ([]byte, error)   { return bytes.Clone(b), nil }
-func (plainWrapper) Unwrap(b []byte) ([]byte, error) { return bytes.Clone(b), nil }
+func (plainWrapper) Kind() string { return "plain" }
+func (plainWrapper) Wrap(_ context.Context, _ keyring.Of, b []byte) ([]byte, error) {
+	return bytes.Clone(b), nil
+}
+func (plainWrapper) Unwrap(_ context.Context, _ keyring.Of, b []byte) ([]byte, error) {
+	return bytes.Clone(b), nil
+}
 
 // rig is a fake source and a vault in memory.
 type rig struct {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/capture/judge"
 	"allod/internal/source"
 	"allod/internal/vault"
 )
@@ -50,6 +51,7 @@ func (r *runner) newTableRun(j job) *tableRun {
 	defer r.mu.Unlock()
 	ts := r.state.Tables[j.table.Name]
 	t := &tableRun{
+		base:   max(ts.High, r.schema.Identity.HighestVersion),
 		runner: r, job: j, started: r.o.Now().UTC(), before: r.rights, memory: claim{of: r.memory},
 		sameLine: ts.Run != "", ts: j.stateFrom(ts, r.rights),
 	}
@@ -92,14 +94,18 @@ type tableRun struct {
 	memory  claim
 	parts   parts
 
+	doubts    doubts
 	twoPages  bool  // there is room to read a page ahead
 	rows      int64 // read since the last checkpoint
 	any       bool  // rows were read at all
 	high      uint64
-	newest    []Witness
-	ended     bool  // the last page came
-	endedAt   int64 // moment it had come
-	first     bool  // the vault holds nothing of this table yet
+	newest    []judge.Witness
+	base      uint64          // a version that was given out before the read
+	said      uint64          // highest version said to have changed
+	lost      []judge.Witness // some of those that a full read has shown to be deleted
+	ended     bool            // the last page came
+	endedAt   int64           // moment it had come
+	first     bool            // the vault holds nothing of this table yet
 	method    string
 	gone      map[allod.GUID]bool // said to be deleted, and not seen since
 	again     map[allod.GUID]bool // to be read again by the next capture
@@ -310,6 +316,7 @@ func (t *tableRun) follow(ctx context.Context) (int, error) {
 		deleted = append(deleted, page.Deleted...)
 		for i := range page.Rows {
 			changed[page.Rows[i].Key] = page.Rows[i].Version
+			t.said = max(t.said, page.Rows[i].Version)
 			if t.ts.KeyOnly {
 				fetch = append(fetch, page.Rows[i].Key)
 			}
@@ -376,9 +383,16 @@ func (t *tableRun) fetch(ctx context.Context, ids []allod.GUID, said map[allod.G
 	return found, nil
 }
 
-// takePage stores the rows of one page: hidden nulls and excluded columns
-// become absent, files are read unless the vault has them.
+// takePage stores the rows of one answer and notes which of their nulls are
+// still to be proven.
 func (t *tableRun) takePage(ctx context.Context, page *source.Page) error {
+	t.doubt(page)
+	return t.store(ctx, page)
+}
+
+// store puts rows into the vault: hidden nulls and excluded columns become
+// absent, files are read unless the vault has them.
+func (t *tableRun) store(ctx context.Context, page *source.Page) error {
 	for i := range page.Rows {
 		row := &page.Rows[i]
 		for _, c := range t.hidden {
@@ -415,29 +429,18 @@ func (t *tableRun) note(row *allod.Row) {
 		return
 	}
 	t.high = max(t.high, row.Version)
-	if len(t.newest) >= minWitnesses && row.Version <= t.newest[0].Version {
-		return
-	}
-	t.newest = append(t.newest, Witness{Table: t.table.Name, Key: row.Key, Version: row.Version})
-	slices.SortFunc(t.newest, func(a, b Witness) int {
-		switch {
-		case a.Version < b.Version:
-			return -1
-		case a.Version > b.Version:
-			return 1
-		}
-		return 0
-	})
-	if len(t.newest) > minWitnesses {
-		t.newest = t.newest[1:]
-	}
+	t.newest = judge.Add(t.newest, judge.Witness{Table: t.table.Name, Key: row.Key, Version: row.Version})
 }
 
-// checkpoint commits what a first read has so far, so that a killed run goes
-// on from there.
+// checkpoint proves what a read has so far, and commits it if it is a first
+// one, so that a killed run goes on from there.
 func (t *tableRun) checkpoint(ctx context.Context, next source.Cursor) error {
-	if !t.first || t.rows < t.o.Checkpoint || next == (source.Cursor{}) {
+	if t.rows < t.o.Checkpoint || next == (source.Cursor{}) {
 		return nil
+	}
+	t.rows = 0
+	if _, err := t.prove(ctx, t.asker.moment()); err != nil || !t.first {
+		return err
 	}
 	if err := t.finishPart(ctx, next); err != nil {
 		return err
@@ -445,7 +448,6 @@ func (t *tableRun) checkpoint(ctx context.Context, next source.Cursor) error {
 	if err := t.commit(ctx, false); err != nil {
 		return fatal(err)
 	}
-	t.rows = 0
 	return t.open(ctx, vault.ModeDelta)
 }
 
@@ -479,7 +481,7 @@ func (t *tableRun) addChanges(c vault.Changes) {
 func (t *tableRun) settle(ctx context.Context) error {
 	ended := t.asker.moment()
 	t.endedAt = ended
-	after, err := t.rightsAfter(ctx, ended)
+	after, err := t.prove(ctx, ended)
 	if err != nil {
 		return err
 	}
@@ -502,7 +504,7 @@ func (t *tableRun) settle(ctx context.Context) error {
 	}
 	t.addChanges(c)
 	if reason == allod.DeleteSaid {
-		t.alarm(lossAlarm(t.table.Name, c.Deleted, c.Before))
+		t.alarm(judge.LossAlarm(t.table.Name, c.Deleted, c.Before))
 	}
 	if t.changes.Missing > 0 {
 		if err := t.settleMissing(ctx, ended); err != nil {
@@ -554,13 +556,13 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 	if err != nil {
 		after = nil // then they are not known
 	}
-	a := Absence{Table: t.table.Name, Before: t.changes.Before, Missing: t.changes.Missing, Ended: t.ended, LastCapture: t.ts.ReadAt, DepthLast: t.ts.Depth}
+	a := judge.Absence{Table: t.table.Name, Before: t.changes.Before, Missing: t.changes.Missing, Ended: t.ended, LastCapture: t.ts.ReadAt, DepthLast: t.ts.Depth}
 	if t.before != nil && after != nil {
 		a.RightsKnown = true
 		a.DepthBefore, a.DepthAfter = t.before.Depth[t.table.Name], after.Depth[t.table.Name]
 		a.RetentionRun = after.RetentionRuns[t.table.Name]
 	}
-	v := JudgeAbsence(a)
+	v := judge.Missing(a)
 	// Where rows have keys, a second look at a few of them costs next to nothing,
 	// and finds those that came back behind the page being read.
 	_, can := t.src.(source.Finder)
@@ -574,7 +576,7 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 			return fatal(ctx.Err())
 		}
 		a.Confirmed, a.Refuted = ok && err == nil, can && !ok && err == nil
-		v = JudgeAbsence(a)
+		v = judge.Missing(a)
 	}
 	t.unproven = !v.Delete
 	if v.Gap != nil {
@@ -585,6 +587,9 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 		return nil
 	}
 	if err := t.w.DeleteMissing(v.Reason); err != nil {
+		return fatal(err)
+	}
+	if err := t.noteLost(ctx); err != nil {
 		return fatal(err)
 	}
 	t.changes.Deleted += a.Missing
@@ -680,7 +685,7 @@ func (t *tableRun) record(state allod.TableState) error {
 	}
 	t.ts = ts
 	t.state.Tables[t.table.Name] = ts
-	t.witnesses, t.seen = addWitnesses(t.witnesses, t.newest), append(t.seen, t.newest...)
+	t.witness(state)
 	t.last, t.runner.read = now, max(t.runner.read, t.endedAt)
 	return nil
 }

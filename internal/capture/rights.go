@@ -69,6 +69,7 @@ func (r *runner) checkRights(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.rights = now
 	for name, m := range r.manifests {
 		ts := r.state.Tables[name]
 		if m.State != allod.TableFull && m.State != allod.TableDelta || now.Depth[name] >= ts.Depth {

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/capture/judge"
 	"allod/internal/source"
 )
 
@@ -20,9 +20,10 @@ type State struct {
 	Format    int                   `json:"format"` // 1
 	Line      uint64                `json:"line"`
 	Identity  allod.Identity        `json:"identity"`
-	Witnesses []Witness             `json:"witnesses,omitempty"`
-	Broken    string                `json:"broken,omitempty"` // why the line ends here; "" = it goes on
-	Tables    map[string]TableState `json:"tables"`           // by logical name
+	Witnesses []judge.Witness       `json:"witnesses,omitempty"`
+	Missing   []judge.Witness       `json:"missing,omitempty"` // rows that are gone without a word; the next capture asks again
+	Broken    string                `json:"broken,omitempty"`  // why the line ends here; "" = it goes on
+	Tables    map[string]TableState `json:"tables"`            // by logical name
 }
 
 // TableState is what is remembered of one table.
@@ -77,38 +78,11 @@ func (s *State) encode() ([]byte, error) {
 // restartLine forgets every token: the next reads are full.
 func (s *State) restartLine() {
 	s.Line++
-	s.Witnesses, s.Broken = nil, ""
+	s.Witnesses, s.Missing, s.Broken = nil, nil, ""
 	for name, t := range s.Tables {
 		t.Delta, t.DeltaAt, t.Resume, t.High, t.Run = source.Cursor{}, time.Time{}, source.Cursor{}, 0, ""
 		s.Tables[name] = t
 	}
-}
-
-// addWitnesses keeps the newest rows of old and fresh together, one per record.
-func addWitnesses(old, fresh []Witness) []Witness {
-	all := newestOf(old, fresh)
-	if len(all) > maxWitnesses {
-		all = all[:maxWitnesses]
-	}
-	return all
-}
-
-// newestOf returns old and fresh together, one per record, the newest first.
-func newestOf(old, fresh []Witness) []Witness {
-	newest := map[allod.RecordRef]Witness{}
-	for _, w := range slices.Concat(old, fresh) {
-		if w.Version >= newest[w.Ref()].Version {
-			newest[w.Ref()] = w
-		}
-	}
-	all := make([]Witness, 0, len(newest))
-	for _, w := range newest {
-		all = append(all, w)
-	}
-	slices.SortFunc(all, func(a, b Witness) int {
-		return cmp.Or(cmp.Compare(b.Version, a.Version), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key.String(), b.Key.String()))
-	})
-	return all
 }
 
 // columnsDigest names the set of columns a table is read with: a delta token

@@ -65,6 +65,7 @@ type job struct {
 	table   *allod.Table
 	columns []string // stored, readable, not excluded
 	hidden  []int    // indexes into table.Columns: nulls there say nothing
+	secured []int    // indexes of those under column security that the reader may read
 	skip    []int    // indexes of excluded columns: absent
 	files   []int    // indexes of File columns that are read
 	digest  string   // of columns
@@ -205,6 +206,8 @@ func (r *runner) newJob(t *allod.Table) job {
 			if slices.Contains(secured, c.Name) {
 				j.hidden = append(j.hidden, i)
 				r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Column: c.Name, Kind: allod.GapColumnSecured, Reason: "column security hides its values from the application user; stored as absent"})
+			} else if c.Secured && r.rights != nil {
+				j.secured = append(j.secured, i)
 			}
 			if c.Type == allod.File {
 				j.files = append(j.files, i)
@@ -213,6 +216,17 @@ func (r *runner) newJob(t *allod.Table) job {
 	}
 	j.digest = columnsDigest(t, j.columns)
 	return j
+}
+
+// wanted are the columns of a table that are read.
+func (r *runner) wanted(t *allod.Table) []string {
+	var list []string
+	for i := range t.Columns {
+		if c := &t.Columns[i]; c.Derived == "" && (c.Name == t.Key || !excluded(r.o, t.Name, c.Name)) {
+			list = append(list, c.Name)
+		}
+	}
+	return list
 }
 
 func excluded(o Options, table, column string) bool {

@@ -1,4 +1,8 @@
-package capture
+// Package judge decides what a capture may conclude: whether rows that did not
+// come are deleted, and whether an environment was put back to an earlier
+// moment (design/capture.md). Its functions are pure and may be called
+// concurrently.
+package judge
 
 import (
 	"fmt"
@@ -44,9 +48,9 @@ const (
 	alarmRows       = 1000
 )
 
-// JudgeAbsence decides whether rows missing from a full read are deleted. It
+// Missing decides whether rows missing from a full read are deleted. It
 // is pure. The rule and its reasons are in design/capture.md (deletions).
-func JudgeAbsence(a Absence) Verdict {
+func Missing(a Absence) Verdict {
 	if a.Missing == 0 {
 		return Verdict{}
 	}
@@ -66,7 +70,7 @@ func JudgeAbsence(a Absence) Verdict {
 		return u
 	}
 	v := Verdict{Delete: true, Reason: allod.DeleteAbsent}
-	if a.Missing > smallLossRows && large(a.Missing, a.Before) && !a.Confirmed {
+	if a.Missing > smallLossRows && big(a.Missing, a.Before) && !a.Confirmed {
 		u := unproven(fmt.Sprintf("%d of %d rows are missing, which is too many to believe without a second look", a.Missing, a.Before))
 		u.Ask = true
 		return u
@@ -79,62 +83,18 @@ func JudgeAbsence(a Absence) Verdict {
 		v.Gap = &allod.Gap{Table: a.Table, Kind: allod.GapRetention, Rows: a.Missing, Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"}
 		return v
 	}
-	v.Alarm = lossAlarm(a.Table, a.Missing, a.Before)
+	v.Alarm = LossAlarm(a.Table, a.Missing, a.Before)
 	return v
 }
 
-// large says whether a loss is more than a small share of the rows before.
-func large(lost, before int64) bool { return before > 0 && lost*1000 > before*smallLossPerMil }
+// big says whether a loss is more than a small share of the rows before.
+func big(lost, before int64) bool { return before > 0 && lost*1000 > before*smallLossPerMil }
 
-// lossAlarm is what people are told when a table lost rows, however that is
+// LossAlarm is what people are told when a table lost rows, however that is
 // known: by absence, or because the source says so. "" = nothing.
-func lossAlarm(table string, lost, before int64) string {
-	if lost > alarmRows || lost > smallLossRows && large(lost, before) {
+func LossAlarm(table string, lost, before int64) string {
+	if lost > alarmRows || lost > smallLossRows && big(lost, before) {
 		return fmt.Sprintf("%s: %d of %d rows were deleted since the last capture", table, lost, before)
 	}
 	return ""
 }
-
-// LineBreak decides whether the environment is no longer a continuation of
-// what was captured before: another organisation, or the same one put back to
-// an earlier moment (design/capture.md, the line of an environment). now maps
-// the witnesses that still exist to their present version. It is pure; an
-// empty reason means that the line goes on.
-func LineBreak(before, present allod.Identity, witnesses []Witness, now map[allod.RecordRef]uint64) string {
-	if before.Organization != present.Organization {
-		return "the organisation behind the address is another one"
-	}
-	if before.HighestVersion != 0 && present.HighestVersion != 0 && present.HighestVersion < before.HighestVersion {
-		return "the environment's row versions went back: it was restored to an earlier moment"
-	}
-	gone := 0
-	for _, w := range witnesses {
-		v, ok := now[w.Ref()]
-		switch {
-		case !ok:
-			gone++
-		case v < w.Version:
-			return "rows have older versions than when they were captured: the environment was restored to an earlier moment"
-		}
-	}
-	if len(witnesses) >= minWitnesses && gone == len(witnesses) {
-		return "every row that was newest at the last capture is gone: the environment was restored to an earlier moment, or emptied"
-	}
-	return ""
-}
-
-// Witness is a row that was among the newest of an environment when it was
-// captured. If it is older later, time went back.
-type Witness struct {
-	Table   string     `json:"table"`
-	Key     allod.GUID `json:"key"`
-	Version uint64     `json:"version"`
-}
-
-// Ref names the witness's record.
-func (w Witness) Ref() allod.RecordRef { return allod.RecordRef{Table: w.Table, Key: w.Key} }
-
-const (
-	maxWitnesses = 32
-	minWitnesses = 8 // fewer that are all gone prove nothing
-)

@@ -1,4 +1,4 @@
-package capture
+package judge
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	"allod/internal/source"
 )
 
-func TestJudgeAbsence(t *testing.T) {
+func TestMissing(t *testing.T) {
 	base := Absence{
 		Table: "account", Before: 1000, Missing: 2, Ended: true, RightsKnown: true,
 		DepthBefore: source.DepthGlobal, DepthAfter: source.DepthGlobal, DepthLast: source.DepthGlobal,
@@ -46,7 +46,7 @@ func TestJudgeAbsence(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := base
 			tt.change(&a)
-			v := JudgeAbsence(a)
+			v := Missing(a)
 			if v.Delete != tt.del || v.Reason != tt.reason || v.Ask != tt.ask || (v.Alarm != "") != tt.alarm {
 				t.Errorf("got %+v, want delete %v, reason %v, ask %v, alarm %v", v, tt.del, tt.reason, tt.ask, tt.alarm)
 			}
@@ -61,82 +61,15 @@ func TestJudgeAbsence(t *testing.T) {
 	}
 }
 
-func TestLineBreak(t *testing.T) {
-	org, other := allod.GUID{1}, allod.GUID{2}
-	var ws []Witness
-	still := map[allod.RecordRef]uint64{}
-	for i := range minWitnesses {
-		w := Witness{Table: "account", Key: allod.GUID{byte(i + 1)}, Version: uint64(100 + i)}
-		ws = append(ws, w)
-		still[w.Ref()] = w.Version + uint64(i%2)
-	}
-	older := map[allod.RecordRef]uint64{ws[0].Ref(): 99}
-	someGone := map[allod.RecordRef]uint64{ws[3].Ref(): 500}
-	id := func(org allod.GUID, high uint64) allod.Identity {
-		return allod.Identity{Organization: org, HighestVersion: high}
-	}
+func TestLossAlarm(t *testing.T) {
 	for _, tt := range []struct {
-		name         string
-		before, next allod.Identity
-		witnesses    []Witness
-		now          map[allod.RecordRef]uint64
-		broken       bool
+		lost, before int64
+		alarm        bool
 	}{
-		{"goes on", id(org, 200), id(org, 300), ws, still, false},
-		{"another organisation", id(org, 200), id(other, 300), ws, still, true},
-		{"versions went back", id(org, 200), id(org, 150), ws, still, true},
-		{"versions not known", id(org, 0), id(org, 0), ws, still, false},
-		{"a row got older, then the environment went on", id(org, 200), id(org, 999), ws, older, true},
-		{"some were deleted", id(org, 200), id(org, 300), ws, someGone, false},
-		{"all are gone", id(org, 200), id(org, 300), ws, nil, true},
-		{"too few to tell", id(org, 200), id(org, 300), ws[:3], nil, false},
+		{0, 100, false}, {3, 3, false}, {4, 4, true}, {255, 255, true}, {50, 1000, false}, {51, 1000, true}, {1000, 1000000, false}, {1001, 1000000, true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := LineBreak(tt.before, tt.next, tt.witnesses, tt.now); (got != "") != tt.broken {
-				t.Errorf("got %q, want broken = %v", got, tt.broken)
-			}
-		})
-	}
-}
-
-func TestStateSurvives(t *testing.T) {
-	s := &State{Line: 2, Identity: allod.Identity{Organization: allod.GUID{7}}, Tables: map[string]TableState{
-		"account": {ID: allod.GUID{1}, Delta: source.Cursor{Kind: source.CursorDelta, Token: "t"}, KeyOnly: true, Rows: 5, Depth: source.DepthGlobal, High: 9, Run: "r"},
-	}}
-	b, err := s.encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := decodeState(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Line != 2 || got.Tables["account"].Delta.Token != "t" || !got.Tables["account"].KeyOnly {
-		t.Errorf("got %+v", got)
-	}
-	got.restartLine()
-	if ts := got.Tables["account"]; ts.Delta != (source.Cursor{}) || ts.High != 0 || got.Line != 3 || ts.Rows != 5 {
-		t.Errorf("after restartLine: %+v", ts)
-	}
-	if _, err := decodeState([]byte(`{"format":2}`)); allod.KindOf(err) != allod.Invalid {
-		t.Errorf("newer format: got %v, want Invalid", err)
-	}
-	if _, err := decodeState([]byte(`{`)); allod.KindOf(err) != allod.Corrupt {
-		t.Errorf("broken state: got %v, want Corrupt", err)
-	}
-}
-
-func TestWitnessesKeepTheNewest(t *testing.T) {
-	var many []Witness
-	for i := range 100 {
-		many = append(many, Witness{Table: "account", Key: allod.GUID{byte(i)}, Version: uint64(i)})
-	}
-	got := addWitnesses(many[:50], many[50:])
-	if len(got) != maxWitnesses || got[0].Version != 99 || got[len(got)-1].Version != 100-maxWitnesses {
-		t.Errorf("got %d witnesses from %d to %d", len(got), got[0].Version, got[len(got)-1].Version)
-	}
-	again := addWitnesses(got, []Witness{{Table: "account", Key: allod.GUID{99}, Version: 200}})
-	if again[0].Version != 200 || len(again) != maxWitnesses {
-		t.Errorf("a newer version of the same record: got %+v", again[0])
+		if got := LossAlarm("task", tt.lost, tt.before) != ""; got != tt.alarm {
+			t.Errorf("LossAlarm of %d of %d: got %v, want %v", tt.lost, tt.before, got, tt.alarm)
+		}
 	}
 }
