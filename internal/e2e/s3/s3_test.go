@@ -54,7 +54,7 @@ func startServer(t *testing.T, buckets map[string]s3server.Bucket) *s3server.Ser
 	return s
 }
 
-func open(t *testing.T, address string) *s3.Store {
+func openStore(t *testing.T, address string) *s3.Store {
 	t.Helper()
 	store, err := s3.Open(t.Context(), address, s3.Options{})
 	if err != nil {
@@ -65,13 +65,14 @@ func open(t *testing.T, address string) *s3.Store {
 
 // TestChecks runs the checks of every store against buckets of three kinds.
 func TestChecks(t *testing.T) {
+	t.Parallel()
 	server := startServer(t, map[string]s3server.Bucket{"plain": {}, "versions": {Versions: true}, "locks": {Locks: true}})
 	for bucket, lacks := range map[string]func(blobcheck.Check) bool{
 		"plain":        func(c blobcheck.Check) bool { return c.Locks || strings.HasPrefix(c.Name, "version") },
 		"versions/a/b": func(c blobcheck.Check) bool { return c.Locks },
 		"locks/c":      func(blobcheck.Check) bool { return false },
 	} {
-		store := open(t, server.Address(bucket))
+		store := openStore(t, server.Address(bucket))
 		// The server takes a folder away with its last object, also while
 		// somebody puts another into it.
 		if err := store.Replace(t.Context(), "blobcheck/stays", nil); err != nil {
