@@ -11,6 +11,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/act/files"
 )
 
 func (a *app) snapshotsCommand() *cobra.Command {
@@ -199,15 +200,24 @@ func (a *app) listRows(cmd *cobra.Command, o *act.Office, m act.Moment, table st
 }
 
 func (a *app) getCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "get ENV[@WHEN] TABLE ID", Short: "Show one row as it was", Args: cobra.ExactArgs(3), SuggestFor: []string{"show", "cat", "row"},
-		Example: "  allod get prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421",
+	var column, out string
+	cmd := &cobra.Command{
+		Use: "get ENV[@WHEN] TABLE ID", Short: "Show one row as it was, or write one of its files out", Args: cobra.ExactArgs(3), SuggestFor: []string{"show", "cat", "row"},
+		Example: `  allod get prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421
+  allod get prod@-1d annotation $ID --file documentbody --out contract.pdf
+  allod get prod@-1d solution $ID --file exported_package --out Loyalty.zip`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := a.moment(args[0])
 			if err != nil {
 				return err
 			}
+			if (column == "") != (out == "") {
+				return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "get %s %s: --file and --out go together", m, args[1]), "--file names the column with the file, --out the file to write.")}
+			}
 			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+				if column != "" {
+					return a.writeFile(cmd, o, m, args, column, out)
+				}
 				t, row, err := o.Get(cmd.Context(), m, args[1], args[2])
 				if err != nil {
 					return err
@@ -229,4 +239,21 @@ func (a *app) getCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&column, "file", "", "write the file in this column of the row to --out")
+	cmd.Flags().StringVar(&out, "out", "", "the file to write, which must not exist yet")
+	return cmd
+}
+
+// writeFile writes the file of a column out.
+func (a *app) writeFile(cmd *cobra.Command, o *act.Office, m act.Moment, args []string, column, out string) error {
+	ref, err := files.Write(cmd.Context(), o, m, args[1], args[2], column, out)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.print(map[string]any{"name": ref.Name, "mime": ref.MIME, "bytes": ref.Size, "sha256": ref.SHA256, "path": out})
+		return nil
+	}
+	a.outf("Wrote %d bytes to %s.\n", ref.Size, out)
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"allod"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/packages"
 	"allod/internal/source/odataclient"
 )
 
@@ -60,7 +61,8 @@ type Source struct {
 	// table → name of its read privilege; nil = not asked yet
 	privileges map[string]string
 	// activity table → collection of its participants; nil = not asked yet
-	parties map[string]string
+	parties  map[string]string
+	packages *packages.Exporter // nil = not described yet, or no solutions
 }
 
 var (

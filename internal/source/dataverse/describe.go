@@ -11,6 +11,7 @@ import (
 	"allod"
 	"allod/internal/odata"
 	"allod/internal/source/dataverse/metadata"
+	"allod/internal/source/dataverse/packages"
 	"allod/internal/source/odataclient"
 	"allod/internal/source/odataclient/scan"
 )
@@ -37,7 +38,10 @@ func (s *Source) Describe(ctx context.Context) (*allod.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
-	s.remember(schema)
+	packages.Describe(schema)
+	if err := s.remember(schema); err != nil {
+		return nil, err
+	}
 	schema.Identity.HighestVersion = s.highestVersion(ctx, schema)
 	return schema, nil
 }
@@ -118,7 +122,11 @@ func definition(e *metadata.Entity) string {
 }
 
 // remember keeps what reads need besides the table.
-func (s *Source) remember(schema *allod.Schema) {
+func (s *Source) remember(schema *allod.Schema) error {
+	exporter, err := packages.New(s.client, s.name, s.now, escapeQuery, schema)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range schema.Relationships {
@@ -131,7 +139,15 @@ func (s *Source) remember(schema *allod.Schema) {
 			s.sets[t.Name] = t.Set
 		}
 	}
-	s.privileges, s.parties = nil, nil
+	s.privileges, s.parties, s.packages = nil, nil, exporter
+	return nil
+}
+
+// exporter exports solutions; nil before Describe, and where there are none.
+func (s *Source) exporter() *packages.Exporter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.packages
 }
 
 // pairColumns returns the columns of an intersect table that make a pair,

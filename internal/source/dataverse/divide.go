@@ -29,7 +29,7 @@ func (r *reader) divided(req *source.ReadRequest) []ranges.Part {
 
 // openPart begins a part of a divided read, or goes on with it.
 func (r *reader) openPart(p ranges.Part) ranges.Pager {
-	one := &reader{s: r.s, table: r.table, plan: r.plan, wide: r.wide, at: token{Link: p.Link, Size: r.at.Size}}
+	one := &reader{s: r.s, table: r.table, plan: r.plan, packs: r.packs, wide: r.wide, at: token{Link: p.Link, Size: r.at.Size}}
 	if p.Link == "" {
 		one.at.Link = r.table.Set + query(r.plan, "$filter="+escapeQuery(p.Filter))
 	}

@@ -34,6 +34,12 @@ func (s *Source) OpenFile(ctx context.Context, table *allod.Table, row *allod.Ro
 	if c == nil || c.Type != allod.File {
 		return nil, allod.Errorf(allod.Invalid, "%s, table %s: %q is no file column", s.name, table.Name, column)
 	}
+	if c.Native == rows.NativePackage {
+		if e := s.exporter(); e != nil {
+			return e.Open(ctx, table, row)
+		}
+		return nil, s.noFile(table, column)
+	}
 	at := rowURL(table, row.Key) + "/" + column + "/$value"
 	switch {
 	case rows.IsBody(table.Name, column):

@@ -62,7 +62,11 @@ func (s *Source) getOne(ctx context.Context, table *allod.Table, key allod.GUID,
 	if r.wide != nil {
 		return s.one(ctx, table, r.wide.Plan.Whole, key)
 	}
-	return s.one(ctx, table, r.plan, key)
+	row, err := s.one(ctx, table, r.plan, key)
+	if err != nil {
+		return nil, err
+	}
+	return row, r.mark(ctx, row)
 }
 
 // one reads one row; none where the service says that there is none.

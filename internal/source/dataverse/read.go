@@ -12,6 +12,7 @@ import (
 	"allod"
 	"allod/internal/source"
 	"allod/internal/source/dataverse/chunks"
+	"allod/internal/source/dataverse/packages"
 	"allod/internal/source/dataverse/ranges"
 	"allod/internal/source/dataverse/rows"
 	"allod/internal/source/odataclient"
@@ -66,6 +67,7 @@ type reader struct {
 	s     *Source
 	table *allod.Table
 	plan  *rows.Plan
+	packs bool           // packages of solutions are wanted
 	wide  *chunks.Reader // reads the columns that do not fit one address; nil = they do
 	at    token
 	trail odataclient.Trail
@@ -87,7 +89,7 @@ func (s *Source) newReader(ctx context.Context, req source.ReadRequest) (*reader
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
-	r := &reader{s: s, table: t, plan: plan}
+	r := &reader{s: s, table: t, plan: plan, packs: packages.Wanted(t, req.Columns)}
 	if r.wide, err = s.chunked(t, req.Columns, plan); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -109,6 +111,14 @@ func (s *Source) newReader(ctx context.Context, req source.ReadRequest) (*reader
 		return r, nil
 	}
 	return nil, allod.Errorf(allod.Invalid, "%s, table %s: unknown kind of cursor %q", s.name, t.Name, req.Cursor.Kind)
+}
+
+// mark refers to the packages of solutions.
+func (r *reader) mark(ctx context.Context, rows []allod.Row) error {
+	if e := r.s.exporter(); e != nil && r.packs {
+		return e.Mark(ctx, r.table, rows)
+	}
+	return nil
 }
 
 // chunked returns the reader of a table whose columns do not fit one address,
@@ -181,6 +191,9 @@ func (r *reader) next(ctx context.Context) (source.Page, error) {
 			return source.Page{}, fmt.Errorf("%s: %w", r.s.name, err)
 		}
 		page.Rows, bytes = full, bytes+more
+	}
+	if err := r.mark(ctx, page.Rows); err != nil {
+		return source.Page{}, err
 	}
 	out := source.Page{Rows: page.Rows, Deleted: page.Deleted, WireBytes: bytes}
 	if page.NextLink != "" {

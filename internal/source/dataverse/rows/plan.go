@@ -13,6 +13,9 @@ import (
 const (
 	NativeFile  = "File"
 	NativeImage = "Image"
+	// NativePackage is that of the exported package of a solution, which is no
+	// column of the service: its cells are left absent here.
+	NativePackage = "SolutionPackage"
 )
 
 // MaxSelect is the longest $select that is written into a URL, in bytes. URLs
@@ -131,6 +134,7 @@ func (p *Plan) add(t *allod.Table, i int) {
 		p.fields[member] = field{kind: kindValue, typ: allod.Lookup, slot: i}
 		p.fields[member+"@"+odata.LookupLogicalName] = field{kind: kindTarget, slot: i}
 		p.targets[i] = soleTarget(c)
+	case c.Native == NativePackage:
 	case c.Type == allod.File && c.Native == NativeFile:
 		p.names = append(p.names, c.Name)
 		p.fields[c.Name] = field{kind: kindValue, typ: allod.ID, slot: i}

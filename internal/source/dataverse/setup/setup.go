@@ -32,12 +32,13 @@ type kind struct {
 }
 
 // The privileges that belong to no table: protocols/dataverse.md §1.2, §6.9,
-// §10.1, and the security role reference for View Audit History.
+// §10.1, the security role reference for View Audit History, and the privileges
+// of message ExportSolution, whose packages are part of a backup.
 func reader() kind {
 	return kind{
 		role: "Allod reader", roleID: "a110d0a1-7ead-4e00-8001-000000000001",
 		profile: "Allod reader", profileID: "a110d0a1-7ead-4e00-8001-000000000002",
-		more: []string{"prvReadAuditSummary", "prvReadRecordAuditHistory"},
+		more: []string{"prvExportCustomization", "prvReadAuditSummary", "prvReadRecordAuditHistory"},
 	}
 }
 

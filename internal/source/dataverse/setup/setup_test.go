@@ -131,7 +131,7 @@ func TestPlanFromNothing(t *testing.T) {
 	if len(s.sent) != 0 {
 		t.Errorf("a plan wrote: %v", s.sent)
 	}
-	for _, missing := range []string{"prvReadRecordAuditHistory", "prvActOnBehalfOfAnotherUser", "prvBypassCustomBusinessLogic"} {
+	for _, missing := range []string{"prvExportCustomization", "prvReadRecordAuditHistory", "prvActOnBehalfOfAnotherUser", "prvBypassCustomBusinessLogic"} {
 		if !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.Contains(n, missing) }) {
 			t.Errorf("%s is not said to be missing: %v", missing, p.Notes)
 		}
