@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"io"
 	"strings"
@@ -21,8 +22,17 @@ func (a *app) vaultCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "vault", Short: "Look after the vault: status, verify, keys", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand())
 	cmd.AddCommand(a.keyConsole().Commands()...)
-	cmd.AddCommand((&erasure.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
+	cmd.AddCommand((&erasure.Console{Out: a.deps.Out, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
 	return cmd
+}
+
+// create writes a new file; Conflict if there is one.
+func (a *app) create(path string, b []byte) error {
+	err := a.deps.Disk.Create(path, bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return allod.WithHint(allod.Errorf(allod.KindOf(err), "write %s: %w", path, err), "%s", allod.HintOf(err))
+	}
+	return nil
 }
 
 func (a *app) vaultStatusCommand() *cobra.Command {

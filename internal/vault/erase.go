@@ -6,10 +6,13 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/blob"
 	"allod/internal/govern/gate"
 	"allod/internal/vault/internal/content"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/log/certificate"
 	"allod/internal/vault/object"
 	"allod/internal/vault/puncture"
 )
@@ -98,11 +101,8 @@ func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opt
 		}
 		o.Targets = append(o.Targets, target)
 	}
-	o.Draft = func(ctx context.Context, _ *vlog.Entry) error {
-		if opts.Check == nil {
-			return nil
-		}
-		return opts.Check(ctx)
+	if opts.Check != nil {
+		o.Draft = func(ctx context.Context, _ *vlog.Entry) error { return opts.Check(ctx) }
 	}
 	return v.puncture(ctx, s, o)
 }
@@ -171,6 +171,32 @@ func (v *Vault) DestroySlots(ctx context.Context, s gate.Session) ([]puncture.De
 		return nil, object.Named("destroy the old slots", err)
 	}
 	return puncture.Destroy(ctx, v.cfg.Slots, v.log.Epoch()), nil
+}
+
+// Places returns the places of slots, as configured: to be asked about, not to
+// be written to.
+func (v *Vault) Places() []blob.Mutable { return v.cfg.Slots }
+
+// Certify completes a certificate with the vault, the log entry of its puncture
+// and the signature of use erase, and returns it as it is handed out. Denied
+// unless the session was opened to erase.
+func (v *Vault) Certify(ctx context.Context, s gate.Session, c *certificate.Certificate) ([]byte, error) {
+	if err := v.mayPuncture(s, gate.ActionErase); err != nil {
+		return nil, err
+	}
+	e, err := v.log.Entry(c.Puncture.Entry)
+	if err != nil {
+		return nil, err
+	}
+	key, err := v.secrets.Signer(keyring.SignErase)
+	if err != nil {
+		return nil, err
+	}
+	c.Vault, c.Puncture.Digest, c.Puncture.Time = v.ID(), e.Digest, e.Time
+	if c.Puncture.Object, err = object.Get(ctx, v.cfg.Store, vlog.EntryName(e.N), vlog.MaxEntry); err != nil {
+		return nil, err
+	}
+	return c.Sign(key)
 }
 
 // pending returns how many erasures in the log are not final: a place still

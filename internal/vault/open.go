@@ -98,7 +98,7 @@ func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []ke
 	if err != nil {
 		return nil, Pin{}, err
 	}
-	if err := emptyPlaces(ctx, cfg.Slots); err != nil {
+	if err := keyring.Empty(ctx, cfg.Slots); err != nil {
 		return nil, Pin{}, err
 	}
 	undo := &object.Written{Store: cfg.Store}
@@ -128,20 +128,6 @@ func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []ke
 	cfg.Pin = pin
 	v, err := openWith(ctx, cfg, secrets)
 	return v, pin, err
-}
-
-// emptyPlaces is Conflict if a place holds a slot.
-func emptyPlaces(ctx context.Context, places []blob.Mutable) error {
-	for i, place := range places {
-		for info, err := range place.List(ctx, "slots/") {
-			if err != nil {
-				return allod.Errorf(allod.KindOf(err), "look for slots in place %d: %w", i+1, err)
-			}
-			return allod.WithHint(allod.Errorf(allod.Conflict, "create a vault: place %d of slots holds %s already", i+1, info.Name),
-				"Every vault needs a place of its own: name another folder, or remove these slots if they are of a vault that was never made.")
-		}
-	}
-	return nil
 }
 
 func pinOf(s keyring.Secrets) (Pin, error) {

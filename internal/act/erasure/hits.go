@@ -148,19 +148,19 @@ func owned(table string) bool {
 	return strings.HasPrefix(table, "msdynmkt_contactpointconsent")
 }
 
-// place is a column of a table and what it held.
-type place struct{ table, column, what string }
+// spot is a column of a table and what it held.
+type spot struct{ table, column, what string }
 
 // kept looks through every stored version of every table for what names the
 // records, outside of them. Rows that exist only because of one of them come
 // back as mine.
 func (m *maker) kept(ctx context.Context) (kept []rights.Kept, mine map[allod.RecordRef]string, err error) {
-	found := map[place]*rights.Kept{}
+	found := map[spot]*rights.Kept{}
 	mine = map[allod.RecordRef]string{}
 	schema := m.snap.Schema()
 	for i := range schema.Tables {
 		t := &schema.Tables[i]
-		last, seen := allod.RecordRef{}, map[place]bool{} // of one record
+		last, seen := allod.RecordRef{}, map[spot]bool{} // of one record
 		for v, err := range m.snap.Versions(ctx, t.Name) {
 			if err != nil {
 				return nil, nil, err
@@ -182,7 +182,7 @@ func (m *maker) kept(ctx context.Context) (kept []rights.Kept, mine map[allod.Re
 		}
 	}
 	out := make([]rights.Kept, 0, len(found))
-	for _, p := range slices.SortedFunc(keys(found), func(a, b place) int {
+	for _, p := range slices.SortedFunc(keys(found), func(a, b spot) int {
 		return strings.Compare(a.table+"."+a.column+"."+a.what, b.table+"."+b.column+"."+b.what)
 	}) {
 		out = append(out, *found[p])
@@ -201,7 +201,7 @@ func (m *maker) names(v vault.Version) string {
 }
 
 // look counts the hits of one version.
-func (m *maker) look(v vault.Version, found map[place]*rights.Kept, seen map[place]bool) {
+func (m *maker) look(v vault.Version, found map[spot]*rights.Kept, seen map[spot]bool) {
 	for i := range v.Table.Columns {
 		c := &v.Table.Columns[i]
 		cell := v.Row.Cell(i)
@@ -212,7 +212,7 @@ func (m *maker) look(v vault.Version, found map[place]*rights.Kept, seen map[pla
 		if what == "" {
 			continue
 		}
-		p := place{v.Table.Name, c.Name, what}
+		p := spot{v.Table.Name, c.Name, what}
 		k := found[p]
 		if k == nil {
 			k = &rights.Kept{Table: p.table, Column: p.column, What: what, Ground: groundReference}

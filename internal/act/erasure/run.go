@@ -16,7 +16,9 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/govern/rights"
 	"allod/internal/vault"
+	"allod/internal/vault/log/certificate"
 	"allod/internal/vault/office"
+	"allod/internal/vault/puncture"
 )
 
 const (
@@ -321,22 +323,22 @@ func (d *desk) entryOf(ctx context.Context, e *rights.Erasure) *vault.Erased {
 
 // erase destroys the keys, unless a crash came between that and the register.
 func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
+	s, err := d.session(ctx, gate.ActionErase, e.Environment)
+	if err != nil {
+		return err
+	}
 	done := d.entryOf(ctx, &e.Erasure)
 	if done == nil {
-		s, err := d.session(ctx, gate.ActionErase, e.Environment)
-		if err != nil {
-			return err
-		}
 		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: func(ctx context.Context) error { return d.still(ctx, o, e) }})
 		if err != nil {
-			return err
-		}
-		if err := d.gate.Act(ctx, s, "erased", map[string]int64{"records": int64(len(e.Tags))}); err != nil {
 			return err
 		}
 		if done = d.entryOf(ctx, &e.Erasure); done == nil {
 			return allod.Errorf(allod.Internal, "erase: the log has no entry of it")
 		}
+	}
+	if err := d.gate.Act(ctx, s, certificate.ActErased, map[string]int64{certificate.Records: int64(len(e.Tags))}); err != nil {
+		return err
 	}
 	saved, err := d.save(ctx, e.ID, func(was *rights.Erasure) (*rights.Erasure, error) {
 		if was == nil {
@@ -344,7 +346,7 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 		}
 		was.Committed, was.Entry, was.Root = done.Time.UTC().Truncate(time.Second), done.Entry, done.Root
 		was.EpochBefore, was.Epoch, was.AbsentBefore, was.AbsentAfter = done.EpochBefore, done.Epoch, done.AbsentBefore, done.AbsentAfter
-		was.OnePerson = e.Approval.OnePerson
+		was.OnePerson, was.Session = e.Approval.OnePerson, s.ID()
 		was.Approvers = nil
 		for _, p := range e.Approval.People {
 			was.Approvers = append(was.Approvers, p.Key)
@@ -385,6 +387,11 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 	if err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(places, func(p puncture.Destroyed) bool { return p.Err != nil }) {
+		if err := d.gate.Act(ctx, s, certificate.ActFinal, map[string]int64{certificate.Records: int64(len(e.Tags))}); err != nil {
+			return err
+		}
+	}
 	var left []error
 	saved, err := d.save(ctx, e.ID, func(was *rights.Erasure) (*rights.Erasure, error) {
 		if was == nil {
@@ -405,7 +412,7 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 			}
 		}
 		if len(left) == 0 {
-			was.Final = d.now()
+			was.Final, was.FinalSession = d.now(), s.ID()
 		}
 		return was, nil
 	})
@@ -413,8 +420,5 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 		return err
 	}
 	e.Erasure = *saved
-	if len(left) > 0 {
-		return nil // it is pending: Next and Places say where
-	}
-	return d.gate.Act(ctx, s, "erasure-final", map[string]int64{"records": int64(len(e.Tags))})
+	return nil // where something is left, Next and Places say so
 }

@@ -22,6 +22,7 @@ import (
 // are required.
 type Console struct {
 	Out   io.Writer
+	Write func(path string, b []byte) error                            // a new file, durably
 	JSON  func() bool                                                  // machine-readable output was asked for
 	Print func(v any)                                                  // one JSON object to stdout
 	With  func(ctx context.Context, f func(o *act.Office) error) error // opens the Allod
@@ -223,7 +224,43 @@ was erased.`,
 			})
 		},
 	}
-	cmd.AddCommand(run, cancel)
+	cmd.AddCommand(run, cancel, c.certificateCommand())
+	return cmd
+}
+
+func (c *Console) certificateCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use: "certificate ID --out FILE", Short: "Issue the certificate of an erasure", Args: cobra.ExactArgs(1),
+		Long: `Write the signed certificate to FILE and show it as text. Whoever has the
+vault object checks it with allod-verify, without this program or a network. It
+says what is still pending; issue it again when that is done.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if out == "" {
+				return allod.Errorf(allod.Invalid, "issue a certificate: name the file to write with --out")
+			}
+			return c.With(cmd.Context(), func(o *act.Office) error {
+				e, err := erasure.Find(cmd.Context(), o, args[0])
+				if err != nil {
+					return err
+				}
+				b, cert, err := erasure.Certify(cmd.Context(), o, e)
+				if err != nil {
+					return err
+				}
+				if err := c.Write(out, b); err != nil {
+					return err
+				}
+				if c.JSON() {
+					c.Print(cert)
+					return nil
+				}
+				c.outf("%s", cert.Text())
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "`FILE` to write; one that is there is left as it is")
 	return cmd
 }
 

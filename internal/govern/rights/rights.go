@@ -61,6 +61,8 @@ type Erasure struct {
 	Approvers    []string    `json:"approvers,omitempty"`  // fingerprints of the keys that signed
 	Places       []Place     `json:"places,omitempty"`     // of slots, and what became of the old ones
 	Final        time.Time   `json:"final,omitzero"`       // when no place had an old slot any more
+	Session      string      `json:"session,omitempty"`    // of the ledger's act that the keys were destroyed
+	FinalSession string      `json:"final_session,omitempty"`
 }
 
 // Count is how many records of a table.
