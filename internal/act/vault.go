@@ -9,7 +9,6 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/runlog"
 	"allod/internal/vault"
-	"allod/internal/vault/keyring"
 	"allod/internal/vault/verify"
 )
 
@@ -53,16 +52,6 @@ func found(rep verify.Report) error {
 	}
 	return allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(objects), rep.Objects, rep.Bad[0].Object),
 		"Keep this store as it is and put the named objects back from a copy; snapshots that do not need them can still be read.")
-}
-
-// ProvePaper opens the paper slot with its words, for real, and records that it
-// did.
-func (o *Office) ProvePaper(ctx context.Context, words string) error {
-	p, err := keyring.ParsePaper(words)
-	if err != nil {
-		return err
-	}
-	return o.vault.Prove(ctx, "paper", p)
 }
 
 // ownProof is how often the key in daily use is put on record as working.

@@ -22,6 +22,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/cli/keys"
 	"allod/internal/cli/upkeep"
 )
 
@@ -166,7 +167,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVar(&a.dir, "dir", "", "`FOLDER` of this Allod (default $ALLOD_DIR, else "+defaultDirText()+")")
 	f.BoolVar(&a.json, "json", false, "machine-readable output on stdout")
 	f.StringVar(&a.purp, "purpose", "", "what stored content is wanted for, instead of what follows from the command")
-	f.StringVar(&a.key, "key", "", "what opens the vault instead of its usual key: passphrase, file:PATH, or paper (the recovery key)")
+	f.StringVar(&a.key, "key", "", "what opens the vault instead of its usual key: passphrase, file:PATH, identity:PATH, a service's, or paper (the recovery key)")
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.setupCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
 		a.vaultCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
@@ -250,7 +251,7 @@ func (a *app) fromEnvironment(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "ALLOD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if v := a.deps.Getenv(name); v != "" && !f.Changed && f.Name != "help" && f.Name != "yes" && err == nil {
+		if v := a.deps.Getenv(name); v != "" && !f.Changed && f.Name != "help" && f.Name != "yes" && f.Annotations[keys.NotFromEnvironment] == nil && err == nil {
 			if e := cmd.Flags().Set(f.Name, v); e != nil {
 				err = &usageError{fmt.Errorf("read %s: %w", name, e)}
 			}

@@ -93,7 +93,7 @@ func TestPagesShowWhatExists(t *testing.T) {
 		first = append(first, strings.Fields(c)[1])
 	}
 	others := []string{"--help"}
-	for _, path := range []string{"../../README.md", "../../docs/commands.md", "../../docs/emulator.md", "../../docs/night.md", "../../docs/newcomer.md", "../../docs/first-day.md"} {
+	for _, path := range []string{"../../README.md", "../../docs/commands.md", "../../docs/emulator.md", "../../docs/night.md", "../../docs/newcomer.md", "../../docs/first-day.md", "../../docs/keys.md"} {
 		text := page(t, path)
 		for _, f := range flagsOn(text) {
 			if !slices.Contains(flags, f) && !slices.Contains(others, f) {

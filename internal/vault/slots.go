@@ -25,7 +25,7 @@ func (v *Vault) epoch(ctx context.Context) (uint64, error) {
 	if err := v.log.Refresh(ctx); err != nil {
 		return 0, err
 	}
-	return v.log.Epoch(), nil
+	return max(v.log.Epoch(), 1), nil // an empty log names none
 }
 
 // slotStatus fills places, slots and warnings.
@@ -42,7 +42,7 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 		s.Slots = append(s.Slots, SlotStatus{Name: e.Name, Place: e.Place, Epoch: e.Epoch, Proved: e.Proved})
 	}
 	s.ErasuresPending = v.pending(s.Slots)
-	s.Warnings = append(s.Warnings, rack.Judge(entries, v.log.Epoch(), v.cfg.Now()).Warnings...)
+	s.Warnings = append(s.Warnings, rack.Judge(entries, max(v.log.Epoch(), 1), v.cfg.Now()).Warnings...)
 	if len(v.cfg.Slots) < 2 {
 		s.Warnings = append(s.Warnings, "slots lie in one place: keep them in two independent places")
 	}

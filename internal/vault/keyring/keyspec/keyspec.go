@@ -90,7 +90,7 @@ func (s *Sources) Make(ctx context.Context, spec string) (keyring.Wrapper, error
 	case s.Services[kind] != nil && value != "":
 		return s.service(ctx, kind, value)
 	}
-	return nil, allod.Errorf(allod.Invalid, "read the key %q: want %s", shown(spec), s.list("passphrase or file:PATH", "age:RECIPIENT", "; a recovery key is always made"))
+	return nil, allod.Errorf(allod.Invalid, "read the key %q: want %s", shown(spec), s.list("passphrase, file:PATH", "age:RECIPIENT", "; `allod vault keys paper` makes recovery keys"))
 }
 
 // shown is what of a SPEC may stand in an error: should somebody have typed a

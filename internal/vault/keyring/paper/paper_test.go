@@ -93,7 +93,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := out.String()
-	for _, want := range append(words, s.Vault.String(), "paper-2 (role read)", "2026-11-22", "allod --key paper vault status", "<path d=\"M4 4h7v1H4z") {
+	for _, want := range append(words, s.Vault.String(), "paper-2 (role read)", "2026-11-22", "allod vault status --key paper", "<path d=\"M4 4h7v1H4z") {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -210,15 +210,21 @@ func (r *Rack) destroy(ctx context.Context, name string) (keyring.Destruction, e
 	return all, errors.Join(errs...)
 }
 
+// Drop destroys the named slot in every place, whatever is left: one that was
+// added a moment ago and is of no use.
+func (r *Rack) Drop(ctx context.Context, name string) error {
+	_, err := r.destroy(ctx, name)
+	return err
+}
+
 // Remove destroys the named slot in every place, if what is left still lets
 // people in (Judge). force leaves fewer than two proved reader slots, never
 // none, and never only such as need a service. Denied otherwise, NotFound if no
 // place has it. What is locked is in the Destruction: it opens the vault until
 // its lock has ended.
 //
-// Who has kept a copy of the slot and what opens it can open the vault with it
-// until the keys are rotated, and what the index key and the identity give for
-// ever.
+// Who has kept a copy of the slot and what opens it is not locked out
+// (THREATS.md, "Slots and keys").
 func (r *Rack) Remove(ctx context.Context, name string, force bool) (keyring.Destruction, error) {
 	epoch, err := r.Epoch(ctx)
 	if err != nil {
