@@ -10,6 +10,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/assist"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/compute"
 	"allod/internal/emulator/dataverse/deal"
@@ -59,6 +60,9 @@ func functions() map[string]func(*call) (object, error) {
 	}
 	for name, f := range compute.Functions() {
 		m[name] = func(c *call) (object, error) { return f(c.Reader, &c.Req.Path[0]) }
+	}
+	for name, f := range assist.Functions() {
+		m[name] = func(c *call) (object, error) { return f(c.Writer) }
 	}
 	for name, f := range message.Functions() {
 		m[name] = func(c *call) (object, error) { return f(c.Writer, nil) }
@@ -136,6 +140,11 @@ func (c *call) bound(t *entity.Table, seg *query.Segment, name string) (*request
 		return c.respond(name, func(c *call) (object, error) { return f(c.Reader, seg) })
 	}
 	if f := roles.Action(t.LogicalName, name); f != nil && c.Method == http.MethodPost {
+		c.Count(name, t)
+		c.Charge(func(m *protect.Cost) time.Duration { return m.Write.Of(1) })
+		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })
+	}
+	if f := assist.Bound(t.LogicalName, name); f != nil && c.Method == http.MethodPost {
 		c.Count(name, t)
 		c.Charge(func(m *protect.Cost) time.Duration { return m.Write.Of(1) })
 		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })

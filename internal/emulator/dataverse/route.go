@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"allod/internal/emulator/dataverse/assist"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/customize"
 	"allod/internal/emulator/dataverse/deal"
@@ -66,6 +67,9 @@ func (c *call) route() (*request.Reply, error) {
 		return c.action(name, f)
 	}
 	if f := message.Actions()[name]; f != nil && len(path) == 1 {
+		return c.action(name, f)
+	}
+	if f := assist.Actions()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)
 	}
 	if f := solution.Actions()[name]; f != nil && len(path) == 1 {

@@ -30,7 +30,6 @@ const (
 	table      = "solution"
 	components = "solutioncomponent"
 	publishers = "publisher"
-	jobs       = "asyncoperation"
 )
 
 // Privilege is what exporting asks for (ExportSolution message privileges).
@@ -107,45 +106,23 @@ func exportLater(c change.Writer) (object, error) {
 	}
 	out := object{}
 	err = c.Update(func(a *platform.Act) error {
-		t := c.Schema.Model.Table(jobs)
-		if t == nil || !a.Tx.Has(jobs) {
-			return wire.NoSegment("ExportSolutionAsync")
-		}
-		status, message := 30, ""
 		file, err := pack(c, a.Tx, r)
+		message := ""
 		if err != nil {
-			status, message = 31, wire.AsError(err).Message
+			message = wire.AsError(err).Message
 		}
-		job, operation := a.NewID(), a.NewID()
-		if err == nil {
+		operation, err := a.Job(platform.JobExport, "ExportSolutionAsync", message)
+		if err != nil {
+			return err
+		}
+		job := a.NewID()
+		if message == "" {
 			a.Tx.PutBlob(job, store.NewBlob(*r.SolutionName+".zip", "application/zip", file))
 		}
-		a.Tx.Put(jobs, operation, jobCells(a, operation, "Export "+*r.SolutionName, status, message))
 		out["AsyncOperationId"], out["ExportJobId"] = operation.String(), job.String()
 		return nil
 	})
 	return out, err
-}
-
-// jobCells is the row of a job that has ended: operation 202 is the export of
-// a solution (System Job (AsyncOperation) table reference).
-func jobCells(a *platform.Act, id allod.GUID, name string, status int, message string) (cells []store.Cell) {
-	now := allod.TextValue(allod.DateTime, wire.Stamp(a.Now))
-	user, text := allod.LookupValue("systemuser", a.User), allod.NullValue()
-	if message != "" {
-		text = allod.StringValue(message)
-	}
-	for column, v := range map[string]allod.Value{
-		"name": allod.StringValue(name), "operationtype": allod.IntegerValue(202), "statecode": allod.IntegerValue(3), "statuscode": allod.IntegerValue(int64(status)),
-		"message": text, "friendlymessage": text, "createdon": now, "modifiedon": now, "startedon": now, "completedon": now,
-		"createdby": user, "modifiedby": user, "ownerid": user, "owninguser": user, "owningbusinessunit": allod.LookupValue("businessunit", a.Unit),
-		"correlationid": allod.IDValue(id),
-	} {
-		if at := a.Tx.Column(jobs, column); at >= 0 {
-			cells = append(cells, store.Cell{Column: at, Value: v})
-		}
-	}
-	return cells
 }
 
 // download is DownloadSolutionExportData. A package stays until the
