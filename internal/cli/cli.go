@@ -161,7 +161,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Args:              cobra.NoArgs,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
+	root.SetUsageTemplate(strings.NewReplacer(".FlagUsages ", ".FlagUsagesWrapped 80 ", "more information about a command", "more about a command").Replace(root.UsageTemplate()))
 	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
 	f.StringVar(&a.dir, "dir", "", "`FOLDER` of this Allod (default $ALLOD_DIR, else "+defaultDirText()+")")
@@ -171,6 +171,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.setupCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
 		a.vaultCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
+	root.AddCommand(a.officeCommands()...)
 	root.AddCommand(a.upkeep().Commands()...)
 	root.CompletionOptions.DisableDefaultCmd = true // upkeep has one that fits the page
 	a.upkeep().CompleteEnvironments(root)

@@ -102,7 +102,7 @@ func sign(t *testing.T, o *act.Office, id allod.GUID, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sig, err := Sign(text, path, "")
+	sig, err := Sign(text, path, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,8 +327,10 @@ func TestSign(t *testing.T) {
 	}
 	socket := serveAgent(t, ring)
 	text := []byte("what is signed\n")
-	for name, tc := range map[string]struct{ path, socket string }{"private": {path, ""}, "by the agent": {public, socket}, "encrypted, by the agent": {locked, socket}} {
-		sig, err := Sign(text, tc.path, tc.socket)
+	for name, tc := range map[string]struct{ path, socket, passphrase string }{
+		"private": {path, "", ""}, "by the agent": {public, socket, ""}, "encrypted, by the agent": {locked, socket, ""}, "encrypted": {locked, "", "secret"},
+	} {
+		sig, err := Sign(text, tc.path, tc.socket, tc.passphrase)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -339,18 +341,19 @@ func TestSign(t *testing.T) {
 	}
 	_, otherKey := keyFile(t, 2)
 	for name, tc := range map[string]struct {
-		path, socket string
-		kind         allod.Kind
+		path, socket, passphrase string
+		kind                     allod.Kind
 	}{
-		"encrypted, no agent":     {locked, "", allod.Denied},
-		"no such agent":           {public, filepath.Join(dir, "none"), allod.Denied},
-		"not held by the agent":   {write("other.pub", []byte(otherKey)), socket, allod.Denied},
-		"no key":                  {write("text", []byte("hello")), "", allod.Invalid},
-		"too long":                {write("long", make([]byte, maxKeyFile+1)), "", allod.Invalid},
-		"no file":                 {filepath.Join(dir, "missing"), "", allod.NotFound},
-		"a private key of others": {write("odd", []byte("-----BEGIN ODD PRIVATE KEY-----\nAAAA\n-----END ODD PRIVATE KEY-----\n")), "", allod.Denied},
+		"another passphrase":      {locked, socket, "wrong", allod.Denied},
+		"encrypted, no agent":     {locked, "", "", allod.Denied},
+		"no such agent":           {public, filepath.Join(dir, "none"), "", allod.Denied},
+		"not held by the agent":   {write("other.pub", []byte(otherKey)), socket, "", allod.Denied},
+		"no key":                  {write("text", []byte("hello")), "", "", allod.Invalid},
+		"too long":                {write("long", make([]byte, maxKeyFile+1)), "", "", allod.Invalid},
+		"no file":                 {filepath.Join(dir, "missing"), "", "", allod.NotFound},
+		"a private key of others": {write("odd", []byte("-----BEGIN ODD PRIVATE KEY-----\nAAAA\n-----END ODD PRIVATE KEY-----\n")), "", "", allod.Denied},
 	} {
-		_, err := Sign(text, tc.path, tc.socket)
+		_, err := Sign(text, tc.path, tc.socket, tc.passphrase)
 		wantKind(t, name, err, tc.kind)
 		if tc.kind == allod.Denied && !strings.Contains(allod.HintOf(err), "ssh-keygen -Y sign") {
 			t.Errorf("%s: the hint is %q", name, allod.HintOf(err))

@@ -18,10 +18,10 @@ import (
 const maxKeyFile = 1 << 16 // bytes
 
 // Sign signs text with the SSH key in the file, as `ssh-keygen -Y sign` does: a
-// private key that is not encrypted, or a public one whose private half the agent
-// at the socket holds ("" = no agent). Denied, with another way, when that cannot
-// be done.
-func Sign(text []byte, path, socket string) (string, error) {
+// private key, with the passphrase if it is encrypted ("" = none), or a public or
+// encrypted one whose private half the agent at the socket holds ("" = no agent).
+// Denied, with another way, when that cannot be done.
+func Sign(text []byte, path, socket, passphrase string) (string, error) {
 	b, err := readKey(path)
 	if err != nil {
 		return "", err
@@ -32,6 +32,11 @@ func Sign(text []byte, path, socket string) (string, error) {
 	}
 	var locked *ssh.PassphraseMissingError
 	switch {
+	case errors.As(err, &locked) && passphrase != "":
+		if signer, err = ssh.ParsePrivateKeyWithPassphrase(b, []byte(passphrase)); err != nil {
+			return "", elsewhere(allod.Errorf(allod.Denied, "sign with %s: the passphrase does not open it", path), path)
+		}
+		return approve.Sign(text, signer)
 	case errors.As(err, &locked) && locked.PublicKey != nil:
 		return byAgent(text, locked.PublicKey, path, socket)
 	case bytes.Contains(b, []byte("PRIVATE KEY-----")):
