@@ -5,8 +5,11 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"allod"
 	"allod/internal/act"
@@ -69,7 +72,7 @@ func Check(ctx context.Context, p Place, deps act.Deps, o Options) error {
 		return fmt.Errorf("check the store %s: %w", p.Address, err)
 	}
 	o.Facts(Found{Place: p.Address, Use: p.Use, Facts: facts, Slots: verdict})
-	checks := blobcheck.Checks()
+	checks := append(blobcheck.Checks(), clockCheck(deps.Now))
 	if p.Use == UseSlots {
 		checks = append(checks, blobcheck.Check{
 			Name: "slots may lie here", Why: "what is erased is gone only when the slots before it are",
@@ -91,6 +94,27 @@ func Check(ctx context.Context, p Place, deps act.Deps, o Options) error {
 		return allod.Errorf(allod.Partial, "check the store %s: %d checks failed", p.Address, failed)
 	}
 	return nil
+}
+
+// maxSkew is how far the clock of this machine may be from the store's.
+const maxSkew = 5 * time.Minute
+
+// clockCheck compares the clock of this machine with the store's.
+func clockCheck(now func() time.Time) blobcheck.Check {
+	return blobcheck.Check{Name: "clock", Why: "locks end by the store's clock and are reckoned by this machine's", Run: func(ctx context.Context, s blob.Store) error {
+		name := "blobcheck/clock-" + strings.ToLower(rand.Text())
+		if err := s.Put(ctx, name, strings.NewReader("x"), 1, blob.PutOptions{}); err != nil {
+			return err
+		}
+		info, err := s.Stat(ctx, name)
+		if err := errors.Join(err, s.Delete(ctx, name)); err != nil {
+			return err
+		}
+		if skew := now().Sub(info.Modified); skew.Abs() > maxSkew {
+			return fmt.Errorf("the clock of this machine and the store's are %s apart, want at most %s", skew.Round(time.Second), maxSkew)
+		}
+		return nil
+	}}
 }
 
 // try runs one check, unless what it writes could not be removed again.

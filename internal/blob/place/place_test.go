@@ -22,22 +22,43 @@ func TestJudge(t *testing.T) {
 		f    blob.Facts
 		want place.Verdict
 	}{
-		{"folder", blob.Facts{Versions: blob.KeepsNone, Unread: []blob.Unread{{What: "snapshots", Why: "who knows"}}},
-			place.Verdict{Erasable: true, Reasons: []string{"it keeps no versions: what is deleted is gone"}, NotKnown: []string{"snapshots: who knows"}}},
-		{"versions and locks", blob.Facts{Versions: blob.KeepsAll, Locks: true},
-			place.Verdict{Erasable: true, Reasons: []string{"it keeps versions; they are deleted by their ids"}}},
-		{"suspended, soft delete", blob.Facts{Versions: blob.KeepsSuspended, SoftDeleteDays: 7},
-			place.Verdict{Erasable: true, LatencyDays: 7, Reasons: []string{"it keeps versions; they are deleted by their ids", "what is deleted can be brought back for 7 days, which are counted"}}},
-		{"default retention", blob.Facts{Versions: blob.KeepsAll, Locks: true, DefaultLock: "compliance", DefaultLockDays: 30, SoftDeleteDays: 7},
-			place.Verdict{LatencyDays: 37, Reasons: []string{"it keeps versions; they are deleted by their ids", "every new object is locked for 30 days (compliance): a slot could not be destroyed before", "what is deleted can be brought back for 7 days, which are counted"}}},
-		{"replication", blob.Facts{Versions: blob.KeepsAll, Copies: []string{"x", "y"}},
-			place.Verdict{LatencyDays: -1, Reasons: []string{"it keeps versions; they are deleted by their ids", "it copies objects to x, y, where deleting a version here deletes nothing"}}},
-		{"not told", blob.Facts{Versions: blob.KeepsAll, Unread: []blob.Unread{{What: "replication", Why: "no right", Refused: true}}},
-			place.Verdict{LatencyDays: -1, Reasons: []string{"its replication could not be read: no right", "it keeps versions; they are deleted by their ids"}}},
+		{
+			"folder",
+			blob.Facts{Versions: blob.KeepsNone, Unread: []blob.Unread{{What: "snapshots", Why: "who knows"}}},
+			place.Verdict{Erasable: true, Reasons: []string{"it keeps no versions: what is deleted is gone"}, NotKnown: []string{"snapshots: who knows"}},
+		},
+		{
+			"versions and locks",
+			blob.Facts{Versions: blob.KeepsAll, Locks: true},
+			place.Verdict{Erasable: true, Reasons: []string{"it keeps versions; they are deleted by their ids"}},
+		},
+		{
+			"suspended, soft delete",
+			blob.Facts{Versions: blob.KeepsSuspended, SoftDeleteDays: 7},
+			place.Verdict{Erasable: true, LatencyDays: 7, Reasons: []string{"it keeps versions; they are deleted by their ids", "what is deleted can be brought back for 7 days, which are counted"}},
+		},
+		{
+			"default retention",
+			blob.Facts{Versions: blob.KeepsAll, Locks: true, DefaultLock: "compliance", DefaultLockDays: 30, SoftDeleteDays: 7},
+			place.Verdict{LatencyDays: 37, Reasons: []string{"it keeps versions; they are deleted by their ids", "every new object is locked for 30 days (compliance): a slot could not be destroyed before", "what is deleted can be brought back for 7 days, which are counted"}},
+		},
+		{
+			"replication",
+			blob.Facts{Versions: blob.KeepsAll, Copies: []string{"x", "y"}},
+			place.Verdict{LatencyDays: -1, Reasons: []string{"it keeps versions; they are deleted by their ids", "it copies objects to x, y, where deleting a version here deletes nothing"}},
+		},
+		{
+			"not told",
+			blob.Facts{Versions: blob.KeepsAll, Unread: []blob.Unread{{What: "replication", Why: "no right", Refused: true}}},
+			place.Verdict{LatencyDays: -1, Reasons: []string{"its replication could not be read: no right", "it keeps versions; they are deleted by their ids"}},
+		},
 		{"nothing known", blob.Facts{Versions: blob.KeepsUnknown}, place.Verdict{LatencyDays: -1, Reasons: []string{"it does not say whether it keeps versions"}}},
 		{"zero", blob.Facts{}, place.Verdict{LatencyDays: -1, Reasons: []string{"it does not say whether it keeps versions"}}},
-		{"expiry", blob.Facts{Versions: blob.KeepsNone, Rules: []blob.Rule{{Name: "all", Current: true, Days: 3}, {Name: "old", Days: 3}}},
-			place.Verdict{Erasable: true, Reasons: []string{"it keeps no versions: what is deleted is gone"}, Warnings: []string{`the lifecycle rule "all" deletes current objects by itself: it would delete slots in use, and with the last of them the vault`}}},
+		{
+			"expiry",
+			blob.Facts{Versions: blob.KeepsNone, Rules: []blob.Rule{{Name: "all", Current: true, Days: 3}, {Name: "old", Days: 3}}},
+			place.Verdict{Erasable: true, Reasons: []string{"it keeps no versions: what is deleted is gone"}, Warnings: []string{`the lifecycle rule "all" deletes current objects by itself: it would delete slots in use, and with the last of them the vault`}},
+		},
 	} {
 		for _, list := range []*[]string{&tc.want.Warnings, &tc.want.NotKnown} {
 			if *list == nil {

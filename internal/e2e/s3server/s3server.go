@@ -193,16 +193,16 @@ func (s *Server) accept() {
 }
 
 func (s *Server) pass(in net.Conn) {
-	defer in.Close()
+	defer func() { _ = in.Close() }()        // either side may have gone away
 	out, err := net.Dial("unix", s.socket()) //nolint:noctx // this machine answers at once
 	if err != nil {
 		return
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		_, _ = io.Copy(in, out) // either side may go away
+		_, _ = io.Copy(in, out)
 		_ = in.Close()
 	}()
 	_, _ = io.Copy(out, counted{s, in})
