@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -15,11 +16,11 @@ import (
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/blob/fault"
+	"allod/internal/blob/file"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
 	"allod/internal/vault/keyring"
 	vlog "allod/internal/vault/log"
-	"allod/internal/vault/object"
 	"allod/internal/vault/verify"
 )
 
@@ -211,48 +212,132 @@ func TestForgetThePast(t *testing.T) {
 	}
 }
 
-// attacker holds every object that was ever written to a store or a place.
-type attacker struct {
+// still returns a place with every version of every object that the place would
+// give today: what somebody with all its credentials can get.
+func still(t testing.TB, place blob.Mutable) *mem.Store {
+	t.Helper()
+	out := mem.New(mem.Options{})
+	keep := func(name string, b []byte) {
+		if err := out.Replace(t.Context(), name, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	versioned, ok := place.(blob.Versioned)
+	if !ok {
+		for _, name := range objectNames(t, place) {
+			keep(name, objectBytes(t, place, name))
+		}
+		return out
+	}
+	for v, err := range versioned.Versions(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Marker {
+			continue
+		}
+		r, err := versioned.GetVersion(t.Context(), v.Name, v.ID, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		keep(v.Name, b)
+	}
+	return out
+}
+
+// keeper is a place that keeps whatever was ever written, where nobody who uses
+// it sees it: backups of a disk, replication elsewhere.
+type keeper struct {
 	blob.Mutable
 	all *mem.Store
 }
 
-func newAttacker(s blob.Mutable) *attacker { return &attacker{Mutable: s, all: mem.New(mem.Options{})} }
-
-// keep copies what is there now.
-func (a *attacker) keep(t testing.TB) {
-	t.Helper()
-	for _, name := range objectNames(t, a.Mutable) {
-		err := object.Put(context.Background(), a.all, name, objectBytes(t, a.Mutable, name))
-		if err != nil && !errors.Is(err, blob.ErrExists) {
-			t.Fatal(err)
-		}
+func (k keeper) Replace(ctx context.Context, name string, b []byte) error {
+	if err := k.all.Replace(ctx, name, b); err != nil {
+		return err
 	}
+	return k.Mutable.Replace(ctx, name, b)
 }
 
 // TestAttack plays somebody who has every object that was ever in the store, the
-// passphrase, and today's slots: he opens the others and no version of the
-// record, under any epoch. With the slots of before he opens it: what makes the
-// difference is that they are gone.
+// passphrase, and every version of every slot that the places still give: he
+// opens the others and no version of the record, under any epoch. The packs lie
+// in a versioned store under lock.
 func TestAttack(t *testing.T) {
-	v := newVault(t, mem.New(mem.Options{}))
-	place := newAttacker(v.slots)
-	first := v.mustCapture(ModeFull, numbered(5, "x"))
-	v.mustCapture(ModeDelta, map[int]string{2: "y"})
-	place.keep(t)
-	if err := v.puncture(2); err != nil {
-		t.Fatal(err)
-	}
-	v.mustCapture(ModeDelta, map[int]string{3: "z"})
-	want := numbered(5, "x")
-	delete(want, 2)
-	if got := v.opens(t, v.slots); got[first.ID] != fmt.Sprint(want) {
-		t.Errorf("with today's slots: got %v, want %v", got, want)
-	}
-	place.keep(t)
-	opened := v.opens(t, place.all)
-	if opened[first.ID] != fmt.Sprint(numbered(5, "x")) {
-		t.Errorf("with the slots of before the attack must succeed: got %v", opened)
+	whole := numbered(5, "x")
+	without := maps.Clone(whole)
+	delete(without, 2)
+	for _, tc := range []struct {
+		what  string
+		g     int  // days that slots are locked
+		kept  bool // copies that nobody deletes
+		place func(now func() time.Time) blob.Mutable
+	}{
+		{what: "a folder", place: func(now func() time.Time) blob.Mutable {
+			f, err := file.Open(t.TempDir(), file.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}},
+		{what: "versioned, G = 0", place: func(now func() time.Time) blob.Mutable { return mem.New(mem.Options{Now: now, Versions: true}) }},
+		{what: "versioned, G = 14", g: 14, place: func(now func() time.Time) blob.Mutable { return mem.New(mem.Options{Now: now, Versions: true}) }},
+		{what: "copies that nobody sees", kept: true, place: func(now func() time.Time) blob.Mutable {
+			return keeper{mem.New(mem.Options{}), mem.New(mem.Options{})}
+		}},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			c := &clock{t: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
+			place := tc.place(c.now)
+			v := newVaultAt(t, mem.New(mem.Options{Now: c.now, Versions: true}), place, c)
+			first := v.mustCapture(ModeFull, whole)
+			v.mustCapture(ModeDelta, map[int]string{2: "y"})
+			if _, err := v.Slots().Lock(t.Context(), tc.g); err != nil {
+				t.Fatal(err)
+			}
+			real := place
+			if k, ok := place.(keeper); ok {
+				real = k.all
+			}
+			if got := v.opens(t, still(t, real)); got[first.ID] != fmt.Sprint(whole) {
+				t.Fatalf("before: got %v", got)
+			}
+			err := v.puncture(2)
+			if pending := tc.g > 0; pending != (err != nil) {
+				t.Fatalf("erase: got %v, want an error %v", err, pending)
+			}
+			v.mustCapture(ModeDelta, map[int]string{3: "z"})
+			if tc.g > 0 { // before the date: pending, and the attack succeeds
+				st, err := v.Status(t.Context())
+				if err != nil || st.ErasuresPending != 1 {
+					t.Errorf("status before the date: got %+v, %v, want one pending", st, err)
+				}
+				if got := v.opens(t, still(t, real)); got[first.ID] != fmt.Sprint(whole) {
+					t.Errorf("before the date the attack must succeed: got %v", got)
+				}
+				c.add(time.Duration(tc.g)*24*time.Hour + time.Minute)
+				places, err := v.DestroySlots(t.Context(), v.session(gate.ActionErase))
+				if err != nil || places[0].Err != nil || places[0].Slots == 0 {
+					t.Fatalf("after the date: got %+v, %v", places, err)
+				}
+			}
+			st, err := v.Status(t.Context())
+			if err != nil || st.ErasuresPending != 0 {
+				t.Errorf("status at the end: got %+v, %v", st, err)
+			}
+			want := without
+			if tc.kept { // it was accepted that slots have a history: the attack succeeds
+				want = whole
+			}
+			if got := v.opens(t, still(t, real)); got[first.ID] != fmt.Sprint(want) {
+				t.Errorf("at the end: got %v, want %v", got, want)
+			}
+			v.wantRows(first.ID, without)
+		})
 	}
 }
 

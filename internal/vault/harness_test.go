@@ -85,6 +85,12 @@ func (s sideStore) Stat(ctx context.Context, name string) (blob.Info, error) {
 	return s.of(name).Stat(ctx, name)
 }
 
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
 func newVault(t testing.TB, store blob.Store) *testVault {
 	t.Helper()
 	return newVaultWith(t, store, mem.New(mem.Options{}), "plain")
@@ -93,8 +99,17 @@ func newVault(t testing.TB, store blob.Store) *testVault {
 // newVaultWith makes a vault with the ledger in side, and the named slots.
 func newVaultWith(t testing.TB, store, side blob.Store, slotNames ...string) *testVault {
 	t.Helper()
-	c := &clock{t: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
-	slots := mem.New(mem.Options{})
+	return makeVault(t, store, side, mem.New(mem.Options{}), &clock{t: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}, slotNames...)
+}
+
+// newVaultAt makes a vault with its slots in a place, by a clock.
+func newVaultAt(t testing.TB, store blob.Store, slots blob.Mutable, c *clock) *testVault {
+	t.Helper()
+	return makeVault(t, store, mem.New(mem.Options{}), slots, c, "plain")
+}
+
+func makeVault(t testing.TB, store, side blob.Store, slots blob.Mutable, c *clock, slotNames ...string) *testVault {
+	t.Helper()
 	cfg := Config{Store: sideStore{store, side}, Slots: []blob.Mutable{slots}, Now: c.now, TempDir: t.TempDir()}
 	var opts CreateOptions
 	for _, name := range slotNames {
