@@ -65,6 +65,9 @@ var errChangeSet = errors.New("change set failed")
 // changeSet runs the operations in one transaction; one that fails undoes all
 // and stands alone in the answer.
 func (c *call) changeSet(item batch.Item, refs map[string]string) (batch.ResultItem, bool) {
+	if definitions(item.Operations) {
+		return c.schemaSet(item, refs)
+	}
 	out := batch.ResultItem{ChangeSet: true}
 	err := c.Org.Store.Update(func(tx *store.Tx) error {
 		for i := range item.Operations {

@@ -626,3 +626,59 @@ func TestChangedSchemaIsSaved(t *testing.T) {
 	c.want(204, "DELETE", "GlobalOptionSetDefinitions(Name='new_kinds')", "")
 	c.want(204, "DELETE", banks, "")
 }
+
+// A change set of definitions comes into force as a whole, or not at all; one
+// that mixes them with rows, or deletes, is refused.
+func TestDefinitionsInChangeSet(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	const onAccount = "/api/data/v9.2/EntityDefinitions(LogicalName='account')/Attributes"
+	table, good, bad := op("1", "POST", "EntityDefinitions", bank("new_BankAccount")), op("1", "POST", onAccount, column("String", "new_Iban")), op("1", "POST", onAccount, column("String", "name"))
+	c.want(204, "POST", "accounts", `{"name":"A"}`)
+	if a := c.batch(400, "", changeSet(table, good, bad)); strings.Count(a.Body, "HTTP/1.1 ") != 1 {
+		t.Errorf("a part that fails: got %s", a.Body)
+	}
+	c.want(404, "GET", banks, "")
+	c.want(400, "GET", "accounts?$select=new_iban", "")
+	if rows := c.want(200, "GET", "accounts?$select=name", "").rows(); len(rows) != 1 || rows[0]["name"] != "A" {
+		t.Errorf("rows: got %v", rows)
+	}
+	if a := c.batch(200, "", changeSet(table, good)); strings.Count(a.Body, "HTTP/1.1 204") != 2 {
+		t.Errorf("got %s", a.Body)
+	}
+	c.want(200, "GET", banks, "")
+	if rows := c.want(200, "GET", "accounts?$select=new_iban", "").rows(); len(rows) != 1 {
+		t.Errorf("got %v", rows)
+	}
+	for _, mixed := range [][]string{
+		{op("1", "POST", onAccount, column("String", "new_Bic")), op("1", "POST", "accounts", `{"name":"B"}`)},
+		{op("1", "DELETE", "EntityDefinitions(LogicalName='new_bankaccount')", "")},
+	} {
+		if a := c.batch(400, "", changeSet(mixed...)); !strings.Contains(a.Body, "501") {
+			t.Errorf("got %s", a.Body)
+		}
+	}
+	if rows := c.want(200, "GET", "accounts", "").rows(); len(rows) != 1 {
+		t.Errorf("a row of a refused set was kept: %v", rows)
+	}
+}
+
+// activitypointers shows what all activities have, and deletes; it neither
+// creates nor changes.
+func TestActivityPointers(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	task := c.want(204, "POST", "tasks", `{"subject":"T","percentcomplete":5}`).id()
+	call := c.want(204, "POST", "phonecalls", `{"subject":"C"}`).id()
+	if rows := c.want(200, "GET", "activitypointers?$select=subject,activitytypecode&$orderby=subject", "").rows(); len(rows) != 2 || rows[0]["activitytypecode"] != "phonecall" || rows[1]["activityid"] != task {
+		t.Errorf("got %v", rows)
+	}
+	if one := c.want(200, "GET", "activitypointers("+call+")", "").json(); one["subject"] != "C" || one["activitytypecode"] != "phonecall" {
+		t.Errorf("got %v", one)
+	}
+	c.want(400, "GET", "activitypointers?$select=percentcomplete", "")
+	c.want(405, "POST", "activitypointers", `{"subject":"X"}`)
+	c.want(405, "PATCH", "activitypointers("+call+")", `{"subject":"X"}`)
+	c.want(204, "DELETE", "activitypointers("+call+")", "")
+	c.want(404, "GET", "phonecalls("+call+")", "")
+	c.want(200, "GET", "tasks("+task+")", "")
+	c.want(404, "DELETE", "activitypointers("+call+")", "")
+}
