@@ -22,6 +22,7 @@ import (
 	"allod/internal/vault/keyring/keyspec"
 	"allod/internal/vault/keyring/kms"
 	"allod/internal/vault/keyring/paper"
+	"allod/internal/vault/keyring/places"
 	"allod/internal/vault/keyring/rack"
 	"allod/internal/vault/puncture"
 )
@@ -383,7 +384,10 @@ func Rotate(ctx context.Context, o *act.Office) (*Rotated, error) {
 			return 0, err
 		}
 		r.EpochBefore, r.Epoch, r.Entry, r.Slots = done.EpochBefore, done.Epoch, done.Entry, done.Slots
-		r.Final, r.Reasons = final(done.Time, g, l)
+		r.Final, r.Reasons = places.Final(done.Time, g, l)
+		for _, p := range o.Config().AcceptSlotHistory {
+			r.Reasons = append(r.Reasons, "what is deleted in "+p+" is not gone, which was accepted when the vault was made: the old slots there are not provably destroyed")
+		}
 		r.Destroyed, err = b.vault.DestroySlots(ctx, s)
 		return r.Slots, err
 	})

@@ -47,8 +47,6 @@ func Terms(ctx context.Context, o *act.Office) (g, l int, err error) {
 	return g, l, places.CheckLock(g, l, s.GDPR == nil || *s.GDPR)
 }
 
-func final(at time.Time, g, l int) (time.Time, []string) { return places.Final(at, g, l) }
-
 // Counted is a place and how it stands to the epoch in force.
 type Counted struct {
 	places.Place
@@ -60,28 +58,36 @@ type Counted struct {
 // are those that keep what was destroyed last from being final.
 func Places(ctx context.Context, o *act.Office) (all []Counted, pending []places.Item, err error) {
 	b := open(o)
-	rack := b.vault.Slots()
-	epoch, err := rack.Epoch(ctx)
+	epoch, err := b.vault.Slots().Epoch(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	c := o.Config()
-	list := rack.Count(ctx)
-	for i := range list {
-		list[i].Note = c.Slots[i]
-	}
-	list = append(list, places.Place{Name: "store", Kind: places.Store, Note: c.Store})
-	named, _, err := b.named(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	list = append(list, named...)
+	list, err := b.places(ctx)
 	now := b.deps.Now()
 	for _, p := range list {
 		all = append(all, Counted{p, p.StateOf(epoch, now)})
 	}
 	slices.SortFunc(all, func(a, b Counted) int { return cmp.Compare(a.Name, b.Name) })
-	return all, places.Pending(epoch, list, now), nil
+	return all, places.Pending(epoch, list, now), err
+}
+
+// Pending lists, by name, the places that keep an erasure from being final whose
+// puncture moved the key tree to the epoch.
+func Pending(ctx context.Context, o *act.Office, epoch uint64) ([]places.Item, error) {
+	b := open(o)
+	list, err := b.places(ctx)
+	return places.Pending(epoch, list, b.deps.Now()), err
+}
+
+func (b *bench) places(ctx context.Context) ([]places.Place, error) {
+	c := b.office.Config()
+	list := b.vault.Slots().Count(ctx)
+	for i := range list {
+		list[i].Note = c.Slots[i]
+	}
+	list = append(list, places.Place{Name: "store", Kind: places.Store, Note: c.Store})
+	named, err := b.named(ctx)
+	return append(list, named...), err
 }
 
 // Count counts a copy or an exported slot that people know of; it has the keys
@@ -116,7 +122,7 @@ func Declare(ctx context.Context, o *act.Office, name, by, text string) error {
 	if by == "" || len(by) > 200 || len(text) > 1000 {
 		return allod.WithHint(allod.Errorf(allod.Invalid, "declare %s destroyed: somebody has to say so, with at most 1,000 bytes of how", name), "Name the person with --by.")
 	}
-	named, _, err := b.named(ctx)
+	named, err := b.named(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,34 +213,33 @@ func parse(t *allod.Table, r *allod.Row) (places.Place, error) {
 	return p, nil
 }
 
-// named reads the places that people have named, by name, and the moment of the
-// office that they are of; nil where nobody has written there.
-func (b *bench) named(ctx context.Context) ([]places.Place, *vault.Snapshot, error) {
+// named reads the places that people have named, by name.
+func (b *bench) named(ctx context.Context) ([]places.Place, error) {
 	s, err := b.session(ctx, gate.ActionOffice, vault.Office)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	snap, err := office.Read(ctx, b.vault, s)
 	if err != nil || snap == nil || snap.Schema() == nil {
-		return nil, snap, err
+		return nil, err
 	}
 	t := snap.Schema().Table(placeTable)
 	if t == nil {
-		return nil, snap, nil
+		return nil, nil
 	}
 	var out []places.Place
 	for r, err := range snap.Rows(ctx, placeTable) {
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		p, err := parse(t, &r)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		out = append(out, p)
 	}
 	slices.SortFunc(out, func(a, b places.Place) int { return cmp.Compare(a.Name, b.Name) })
-	return out, snap, nil
+	return out, nil
 }
 
 // write stores a place in the office, and puts on record that it did.

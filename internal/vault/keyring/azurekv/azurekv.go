@@ -114,6 +114,7 @@ func algorithm(k *azkeys.JSONWebKey) (azkeys.EncryptionAlgorithm, error) {
 			return azkeys.EncryptionAlgorithmRSAOAEP256, nil
 		case azkeys.KeyTypeOct, azkeys.KeyTypeOctHSM:
 			return azkeys.EncryptionAlgorithmA256KW, nil
+		case azkeys.KeyTypeEC, azkeys.KeyTypeECHSM: // they sign
 		}
 	}
 	err := allod.Errorf(allod.Invalid, "wrap a key with Azure Key Vault: this type of key cannot wrap")

@@ -18,9 +18,17 @@ func TestCheckLock(t *testing.T) {
 		gdpr bool
 		want allod.Kind
 	}{
-		{g: 0, gdpr: true}, {g: 14, gdpr: true}, {g: 25, gdpr: true}, {g: 20, l: 5, gdpr: true},
-		{g: 26, gdpr: true, want: allod.Invalid}, {g: 20, l: 6, gdpr: true, want: allod.Invalid}, {g: 26}, {g: 400, l: 7},
-		{g: -1, want: allod.Invalid}, {l: -1, want: allod.Invalid}, {g: maxLock + 1, want: allod.Invalid},
+		{g: 0, gdpr: true},
+		{g: 14, gdpr: true},
+		{g: 25, gdpr: true},
+		{g: 20, l: 5, gdpr: true},
+		{g: 26, gdpr: true, want: allod.Invalid},
+		{g: 20, l: 6, gdpr: true, want: allod.Invalid},
+		{g: 26},
+		{g: 400, l: 7},
+		{g: -1, want: allod.Invalid},
+		{l: -1, want: allod.Invalid},
+		{g: maxLock + 1, want: allod.Invalid},
 	}
 	for _, tt := range tests {
 		err := CheckLock(tt.g, tt.l, tt.gdpr)

@@ -5,7 +5,6 @@ package rack
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -369,8 +368,8 @@ func lock(ctx context.Context, place blob.Store, l blob.Locker, pin keyring.Pin,
 	return n, nil
 }
 
-// Count counts the places for places.Pending: which epochs each has slots of. A
-// place that does not answer is Lost.
+// Count counts the places for places.Pending, in their order: which epochs each
+// has slots of. A place that does not answer is Lost.
 func (r *Rack) Count(ctx context.Context) []places.Place {
 	var out []places.Place
 	for i, place := range r.Places {
@@ -392,6 +391,5 @@ func (r *Rack) Count(ctx context.Context) []places.Place {
 		}
 		out = append(out, p)
 	}
-	slices.SortFunc(out, func(a, b places.Place) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
