@@ -17,7 +17,7 @@ import (
 
 // fake is a stand-in for the transit engine of HashiCorp Vault, our own: it
 // answers encrypt and decrypt of one key as the engine's reference says. The
-// engine itself is asked by TestEngine.
+// engine itself is asked in internal/e2e/transit.
 type fake struct {
 	aead   cipher.AEAD
 	status int
