@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"allod"
@@ -22,21 +21,21 @@ func (r *runner) checkLine(ctx context.Context, before bool) error {
 		return nil
 	}
 	now, err := r.past().Now(ctx, r.state.Witnesses)
-	var missing []judge.Witness
+	var silent []judge.Witness
 	if err == nil {
-		missing, err = r.missing(ctx, r.state.Missing)
+		silent, err = r.silent(ctx, r.state.Doubts)
 	}
 	if err != nil {
 		return fmt.Errorf("back up %s: look whether it was put back to an earlier moment: %w", r.env, err)
 	}
 	took := ""
-	if len(missing) > 0 {
+	if len(silent) > 0 {
 		took = judge.TookBack
 	}
 	if r.lineWhy = cmp.Or(r.state.Broken, judge.LineBreak(r.state.Identity, r.schema.Identity, r.state.Witnesses, now), took); r.lineWhy != "" {
 		r.state.restartLine()
 	}
-	r.state.Missing = nil
+	r.state.Doubts = nil
 	r.before = slices.Clone(r.state.Witnesses)
 	return nil
 }
@@ -54,23 +53,28 @@ func (r *runner) checkPast(ctx context.Context) error {
 	}
 	list := judge.Newest(r.before, seen)
 	now, err := r.past().Now(ctx, list)
-	var missing []judge.Witness
+	why, silent := "", []judge.Witness(nil)
 	if err == nil {
-		missing, err = r.missing(ctx, r.unexplained(list, now))
+		if why = judge.LineBreak(r.schema.Identity, r.schema.Identity, list, now); why == "" {
+			silent, err = r.silent(ctx, r.unexplained(list, now))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("look whether it was put back to an earlier moment meanwhile: %w", err)
 	}
-	why := judge.LineBreak(r.schema.Identity, r.schema.Identity, list, now)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case why != "":
+	if why != "" {
 		r.state.Broken = why
 		return allod.WithHint(allod.Errorf(allod.Partial, "while it was read, %s", why), "Back it up again: the next snapshot begins a new line. This one mixes both pasts and is not complete.")
-	case len(missing) > 0:
-		r.state.Missing = missing
-		return allod.WithHint(allod.Errorf(allod.Partial, "%s", judge.TookBack), "Back it up again: if they are still gone without a word, the next snapshot begins a new line. This one may mix two pasts and is not complete.")
+	}
+	r.state.Doubts = silent[:min(len(silent), judge.MaxWitnesses)]
+	for _, w := range silent {
+		if _, here := now[w.Ref()]; !here {
+			return allod.WithHint(allod.Errorf(allod.Partial, "while it was read, %s", judge.TookBack), "Back it up again: if it still does not say so, the next snapshot begins a new line. This one may mix two pasts and is not complete.")
+		}
+		// A change may be said late, and comes with the next capture then.
+		r.gaps = append(r.gaps, allod.Gap{Table: w.Table, Kind: allod.GapConcurrentlyChanged, Accepted: true, Reason: "rows changed while they were read and the source does not say so; the next capture asks again"})
 	}
 	// Those that are gone are explained, and those that are back are of no more use.
 	r.seen = slices.DeleteFunc(list, func(w judge.Witness) bool { _, here := now[w.Ref()]; return here == w.Gone })
@@ -78,9 +82,9 @@ func (r *runner) checkPast(ctx context.Context) error {
 	return nil
 }
 
-// missing returns those of the witnesses that are gone without a word, and that
-// the reader would see if they were not.
-func (r *runner) missing(ctx context.Context, list []judge.Witness) ([]judge.Witness, error) {
+// silent returns those of the witnesses that have changed without a word, and
+// of which the reader would be told.
+func (r *runner) silent(ctx context.Context, list []judge.Witness) ([]judge.Witness, error) {
 	out, err := r.past().Unnamed(ctx, list)
 	if err != nil || len(out) == 0 {
 		return nil, err
@@ -92,9 +96,9 @@ func (r *runner) missing(ctx context.Context, list []judge.Witness) ([]judge.Wit
 	return slices.DeleteFunc(out, func(w judge.Witness) bool { return rights.Depth[w.Table] != source.DepthGlobal }), nil
 }
 
-// unexplained are the witnesses that are gone and whose deletion the source has
-// still to say: those that this run read, and older ones of tables whose changes
-// it followed. Of a table that was read whole deletions show by absence alone.
+// unexplained are the witnesses that are not as this run read them, and those of
+// tables whose changes it followed and that it did not meet: the source has still
+// to say so. Of a table that was read whole deletions show by absence alone.
 func (r *runner) unexplained(list []judge.Witness, now map[allod.RecordRef]uint64) []judge.Witness {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,8 +107,7 @@ func (r *runner) unexplained(list []judge.Witness, now map[allod.RecordRef]uint6
 		seen[w.Ref()] = true
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(w judge.Witness) bool {
-		_, here := now[w.Ref()]
-		return here || w.Gone || !seen[w.Ref()] && r.manifests[w.Table].State != allod.TableDelta
+		return !judge.Changed(w, now) || !seen[w.Ref()] && r.manifests[w.Table].State != allod.TableDelta
 	})
 }
 
@@ -126,50 +129,20 @@ func (r *runner) past() *past.Asker {
 	}
 }
 
-// witness notes by which rows of the table it will show that time went back:
-// the newest, and some of those that are deleted. The caller holds mu.
-func (t *tableRun) witness(state allod.TableState) {
-	name := t.table.Name
-	known := max(t.base, t.said)
-	if state == allod.TableFull { // what an attempt before this one read counts no more
-		t.seen = slices.DeleteFunc(t.seen, func(w judge.Witness) bool { return w.Table == name })
-	}
-	t.seen = append(append(t.seen, t.newest...), t.lost...)
-	for _, w := range slices.Concat(t.runner.before, t.newest) {
-		if w.Table == name && !w.Gone && t.gone[w.Key] {
-			t.seen = append(t.seen, judge.Witness{Table: name, Key: w.Key, Version: max(known, w.Version), Gone: true})
-		}
-	}
-	for i, key := range slices.SortedFunc(maps.Keys(t.gone), compareKeys) {
-		if i == judge.MinWitnesses {
-			break
-		}
-		t.seen = append(t.seen, judge.Witness{Table: name, Key: key, Version: known, Gone: true})
+// note remembers a row that was read.
+func (t *tableRun) note(row *allod.Row) {
+	if row.Version != 0 && !row.Key.IsZero() {
+		t.high = max(t.high, row.Version)
+		t.notes.Row(row.Key, row.Version)
 	}
 }
 
-// noteLost notes the rows that a full read has shown to be deleted: those by
-// which the run began, and a few more.
-func (t *tableRun) noteLost(ctx context.Context) error {
-	known := map[allod.GUID]uint64{}
-	for _, w := range t.runner.before {
-		if w.Table == t.table.Name {
-			known[w.Key] = w.Version
-		}
+// witness notes by which rows of the table it will show whether time went back.
+// The caller holds mu.
+func (t *tableRun) witness(state allod.TableState) {
+	if state == allod.TableFull { // what an attempt before this one read counts no more
+		t.seen = slices.DeleteFunc(t.seen, func(w judge.Witness) bool { return w.Table == t.table.Name })
 	}
-	n := 0
-	for ref, err := range t.w.Missing(ctx) {
-		if err != nil {
-			return err
-		}
-		version, is := known[ref.Key]
-		if ref.Key.IsZero() || !is && n == judge.MinWitnesses {
-			continue
-		}
-		if !is {
-			n++
-		}
-		t.lost = append(t.lost, judge.Witness{Table: t.table.Name, Key: ref.Key, Version: max(version, t.base), Gone: true})
-	}
-	return nil
+	t.runner.before = slices.DeleteFunc(t.runner.before, func(w judge.Witness) bool { return w.Table == t.table.Name && t.behind[w.Key] })
+	t.seen = append(t.seen, t.notes.Witnesses(t.gone, t.behind)...)
 }

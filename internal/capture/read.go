@@ -51,7 +51,7 @@ func (r *runner) newTableRun(j job) *tableRun {
 	defer r.mu.Unlock()
 	ts := r.state.Tables[j.table.Name]
 	t := &tableRun{
-		base:   max(ts.High, r.schema.Identity.HighestVersion),
+		notes:  judge.NewNotes(j.table.Name, r.before, max(ts.High, r.schema.Identity.HighestVersion)),
 		runner: r, job: j, started: r.o.Now().UTC(), before: r.rights, memory: claim{of: r.memory},
 		sameLine: ts.Run != "", ts: j.stateFrom(ts, r.rights),
 	}
@@ -99,13 +99,10 @@ type tableRun struct {
 	rows      int64 // read since the last checkpoint
 	any       bool  // rows were read at all
 	high      uint64
-	newest    []judge.Witness
-	base      uint64          // a version that was given out before the read
-	said      uint64          // highest version said to have changed
-	lost      []judge.Witness // some of those that a full read has shown to be deleted
-	ended     bool            // the last page came
-	endedAt   int64           // moment it had come
-	first     bool            // the vault holds nothing of this table yet
+	notes     judge.Notes
+	ended     bool  // the last page came
+	endedAt   int64 // moment it had come
+	first     bool  // the vault holds nothing of this table yet
 	method    string
 	gone      map[allod.GUID]bool // said to be deleted, and not seen since
 	again     map[allod.GUID]bool // to be read again by the next capture
@@ -316,7 +313,7 @@ func (t *tableRun) follow(ctx context.Context) (int, error) {
 		deleted = append(deleted, page.Deleted...)
 		for i := range page.Rows {
 			changed[page.Rows[i].Key] = page.Rows[i].Version
-			t.said = max(t.said, page.Rows[i].Version)
+			t.notes.Said(page.Rows[i].Version)
 			if t.ts.KeyOnly {
 				fetch = append(fetch, page.Rows[i].Key)
 			}
@@ -421,15 +418,6 @@ func (t *tableRun) store(ctx context.Context, page *source.Page) error {
 	t.mu.Unlock()
 	t.progress.update(func(p *Progress) { p.Rows += int64(len(page.Rows)); p.Table = t.table.Name })
 	return nil
-}
-
-// note remembers the newest rows as witnesses.
-func (t *tableRun) note(row *allod.Row) {
-	if row.Version == 0 || row.Key.IsZero() {
-		return
-	}
-	t.high = max(t.high, row.Version)
-	t.newest = judge.Add(t.newest, judge.Witness{Table: t.table.Name, Key: row.Key, Version: row.Version})
 }
 
 // checkpoint proves what a read has so far, and commits it if it is a first
@@ -589,8 +577,11 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 	if err := t.w.DeleteMissing(v.Reason); err != nil {
 		return fatal(err)
 	}
-	if err := t.noteLost(ctx); err != nil {
-		return fatal(err)
+	for ref, err := range t.w.Missing(ctx) {
+		if err != nil {
+			return fatal(err)
+		}
+		t.notes.Lost(ref.Key)
 	}
 	t.changes.Deleted += a.Missing
 	t.alive -= a.Missing

@@ -21,9 +21,9 @@ type State struct {
 	Line      uint64                `json:"line"`
 	Identity  allod.Identity        `json:"identity"`
 	Witnesses []judge.Witness       `json:"witnesses,omitempty"`
-	Missing   []judge.Witness       `json:"missing,omitempty"` // rows that are gone without a word; the next capture asks again
-	Broken    string                `json:"broken,omitempty"`  // why the line ends here; "" = it goes on
-	Tables    map[string]TableState `json:"tables"`            // by logical name
+	Doubts    []judge.Witness       `json:"doubts,omitempty"` // rows that changed or went without a word; the next capture asks again
+	Broken    string                `json:"broken,omitempty"` // why the line ends here; "" = it goes on
+	Tables    map[string]TableState `json:"tables"`           // by logical name
 }
 
 // TableState is what is remembered of one table.
@@ -78,7 +78,7 @@ func (s *State) encode() ([]byte, error) {
 // restartLine forgets every token: the next reads are full.
 func (s *State) restartLine() {
 	s.Line++
-	s.Witnesses, s.Missing, s.Broken = nil, nil, ""
+	s.Witnesses, s.Doubts, s.Broken = nil, nil, ""
 	for name, t := range s.Tables {
 		t.Delta, t.DeltaAt, t.Resume, t.High, t.Run = source.Cursor{}, time.Time{}, source.Cursor{}, 0, ""
 		s.Tables[name] = t

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"allod"
@@ -63,9 +64,20 @@ func LineBreak(before, present allod.Identity, witnesses []Witness, now map[allo
 	return ""
 }
 
-// TookBack is the reason for a new line when rows that were read are gone and
-// the service, asked twice, says of none of them that it was deleted.
-const TookBack = "rows that were captured are gone, and the service does not say that they were deleted: the environment was restored to an earlier moment"
+// TookBack is the reason for a new line when rows that were captured are gone,
+// changed or back, and the service, asked twice, does not say so.
+const TookBack = "rows that were captured are gone or changed, and the service does not say so: the environment was restored to an earlier moment"
+
+// Unknown stands for the version of a row that is there, where the source does
+// not tell versions.
+const Unknown = math.MaxUint64
+
+// Changed reports whether a witness is no longer as it was: gone, changed or,
+// where it had gone, back.
+func Changed(w Witness, now map[allod.RecordRef]uint64) bool {
+	v, here := now[w.Ref()]
+	return here == w.Gone || here && v > w.Version && v != Unknown
+}
 
 // Add adds a row to the newest of a table, oldest first.
 func Add(list []Witness, w Witness) []Witness {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 
@@ -70,7 +69,7 @@ func (a *Asker) Now(ctx context.Context, list []judge.Witness) (map[allod.Record
 			}
 			for i := range rows {
 				if now[rows[i].Ref()] = rows[i].Version; rows[i].Version == 0 { // it does not say: no witness
-					now[rows[i].Ref()] = math.MaxUint64
+					now[rows[i].Ref()] = judge.Unknown
 				}
 			}
 			return err
@@ -79,11 +78,11 @@ func (a *Asker) Now(ctx context.Context, list []judge.Witness) (map[allod.Record
 	return now, g.Wait()
 }
 
-// Unnamed returns those of the witnesses that the source neither has nor says
-// to be deleted. For each of their tables it follows the token once, and moves
-// nothing on. A table that is gone, closed or not tracked says nothing, and so
-// does a token that is too old; one that is refused before its time names no
-// row. Errors are those of the source.
+// Unnamed returns those of the witnesses that have gone, changed or come back
+// while the source does not say so. For each of their tables it follows the
+// token once, and moves nothing on. A table that is gone, closed or not tracked
+// says nothing, and so does a token that is too old; one that is refused before
+// its time names no row. Errors are those of the source.
 func (a *Asker) Unnamed(ctx context.Context, list []judge.Witness) ([]judge.Witness, error) {
 	var out []judge.Witness
 	byTable := perTable(list)
@@ -96,7 +95,7 @@ func (a *Asker) Unnamed(ctx context.Context, list []judge.Witness) ([]judge.Witn
 		if !ok {
 			continue
 		}
-		deleted, err := a.deleted(ctx, req)
+		named, err := a.named(ctx, req)
 		if kind := allod.KindOf(err); !errors.Is(err, source.ErrDeltaExpired) {
 			if kind == allod.Denied || kind == allod.NotFound {
 				continue
@@ -105,7 +104,7 @@ func (a *Asker) Unnamed(ctx context.Context, list []judge.Witness) ([]judge.Witn
 				return nil, err
 			}
 		}
-		left := slices.DeleteFunc(byTable[name], func(w judge.Witness) bool { return deleted[w.Key] })
+		left := slices.DeleteFunc(byTable[name], func(w judge.Witness) bool { return named[w.Key] })
 		if len(left) == 0 {
 			continue
 		}
@@ -113,13 +112,13 @@ func (a *Asker) Unnamed(ctx context.Context, list []judge.Witness) ([]judge.Witn
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, slices.DeleteFunc(left, func(w judge.Witness) bool { _, here := now[w.Ref()]; return here })...)
+		out = append(out, slices.DeleteFunc(left, func(w judge.Witness) bool { return !judge.Changed(w, now) })...)
 	}
 	return out, nil
 }
 
-// deleted reads which rows a token says to be deleted.
-func (a *Asker) deleted(ctx context.Context, req source.ReadRequest) (map[allod.GUID]bool, error) {
+// named reads which rows a token says to be changed or deleted.
+func (a *Asker) named(ctx context.Context, req source.ReadRequest) (map[allod.GUID]bool, error) {
 	out := map[allod.GUID]bool{}
 	for page, err := range a.Source.Read(ctx, req) {
 		if err != nil {
@@ -127,6 +126,9 @@ func (a *Asker) deleted(ctx context.Context, req source.ReadRequest) (map[allod.
 		}
 		for _, id := range page.Deleted {
 			out[id] = true
+		}
+		for i := range page.Rows {
+			out[page.Rows[i].Key] = true
 		}
 	}
 	return out, nil
