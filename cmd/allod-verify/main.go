@@ -89,8 +89,8 @@ func run(args []string, out, errs io.Writer) error {
 		if err == nil {
 			return
 		}
-		err = fmt.Errorf("%s: %w", what, err)
-		if complain(errs, err); first == nil {
+		err = complain(errs, fmt.Errorf("%s: %w", what, err))
+		if first == nil {
 			first = err
 		}
 	}

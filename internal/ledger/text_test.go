@@ -316,6 +316,32 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
+func FuzzGrowth(f *testing.F) {
+	l := goldenLedger(f)
+	old, err := l.HeadAt(f.Context(), 2)
+	if err != nil {
+		f.Fatal(err)
+	}
+	g, err := l.ProveGrowth(f.Context(), old)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(g.Text())
+	f.Add([]byte("old 2\n\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := ParseGrowth(b, old)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(got.Text(), b) {
+			t.Error("read what it does not write")
+		}
+		if head, err := got.Check(testVault, trustedKeys()); err == nil && head != l.Head() {
+			t.Errorf("accepted %v", head)
+		}
+	})
+}
+
 func FuzzCosigned(f *testing.F) {
 	checkpoint, err := signNoteForTest(f)
 	if err != nil {

@@ -268,6 +268,10 @@ func TestProofsLeaveTheHouse(t *testing.T) {
 		if !strings.HasPrefix(string(first), "old 0\n\n") {
 			t.Errorf("the first request of a witness is %s", first)
 		}
+		_, asked, _ := bytes.Cut(grown, []byte("\n\n")) // what a request ends with is the checkpoint to be cosigned
+		if _, by, err := KeepCosigned(ctx, o, slices.Concat(asked, cosign(asked, testWitness())), []ledger.Witness{testWitness()}); err != nil || len(by) != 1 {
+			t.Errorf("kept what a request ends with: %v, %v", by, err)
+		}
 		if _, err := Prove(ctx, o, 1000); allod.KindOf(err) != allod.NotFound {
 			t.Errorf("no such entry: got %v", err)
 		}
@@ -288,7 +292,7 @@ func TestProofsLeaveTheHouse(t *testing.T) {
 		t.Errorf("a file of another kind: got %v", err)
 	}
 
-	w := ledger.Witness{Name: "w", Key: ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey)}
+	w := testWitness()
 	f.must(f.with(func(o *act.Office) error {
 		_, by, err := KeepCosigned(ctx, o, slices.Concat(checkpoint, cosign(checkpoint, w)), []ledger.Witness{w})
 		if err != nil || len(by) != 1 {
@@ -298,13 +302,18 @@ func TestProofsLeaveTheHouse(t *testing.T) {
 			t.Errorf("kept what nobody cosigned: got %v", err)
 		}
 		rep, err := Verify(ctx, o, nil)
-		if err != nil || rep.Witnessed != 1 {
+		if err != nil || rep.Witnessed != 2 {
 			t.Errorf("verify: %+v, %v", rep, err)
 		}
 		return nil
 	}))
 }
 
+func testWitness() ledger.Witness {
+	return ledger.Witness{Name: "w", Key: ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey)}
+}
+
+// cosign is a witness (C2SP tlog-cosignature) that signs anything.
 func cosign(checkpoint []byte, w ledger.Witness) []byte {
 	text, _, _ := bytes.Cut(checkpoint, []byte("\n\n"))
 	id := sha256.Sum256(slices.Concat([]byte(w.Name), []byte{'\n', 4}, w.Key))
