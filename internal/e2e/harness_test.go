@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -226,8 +227,14 @@ func deskDeps(clk *clock) act.Deps {
 			}
 			return file.Open(path, file.Options{})
 		},
-		Now: clk.Now, Actor: "test", Disk: &durable.Disk{},
+		Now: clk.Now, Actor: "test", Disk: &durable.Disk{}, NewID: newID,
 	}
+}
+
+func newID() allod.GUID {
+	var id allod.GUID
+	_, _ = rand.Read(id[:]) // it does not fail
+	return id
 }
 
 // reopen closes the Allod, if it is open, and opens it again.
