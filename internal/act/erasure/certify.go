@@ -55,6 +55,13 @@ func Certify(ctx context.Context, o *act.Office, e *Open) ([]byte, *certificate.
 		c.Kept = append(c.Kept, certificate.Kept{Table: k.Table, Column: k.Column, Records: k.Records, Ground: k.Ground})
 	}
 	d.places(ctx, e, c)
+	waits, err := d.waits(ctx, &e.Erasure)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, w := range waits {
+		c.Pending = append(c.Pending, certificate.Item{What: "keys of before in " + w.Place, Until: w.Until, Next: w.Next})
+	}
 	if c.Ledger, err = d.proof(ctx, &e.Erasure); err != nil {
 		return nil, nil, err
 	}
@@ -77,8 +84,7 @@ func (d *desk) places(ctx context.Context, e *Open, c *certificate.Certificate) 
 			}
 		}
 		switch {
-		case p.Destroyed.IsZero():
-			c.Pending = append(c.Pending, certificate.Item{What: "slots of epochs before " + fmt.Sprint(e.Epoch) + " in " + p.Name, Next: "run `allod vault erasures run` when the place answers and their lock has ended"})
+		case p.Destroyed.IsZero(): // it is pending, below
 		case keeps:
 			out.Means = "every version deleted by its id"
 		default:

@@ -2,7 +2,6 @@ package erasure
 
 import (
 	"context"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -182,7 +181,7 @@ func (m *maker) kept(ctx context.Context) (kept []rights.Kept, mine map[allod.Re
 		}
 	}
 	out := make([]rights.Kept, 0, len(found))
-	for _, p := range slices.SortedFunc(keys(found), func(a, b spot) int {
+	for _, p := range slices.SortedFunc(maps.Keys(found), func(a, b spot) int {
 		return strings.Compare(a.table+"."+a.column+"."+a.what, b.table+"."+b.column+"."+b.what)
 	}) {
 		out = append(out, *found[p])
@@ -228,5 +227,3 @@ func (m *maker) look(v vault.Version, found map[spot]*rights.Kept, seen map[spot
 		}
 	}
 }
-
-func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -149,7 +150,7 @@ func (m *maker) run(ctx context.Context) error {
 	if len(m.refs)+len(mine) > rights.MaxRecords {
 		return allod.Errorf(allod.Invalid, "plan an erasure: %d records are more than %d", len(m.refs)+len(mine), rights.MaxRecords)
 	}
-	for _, ref := range slices.SortedFunc(keys(mine), byName) {
+	for _, ref := range slices.SortedFunc(maps.Keys(mine), byName) {
 		if err := m.record(ctx, ref, mine[ref], false); err != nil {
 			return err
 		}
@@ -231,7 +232,7 @@ func (m *maker) closure(ctx context.Context, roots []allod.RecordRef) (map[allod
 		return nil, err
 	}
 	via := map[allod.RecordRef]string{}
-	for _, id := range slices.Sorted(keys(at)) {
+	for _, id := range slices.Sorted(maps.Keys(at)) {
 		view, err := m.vault.At(ctx, m.session, m.request.Environment, id)
 		if err != nil {
 			return nil, err

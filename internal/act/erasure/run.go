@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/act/keys"
 	"allod/internal/act/people"
 	"allod/internal/govern/approve"
 	"allod/internal/govern/gate"
@@ -123,7 +125,7 @@ func Ask(ctx context.Context, o *act.Office, p *Plan, ground string) (*Open, err
 	for _, r := range p.Records {
 		counts[r.Table]++
 	}
-	for _, name := range slices.Sorted(keys(counts)) {
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		e.Tables = append(e.Tables, rights.Count{Table: name, Records: counts[name]})
 	}
 	digest, err := e.Digest()
@@ -387,17 +389,21 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(places, func(p puncture.Destroyed) bool { return p.Err != nil }) {
+	waits, err := d.waits(ctx, &e.Erasure)
+	if err != nil {
+		return err
+	}
+	done := len(waits) == 0 && !slices.ContainsFunc(places, func(p puncture.Destroyed) bool { return p.Err != nil })
+	if done {
 		if err := d.gate.Act(ctx, s, certificate.ActFinal, map[string]int64{certificate.Records: int64(len(e.Tags))}); err != nil {
 			return err
 		}
 	}
-	var left []error
 	saved, err := d.save(ctx, e.ID, func(was *rights.Erasure) (*rights.Erasure, error) {
 		if was == nil {
 			return nil, allod.Errorf(allod.Corrupt, "record erasure %s: it is gone from the register", e.ID)
 		}
-		left = nil
+		was.Waits = waits
 		for i, p := range places {
 			for len(was.Places) <= i {
 				was.Places = append(was.Places, rights.Place{Name: fmt.Sprintf("place %d", len(was.Places)+1)})
@@ -406,12 +412,11 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 			switch {
 			case p.Err != nil:
 				at.Why = p.Err.Error()
-				left = append(left, p.Err)
 			case at.Destroyed.IsZero():
 				at.Why, at.Destroyed = "", d.now()
 			}
 		}
-		if len(left) == 0 {
+		if done {
 			was.Final, was.FinalSession = d.now(), s.ID()
 		}
 		return was, nil
@@ -420,5 +425,15 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 		return err
 	}
 	e.Erasure = *saved
-	return nil // where something is left, Next and Places say so
+	return nil // where something is left, Waits and Places say so
+}
+
+// waits asks which counted places keep an erasure from being final.
+func (d *desk) waits(ctx context.Context, e *rights.Erasure) ([]rights.Item, error) {
+	items, err := keys.Pending(ctx, d.office, e.Epoch)
+	var out []rights.Item
+	for _, i := range items {
+		out = append(out, rights.Item{Place: i.Place, Until: i.Until.UTC().Truncate(time.Second), Next: i.Next})
+	}
+	return out, err
 }

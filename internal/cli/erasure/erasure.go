@@ -165,10 +165,12 @@ func (c *Console) show(e *erasure.Open) {
 		c.outf("  final since %s: log entry %d, epoch %d\n", e.Final.Format(time.RFC3339), e.Entry, e.Epoch)
 	case !e.Committed.IsZero():
 		c.outf("  keys destroyed %s (log entry %d, epoch %d), pending in:\n", e.Committed.Format(time.RFC3339), e.Entry, e.Epoch)
-		for _, p := range e.Places {
-			if p.Destroyed.IsZero() {
-				c.outf("    %s: %s\n", p.Name, p.Why)
+		for _, w := range e.Waits {
+			until := ""
+			if !w.Until.IsZero() {
+				until = " until " + w.Until.Format(time.RFC3339)
 			}
+			text.Paragraph(c.Out, "      ", fmt.Sprintf("    %s%s: %s", w.Place, until, w.Next))
 		}
 	default:
 		c.outf("  next: %s\n", e.Next.Step)

@@ -60,6 +60,7 @@ type Erasure struct {
 	OnePerson    bool        `json:"one_person,omitempty"` // nobody else could be asked
 	Approvers    []string    `json:"approvers,omitempty"`  // fingerprints of the keys that signed
 	Places       []Place     `json:"places,omitempty"`     // of slots, and what became of the old ones
+	Waits        []Item      `json:"waits,omitempty"`      // counted places that keep it from being final, as of the last look
 	Final        time.Time   `json:"final,omitzero"`       // when no place had an old slot any more
 	Session      string      `json:"session,omitempty"`    // of the ledger's act that the keys were destroyed
 	FinalSession string      `json:"final_session,omitempty"`
@@ -77,6 +78,14 @@ type Place struct {
 	Kind      string    `json:"kind,omitempty"` // folder, s3, …; "" = unknown
 	Destroyed time.Time `json:"destroyed,omitzero"`
 	Why       string    `json:"why,omitempty"` // why old slots are left
+}
+
+// Item is a counted place that an erasure waits for: a place of slots, a copy, a
+// worker, an exported slot.
+type Item struct {
+	Place string    `json:"place"`
+	Until time.Time `json:"until,omitzero"` // when it ends by itself; zero = somebody has to do something
+	Next  string    `json:"next"`           // what
 }
 
 // Kept is where the person is named and which stays, with the ground.
