@@ -8,37 +8,16 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/capture/reckon"
 	"allod/internal/source"
 	"allod/internal/vault"
 )
 
 // Plan says what a backup would read. Numbers are estimates.
-type Plan struct {
-	Environment string      `json:"environment"`
-	Tables      []PlanTable `json:"tables"`
-	Rows        int64       `json:"rows"`     // to be read; -1 parts are left out
-	Requests    int64       `json:"requests"` // against the source's limits
-	Bytes       int64       `json:"bytes"`    // on disk, about 400 per row read in full; files come on top
-	Gaps        []allod.Gap `json:"gaps"`     // what would not be read
-	NewLine     string      `json:"new_line,omitempty"`
-	Absent      []string    `json:"absent,omitempty"` // tables of the presets that the environment has not
-}
-
-// PlanTable is one table of a Plan.
-type PlanTable struct {
-	Table  string `json:"table"`
-	Method string `json:"method"` // full or delta
-	Rows   int64  `json:"rows"`   // in the source; -1 = not known
-	Files  bool   `json:"files"`  // has file columns, whose bytes are not estimated
-
-	requests int64
-}
-
-const (
-	planRowBytes = 400 // measured, docs/benchmarks.md
-)
+type Plan = reckon.Plan
 
 // Estimate says what Run would do, without reading rows or writing anything.
+// Files are counted where the source can say how long they are.
 func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string, o Options) (*Plan, error) {
 	o = withDefaults(o, src.Capabilities())
 	schema, err := src.Describe(ctx)
@@ -65,22 +44,36 @@ func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string
 		return nil, err
 	}
 	p := &Plan{Environment: env, NewLine: r.lineWhy, Absent: r.absent()}
-	for _, j := range r.choose() {
-		t, err := r.planTable(ctx, j)
+	todo := r.choose()
+	sizes, err := r.fileSizes(ctx, todo)
+	if err != nil {
+		return nil, fmt.Errorf("plan a backup of %s: add up its files: %w", env, err)
+	}
+	for _, j := range todo {
+		t, err := r.planTable(ctx, j, sizes)
 		if err != nil {
 			return nil, fmt.Errorf("plan a backup of %s: %w", env, err)
 		}
-		p.add(t)
+		p.Add(t)
 	}
+	p.Time(src.Capabilities().Budget, o.Parallel)
 	p.Gaps = r.gapList()
-	slices.SortFunc(p.Tables, func(a, b PlanTable) int { return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Table, b.Table)) })
+	slices.SortFunc(p.Tables, func(a, b reckon.Table) int { return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Table, b.Table)) })
 	return p, nil
 }
 
-func (r *runner) planTable(ctx context.Context, j job) (PlanTable, error) {
-	t := PlanTable{Table: j.table.Name, Method: "delta", Rows: -1, Files: len(j.files) > 0, requests: 1}
+func (r *runner) planTable(ctx context.Context, j job, sizes map[string]source.FileSize) (reckon.Table, error) {
+	t := reckon.Table{Table: j.table.Name, Method: "delta", Rows: -1, Files: len(j.files) > 0, Requests: 1}
 	if j.full {
 		t.Method = "full"
+	}
+	if j.full && !r.o.NoFiles {
+		columns := make([]allod.Column, len(j.files))
+		for i, c := range j.files {
+			columns[i] = j.table.Columns[c]
+		}
+		size, known := sizes[t.Table]
+		t.Count(columns, size, known)
 	}
 	finder, ok := r.src.(source.Finder)
 	if !ok || !j.full {
@@ -91,7 +84,8 @@ func (r *runner) planTable(ctx context.Context, j job) (PlanTable, error) {
 		return t, err
 	}
 	if err == nil {
-		t.Rows, t.requests = n, j.planRequests(n)
+		t.Rows, t.Requests = n, j.planRequests(n)
+		t.Twice = j.track && n > maxPage
 	}
 	return t, nil
 }
@@ -113,13 +107,13 @@ func (j *job) planRequests(n int64) int64 {
 	return 2 + pages(maxPage) + pages(full) + 1
 }
 
-func (p *Plan) add(t PlanTable) {
-	p.Tables = append(p.Tables, t)
-	p.Requests += t.requests
-	if t.Rows > 0 {
-		p.Rows += t.Rows
-		p.Bytes += t.Rows * planRowBytes
+// fileSizes asks how long the files of the tables to be read in full are.
+func (r *runner) fileSizes(ctx context.Context, todo []job) (map[string]source.FileSize, error) {
+	sizer, ok := r.src.(source.FileSizer)
+	if !ok || r.o.NoFiles || !slices.ContainsFunc(todo, func(j job) bool { return j.full && len(j.files) > 0 }) {
+		return nil, nil
 	}
+	return sizer.FileSizes(ctx, r.schema)
 }
 
 // OldestToken returns when the oldest change-tracking token of the state was

@@ -13,7 +13,9 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/capture"
+	"allod/internal/cli/text"
 	"allod/internal/preset"
+	"allod/internal/restore/plan"
 )
 
 func (a *app) backupCommand() *cobra.Command {
@@ -175,27 +177,43 @@ func (a *app) planBackup(cmd *cobra.Command, o *act.Office, env string, opts cap
 		a.print(p)
 		return nil
 	}
-	a.outf("A backup of %s would read %d tables: %d rows with about %d requests,\nand store about %s, files not counted.\n", env, len(p.Tables), p.Rows, p.Requests, bytesText(p.Bytes))
-	if p.NewLine != "" {
-		a.outf("Everything is read again: %s.\n", p.NewLine)
+	a.showEstimate(env, p)
+	return nil
+}
+
+// showEstimate shows what a backup would take.
+func (a *app) showEstimate(env string, p *capture.Plan) {
+	a.para("", "A backup of %s would read %d tables: %d rows and %d files of %s.", env, len(p.Tables), p.Rows, p.Files, bytesText(p.FileBytes))
+	if n := len(p.Unsized); n > 0 {
+		a.para("", "Nobody says how long the images or files of %s are; they come on top.", plan.Count(int64(n), "table"))
 	}
-	shown := 0
-	for _, t := range p.Tables {
-		if shown++; shown > 15 {
-			a.outf("  … and %d more tables\n", len(p.Tables)-15)
+	day := ""
+	if p.PerDay > 0 {
+		day = fmt.Sprintf(", %.1f %% of the %d a day that an application user is entitled to", 100*float64(p.Requests)/float64(p.PerDay), p.PerDay)
+	}
+	a.para("  ", "Requests: about %d%s.", p.Requests, day)
+	a.para("  ", "Time: about %s with %s at once, if a page of 5000 rows takes the environment 2 s and any other request 0.1 s, which nobody has measured.", text.Long(p.Seconds), plan.Count(int64(p.AtOnce), "request"))
+	a.para("  ", "Disk: about %s.", bytesText(p.Bytes))
+	if p.NewLine != "" {
+		a.para("", "Everything is read again: %s.", p.NewLine)
+	}
+	for i, t := range p.Tables {
+		if i == 15 {
+			a.outf("  … and %s (`--json` lists them)\n", plan.Count(int64(len(p.Tables)-15), "more table"))
 			break
 		}
 		rows := "what changed"
 		if t.Method == "full" {
-			rows = cmp.Or(map[bool]string{true: "rows not known"}[t.Rows < 0], fmt.Sprintf("%d rows", t.Rows))
+			rows = cmp.Or(map[bool]string{true: "rows not known"}[t.Rows < 0], plan.Count(t.Rows, "row"))
 		}
-		files := ""
-		if t.Files {
-			files = ", with files"
+		switch {
+		case t.FileCount > 0:
+			rows += fmt.Sprintf(", %s of %s", plan.Count(t.FileCount, "file"), bytesText(t.FileBytes))
+		case t.Files:
+			rows += ", with files"
 		}
-		a.outf("  %-40s %s%s\n", t.Table, rows, files)
+		a.para("      ", "  %-36s %s", t.Table, rows)
 	}
 	a.showAbsent(p.Absent)
 	a.showGaps(p.Gaps)
-	return nil
 }

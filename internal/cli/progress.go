@@ -26,12 +26,22 @@ type meter struct {
 func (a *app) newMeter(what string, total int64) *meter {
 	m := &meter{out: a.deps.Err, what: what, now: a.deps.Now, last: a.deps.Now(), every: 5 * time.Second}
 	if a.deps.Terminal {
-		m.bar = progressbar.NewOptions64(max(total, -1), progressbar.OptionSetWriter(a.deps.Err), progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(24),
-			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-			progressbar.OptionUseANSICodes(false), progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine draws too, and races with a changed total
+		m.bar = newBar(a.deps.Err, what, total, 100*time.Millisecond)
 	}
 	return m
+}
+
+// newBar draws at most once in throttle. Numbers of nine digits and times of days
+// leave room for few words beside the bar in 80 columns.
+func newBar(w io.Writer, what string, total int64, throttle time.Duration) *progressbar.ProgressBar {
+	const most = 16
+	if r := []rune(what); len(r) > most {
+		what = string(r[:most-1]) + "…"
+	}
+	return progressbar.NewOptions64(max(total, -1), progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(12),
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(throttle), progressbar.OptionClearOnFinish(),
+		progressbar.OptionUseANSICodes(false), progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine draws too, and races with a changed total
 }
 
 // set moves the meter; note says what is being done, for the lines without a
@@ -46,7 +56,7 @@ func (m *meter) set(done, total int64, note string) {
 	}
 	if now := m.now(); now.Sub(m.last) >= m.every {
 		m.last = now
-		fmt.Fprintf(m.out, "%s: %s\n", m.what, note)
+		paragraph(m.out, "  ", m.what+": "+note)
 	}
 }
 

@@ -69,7 +69,11 @@ func TestSolutionPackages(t *testing.T) {
 	asked, url := counted(t, co)
 	d := newDesk(t, clk)
 	d.connect("demo", url)
-	o := capture.Options{Tables: []string{"solution", "systemform", "workflow", "contact"}}
+	components := []string{
+		"appmodule", "canvasapp", "connectionreference", "environmentvariabledefinition", "environmentvariablevalue",
+		"role", "savedquery", "systemform", "webresource", "workflow",
+	}
+	o := capture.Options{Tables: append([]string{"solution", "contact"}, components...)}
 	both := []string{"AlpenrandLoyalty", "AlpenrandService"}
 	step := func(what string, o capture.Options, want ...string) *capture.Result {
 		t.Helper()
@@ -92,6 +96,11 @@ func TestSolutionPackages(t *testing.T) {
 	}
 	id := co.rows("contacts", "?$select=contactid&$top=1")[0]["contactid"].(string)
 	co.call("PATCH", "contacts("+id+")", map[string]any{"firstname": "Changed"})
+	for _, table := range components { // they are rows as well
+		if n, there := d.rowsAt(latest("demo"), table), len(co.rows(setOf(t, d, table), "?$select=versionnumber")); n == 0 || n != there {
+			t.Errorf("%s: %d rows are stored of %d", table, n, there)
+		}
+	}
 	step("nothing changed but a row that is no component", o)
 	form := co.rows("systemforms", "?$select=formid&$filter=name eq 'Case at Alpenrand'")[0]["formid"].(string)
 	co.call("PATCH", "systemforms("+form+")", map[string]any{"description": "changed"})
@@ -168,4 +177,14 @@ func storedPackage(t *testing.T, d *desk, name string) []byte {
 	}
 	t.Fatalf("there is no solution %s", name)
 	return nil
+}
+
+// setOf is the name under which the service lists a table.
+func setOf(t *testing.T, d *desk, table string) string {
+	t.Helper()
+	s, err := d.Schema(t.Context(), latest("demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Table(table).Set
 }

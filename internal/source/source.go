@@ -113,6 +113,14 @@ type Capabilities struct {
 	DeltaLife   time.Duration // how long a delta token lives; 0 = no change tracking
 	Loopback    bool          // the environment is on this machine: an emulator
 	Parallel    int           // tables worth reading at once
+	Budget      Budget        // what it may be asked
+}
+
+// Budget is what a source allows one reader; zero fields are without limit.
+type Budget struct {
+	PerDay    int64   // requests a day that the licence entitles to; more are no error
+	PerSecond float64 // requests a second, in the long run
+	Busy      float64 // seconds of the source's work a second, in the long run
 }
 
 // Rights is what the reader may see, as of one moment.
@@ -220,6 +228,16 @@ type FileReader interface {
 	// OpenFile opens the file that the row's column refers to, reading in
 	// ranges and resuming after a cut. NotFound when there is none any more.
 	OpenFile(ctx context.Context, table *allod.Table, row *allod.Row, column string) (io.ReadCloser, error)
+}
+
+// FileSize is how many files a table has and how long they are together, in
+// bytes; -1 = not known.
+type FileSize struct{ Files, Bytes int64 }
+
+// FileSizer is a source that can say how long its files are without reading
+// them. A table that is missing in the answer is not known.
+type FileSizer interface {
+	FileSizes(ctx context.Context, schema *allod.Schema) (map[string]FileSize, error)
 }
 
 // OpKind says what an Op does.

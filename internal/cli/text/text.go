@@ -38,6 +38,21 @@ func Ago(d time.Duration) string {
 	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
 }
 
+// Long renders how long something takes, in seconds, for people who plan a day.
+func Long(seconds float64) string {
+	switch {
+	case !(seconds >= 1):
+		return "1 s"
+	case seconds < 100:
+		return fmt.Sprintf("%.0f s", seconds)
+	case seconds < 100*60:
+		return fmt.Sprintf("%.0f min", seconds/60)
+	case seconds < 48*3600:
+		return fmt.Sprintf("%.1f h", seconds/3600)
+	}
+	return fmt.Sprintf("%.1f days", seconds/(24*3600))
+}
+
 // Paragraph writes text, 80 columns wide where its words let it; further lines
 // begin with indent. A command in backquotes stays on one line, so that it can
 // be copied.

@@ -15,7 +15,9 @@ import (
 
 	"allod"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/packages"
+	"allod/internal/source/dataverse/sizes"
 	"allod/internal/source/odataclient"
 )
 
@@ -53,6 +55,7 @@ type Source struct {
 	root   string
 	client *odataclient.Client
 	now    func() time.Time
+	budget source.Budget
 
 	mu    sync.Mutex
 	pairs map[string][2]string // intersect table → the two columns of a pair
@@ -71,6 +74,7 @@ var (
 	_ source.Divider        = (*Source)(nil)
 	_ source.Finder         = (*Source)(nil)
 	_ source.FileReader     = (*Source)(nil)
+	_ source.FileSizer      = (*Source)(nil)
 	_ source.Target         = (*Source)(nil)
 	_ source.Inspector      = (*Source)(nil)
 	_ source.PlatformMember = (*Source)(nil)
@@ -90,7 +94,7 @@ func New(o Options) (*Source, error) {
 		CAFile: o.CAFile, Proxy: o.Proxy, Transport: o.Transport,
 		MaxConcurrency: o.MaxConcurrency, MaxRequestsPerDay: o.MaxRequestsPerDay,
 		Limits:           limits(o),
-		Explain:          explain,
+		Explain:          codes.Explain,
 		RequestIDHeaders: []string{"X-Ms-Service-Request-Id", "Req_id"},
 		Header: http.Header{
 			"Accept": {"application/json"}, "Odata-Version": {"4.0"}, "Odata-Maxversion": {"4.0"},
@@ -105,7 +109,7 @@ func New(o Options) (*Source, error) {
 	if now == nil {
 		now = time.Now
 	}
-	return &Source{name: o.Environment, root: root, client: c, now: now, pairs: map[string][2]string{}, sets: map[string]string{}}, nil
+	return &Source{name: o.Environment, root: root, client: c, now: now, budget: budget(limits(o)), pairs: map[string][2]string{}, sets: map[string]string{}}, nil
 }
 
 // limits are what the service allows a user on one web server
@@ -116,6 +120,15 @@ func limits(o Options) odataclient.Limits {
 		return odataclient.Limits{}
 	}
 	return odataclient.Limits{Window: 5 * time.Minute, Requests: 6000, Busy: 1200 * time.Second, Concurrent: 52}
+}
+
+// budget is what the limits come to, with the requests a day that an application
+// user without a licence is entitled to at least (protocols/dataverse.md §7).
+func budget(l odataclient.Limits) source.Budget {
+	if l.Window == 0 {
+		return source.Budget{}
+	}
+	return source.Budget{PerDay: 500_000, PerSecond: float64(l.Requests) / l.Window.Seconds(), Busy: l.Busy.Seconds() / l.Window.Seconds()}
 }
 
 // rootOf takes the root out of what people paste: the root, the API's address,
@@ -137,8 +150,13 @@ func rootOf(address string) (string, error) {
 func (s *Source) Capabilities() source.Capabilities {
 	return source.Capabilities{
 		Kind: "dataverse", Environment: s.name, URL: s.root, DeltaLife: deltaLife,
-		Loopback: s.client.IsLoopback(), Parallel: max(s.client.Parallel(), 1),
+		Loopback: s.client.IsLoopback(), Parallel: max(s.client.Parallel(), 1), Budget: s.budget,
 	}
+}
+
+// FileSizes adds up what the service says of the lengths of files.
+func (s *Source) FileSizes(ctx context.Context, schema *allod.Schema) (map[string]source.FileSize, error) {
+	return sizes.Of(ctx, s.getJSON, escapeQuery, s.now(), schema)
 }
 
 // Stats returns what was asked of the service so far.
@@ -147,40 +165,3 @@ func (s *Source) Stats() odataclient.Stats { return s.client.Stats() }
 // ClockSkew is how far the service's clock is ahead of this machine's; 0 when
 // they agree or nothing was asked yet.
 func (s *Source) ClockSkew() time.Duration { return s.client.Skew() }
-
-// explain turns Dataverse's codes into Kinds and next steps
-// (protocols/dataverse.md §9.2, §9.3).
-func explain(status int, code string) (allod.Kind, string) {
-	switch strings.ToLower(code) {
-	case "0x80072560":
-		return allod.Denied, "make an application user with this client id in the environment and give it a role that may read the tables (Power Platform admin center, Settings, Users + permissions, Application users)"
-	case "0x80040220", "0x80048306", "0x80040299", "0x8004f036":
-		return allod.Denied, "give the application user's role this privilege on the whole organization, in the Power Platform admin center under Security roles"
-	case "0x80040217", "0x80060891":
-		return allod.NotFound, ""
-	case "0x8006088a":
-		return allod.NotFound, "the environment has no such table any more: read the schema again"
-	case "0x80040237", "0x80060892", "0x80040333":
-		return allod.Conflict, "a row with the same key or unique value exists"
-	case "0x80060882":
-		return allod.Conflict, "somebody changed the row meanwhile: plan again"
-	case "0x80040227":
-		return allod.Conflict, "other rows refer to it: remove or move them first"
-	case "0x80049939", "0x80049929":
-		return allod.Conflict, "the recycle bin of the environment holds a row with this key"
-	case "0x80048408":
-		return allod.Invalid, "state and status reason do not fit each other in this environment"
-	case "0x80044331":
-		return allod.Invalid, "a text is longer than the column takes here"
-	case "0x80048d19":
-		return allod.Invalid, "the environment does not know a column or relationship that was written: compare the schemas"
-	case "0x80072321", "0x80072322", "0x80072326":
-		return allod.Unavailable, "the service's protection limits are used up: lower --max-concurrency or try later"
-	case "0x80044150", "0x80044151":
-		return allod.Unavailable, "the database was busy: try again later"
-	}
-	if status == http.StatusMethodNotAllowed {
-		return allod.Conflict, ""
-	}
-	return 0, ""
-}

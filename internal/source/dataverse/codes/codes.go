@@ -1,0 +1,46 @@
+// Package codes knows the error codes of Dataverse.
+package codes
+
+import (
+	"net/http"
+	"strings"
+
+	"allod"
+)
+
+// Explain turns Dataverse's codes into Kinds and next steps
+// (protocols/dataverse.md §9.2, §9.3).
+func Explain(status int, code string) (allod.Kind, string) {
+	switch strings.ToLower(code) {
+	case "0x80072560":
+		return allod.Denied, "make an application user with this client id in the environment and give it a role that may read the tables (Power Platform admin center, Settings, Users + permissions, Application users)"
+	case "0x80040220", "0x80048306", "0x80040299", "0x8004f036":
+		return allod.Denied, "give the application user's role this privilege on the whole organization, in the Power Platform admin center under Security roles"
+	case "0x80040217", "0x80060891":
+		return allod.NotFound, ""
+	case "0x8006088a":
+		return allod.NotFound, "the environment has no such table any more: read the schema again"
+	case "0x80040237", "0x80060892", "0x80040333":
+		return allod.Conflict, "a row with the same key or unique value exists"
+	case "0x80060882":
+		return allod.Conflict, "somebody changed the row meanwhile: plan again"
+	case "0x80040227":
+		return allod.Conflict, "other rows refer to it: remove or move them first"
+	case "0x80049939", "0x80049929":
+		return allod.Conflict, "the recycle bin of the environment holds a row with this key"
+	case "0x80048408":
+		return allod.Invalid, "state and status reason do not fit each other in this environment"
+	case "0x80044331":
+		return allod.Invalid, "a text is longer than the column takes here"
+	case "0x80048d19":
+		return allod.Invalid, "the environment does not know a column or relationship that was written: compare the schemas"
+	case "0x80072321", "0x80072322", "0x80072326":
+		return allod.Unavailable, "the service's protection limits are used up: lower --max-concurrency or try later"
+	case "0x80044150", "0x80044151":
+		return allod.Unavailable, "the database was busy: try again later"
+	}
+	if status == http.StatusMethodNotAllowed {
+		return allod.Conflict, ""
+	}
+	return 0, ""
+}
