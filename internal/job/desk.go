@@ -18,6 +18,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/act/keys"
 	"allod/internal/capture"
 	"allod/internal/durable"
 	"allod/internal/notify"
@@ -165,33 +166,43 @@ func expiry(c act.Connection) time.Time {
 	return time.Time{}
 }
 
-// Do does one task and says in a line how it went. The error is Partial for
-// gaps that nobody chose, and what act says of it else.
+// Do does one task, renews the locks of the slots, and says in a line how it
+// went. The error is Partial for gaps that nobody chose, and what act says of it
+// else.
 func (d *Desk) Do(ctx context.Context, t Task) (line string, err error) {
 	begun := d.Now()
 	err = d.with(ctx, func(o *act.Office) error {
-		if t.What == runlog.Verify {
-			rep, err := o.Verify(ctx, verify.Options{Sample: 0.05})
-			line = fmt.Sprintf("%d objects checked, %d rows opened, %d bad", rep.Objects, rep.Rows, len(rep.Bad))
-			return err
+		var done error
+		line, done = do(ctx, o, t)
+		if _, err := keys.Renew(ctx, o); err != nil { // whatever became of the task: locks run out
+			return errors.Join(done, fmt.Errorf("renew the locks of slots: %w", err))
 		}
-		res, err := o.Backup(ctx, t.Environment, capture.Options{})
-		if res != nil {
-			line = fmt.Sprintf("snapshot %d: %d rows, %d created, %d updated, %d deleted, %d gaps, %d bytes stored", res.Snapshot, res.Rows, res.Created, res.Updated, res.Deleted, len(res.Gaps), res.StoredBytes)
-			for _, a := range res.Alarms {
-				line += "; ALARM " + a
-			}
-			if err == nil && res.Partial() {
-				return allod.WithHint(allod.Errorf(allod.Partial, "some of it could not be read"), "`allod status %s` lists it.", t.Environment)
-			}
-		}
-		return err
+		return done
 	})
 	word := "done"
 	if err != nil {
 		word = outcome(ctx, err)
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%s in %s: %s", word, d.Now().Sub(begun).Round(time.Second), line), ": "), err
+}
+
+func do(ctx context.Context, o *act.Office, t Task) (line string, err error) {
+	if t.What == runlog.Verify {
+		rep, err := o.Verify(ctx, verify.Options{Sample: 0.05})
+		return fmt.Sprintf("%d objects checked, %d rows opened, %d bad", rep.Objects, rep.Rows, len(rep.Bad)), err
+	}
+	res, err := o.Backup(ctx, t.Environment, capture.Options{})
+	if res == nil {
+		return "", err
+	}
+	line = fmt.Sprintf("snapshot %d: %d rows, %d created, %d updated, %d deleted, %d gaps, %d bytes stored", res.Snapshot, res.Rows, res.Created, res.Updated, res.Deleted, len(res.Gaps), res.StoredBytes)
+	for _, a := range res.Alarms {
+		line += "; ALARM " + a
+	}
+	if err == nil && res.Partial() {
+		err = allod.WithHint(allod.Errorf(allod.Partial, "some of it could not be read"), "`allod status %s` lists it.", t.Environment)
+	}
+	return line, err
 }
 
 // outcome says on one line what went wrong and what to do.

@@ -85,8 +85,11 @@ func TestTerms(t *testing.T) {
 		g    int
 		want allod.Kind
 	}{
-		{keyspec.Settings{}, 14, 0}, {keyspec.Settings{LockDays: days(0)}, 0, 0}, {keyspec.Settings{LockDays: days(22)}, 22, 0},
-		{keyspec.Settings{LockDays: days(23)}, 23, allod.Invalid}, {keyspec.Settings{LockDays: days(23), GDPR: no()}, 23, 0},
+		{keyspec.Settings{}, 14, 0},
+		{keyspec.Settings{LockDays: days(0)}, 0, 0},
+		{keyspec.Settings{LockDays: days(22)}, 22, 0},
+		{keyspec.Settings{LockDays: days(23)}, 23, allod.Invalid},
+		{keyspec.Settings{LockDays: days(23), GDPR: no()}, 23, 0},
 	} {
 		s.set(t, tt.keys)
 		g, l, err := Terms(t.Context(), s.Office)
