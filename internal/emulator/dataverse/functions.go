@@ -19,6 +19,7 @@ import (
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/roles"
+	"allod/internal/emulator/dataverse/solution/install"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
@@ -60,6 +61,13 @@ func functions() map[string]func(*call) (object, error) {
 	}
 	for name, f := range compute.Functions() {
 		m[name] = func(c *call) (object, error) { return f(c.Reader, &c.Req.Path[0]) }
+	}
+	m["RetrieveSolutionImportResult"] = func(c *call) (object, error) {
+		var job allod.GUID
+		if json.Unmarshal(request.JSON(c.Param(&c.Req.Path[0], "ImportJobId")), &job) != nil {
+			return nil, wire.BadPayload("A parameter 'ImportJobId' was expected.")
+		}
+		return install.Result(c.Writer, job)
 	}
 	for name, f := range assist.Functions() {
 		m[name] = func(c *call) (object, error) { return f(c.Writer) }

@@ -15,6 +15,7 @@ import (
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/solution"
+	"allod/internal/emulator/dataverse/solution/install"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
 )
@@ -68,6 +69,12 @@ func (c *call) route() (*request.Reply, error) {
 	}
 	if f := message.Actions()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)
+	}
+	if f := install.Actions()[name]; f != nil && len(path) == 1 {
+		before := c.s.Model()
+		return c.action(name, func(w change.Writer) (map[string]any, error) {
+			return f(w, c.s.reshape, func() error { return c.s.undo(before, c.s.Model()) })
+		})
 	}
 	if f := assist.Actions()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)

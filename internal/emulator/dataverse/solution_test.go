@@ -28,6 +28,29 @@ func alpenrand(t *testing.T) *client {
 	return c
 }
 
+// TestSolutions exports and imports those of one company, which is not made
+// anew for each: each leaves it as the next one needs it.
+func TestSolutions(t *testing.T) {
+	c := alpenrand(t)
+	for _, x := range []struct {
+		name string
+		test func(*testing.T, *client)
+	}{
+		{"export", exportSolution},
+		{"refused", exportSolutionRefused},
+		{"async", exportSolutionAsync},
+		{"import", importSolution},
+		{"import fails", importSolutionFails},
+		{"hostile texts", exportHostileTexts}, // last: it writes them
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			on := *c
+			on.t = t
+			x.test(t, &on)
+		})
+	}
+}
+
 // unzip reads the package of an answer.
 func unzip(t *testing.T, a answer) map[string]string {
 	t.Helper()
@@ -57,8 +80,7 @@ func unzip(t *testing.T, a answer) map[string]string {
 
 // The package of a solution holds every component of it, in XML that can be
 // read, and each file that the XML names.
-func TestExportSolution(t *testing.T) {
-	c := alpenrand(t)
+func exportSolution(t *testing.T, c *client) {
 	const loyalty = `{"SolutionName":"AlpenrandLoyalty","Managed":false,"ExportAutoNumberingSettings":false}`
 	first := c.want(200, "POST", "ExportSolution", loyalty)
 	files := unzip(t, first)
@@ -162,8 +184,7 @@ func TestExportSolution(t *testing.T) {
 }
 
 // What cannot be exported, and who may not.
-func TestExportSolutionRefused(t *testing.T) {
-	c := alpenrand(t)
+func exportSolutionRefused(t *testing.T, c *client) {
 	for _, bad := range []struct {
 		status     int
 		body, text string
@@ -182,6 +203,7 @@ func TestExportSolutionRefused(t *testing.T) {
 	}
 	c.want(404, "GET", "ExportSolution", "")
 	user := c.srv.Users()[0]
+	c.action("mark", `{"name":"before"}`)
 	c.action("set-administrator", `{"on":false}`)
 	c.want(403, "POST", "ExportSolution", `{"SolutionName":"AlpenrandLoyalty","Managed":false}`)
 
@@ -204,11 +226,11 @@ func TestExportSolutionRefused(t *testing.T) {
 	}
 	c.action("follow-roles", `{}`)
 	c.want(200, "POST", "ExportSolution", `{"SolutionName":"AlpenrandLoyalty","Managed":false}`)
+	c.action("rewind-to", `{"name":"before"}`)
 }
 
 // A job exports, and the package is fetched by the id of the job.
-func TestExportSolutionAsync(t *testing.T) {
-	c := alpenrand(t)
+func exportSolutionAsync(t *testing.T, c *client) {
 	const body = `{"SolutionName":"AlpenrandService","Managed":false}`
 	want := c.want(200, "POST", "ExportSolution", body).json()["ExportSolutionFile"]
 	job := c.want(200, "POST", "ExportSolutionAsync", body).json()
@@ -231,8 +253,7 @@ func TestExportSolutionAsync(t *testing.T) {
 }
 
 // Texts that clients write cannot break the package, nor leave its folders.
-func TestExportHostileTexts(t *testing.T) {
-	c := alpenrand(t)
+func exportHostileTexts(t *testing.T, c *client) {
 	rows := c.want(200, "GET", "webresourceset?$select=name&$filter=name eq 'alp_/scripts/card.js'", "").rows()
 	c.want(204, "PATCH", "webresourceset("+rows[0]["webresourceid"].(string)+")", `{"name":"../../<etc>&\"passwd","content":"not base64!"}`)
 	rows = c.want(200, "GET", "systemforms?$select=name&$filter=objecttypecode eq 'alp_store'", "").rows()

@@ -12,6 +12,7 @@ const jobs = "asyncoperation"
 const (
 	JobDuplicates = 8
 	JobExport     = 202
+	JobImport     = 203
 )
 
 // Job keeps the row of a job that has ended: well, or with a message. Where the

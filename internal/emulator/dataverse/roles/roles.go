@@ -147,6 +147,17 @@ func grant(c change.Writer, seg *query.Segment, replace bool) error {
 	})
 }
 
+// Give gives the role a privilege at the depth of that name; false when there
+// is no such depth, or no table to keep it in.
+func Give(a *platform.Act, role, privilege allod.GUID, level string) bool {
+	i := slices.IndexFunc(depths(), func(d depth) bool { return strings.EqualFold(d.name, level) })
+	if i < 0 || !a.Tx.Has(pairs) {
+		return false
+	}
+	put(a, role, privilege, depths()[i].bit)
+	return true
+}
+
 // put gives the role one privilege, or another depth of it.
 func put(a *platform.Act, role, privilege allod.GUID, bit int64) {
 	id := a.NewID()

@@ -334,6 +334,9 @@ func (b *modelBuilder) oneToMany(t *entity.Table, c *entity.Column, target strin
 	r.SchemaName = b.rels[short]
 	if r.SchemaName == "" {
 		r.SchemaName = target + "_" + t.LogicalName + "_" + c.LogicalName
+		if prefix, _, custom := strings.Cut(c.SchemaName, "_"); custom { // names of what a company adds begin with its prefix
+			r.SchemaName = prefix + "_" + r.SchemaName
+		}
 	}
 	r.ReferencedNav = r.SchemaName
 	b.m.Relationships = append(b.m.Relationships, r)

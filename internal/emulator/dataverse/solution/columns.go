@@ -92,6 +92,9 @@ func attribute(t *entity.Table, c *entity.Column) *node {
 	if c.AutoNumber != "" {
 		n.add(leaf("AutoNumberFormat", c.AutoNumber))
 	}
+	if c.LogicalName == t.PrimaryName {
+		n.add(leaf("DisplayMask", "PrimaryName|ValidForAdvancedFind|ValidForForm|ValidForGrid|RequiredForForm"))
+	}
 	return n.add(choices(c), names("displaynames", "displayname", c.DisplayName))
 }
 

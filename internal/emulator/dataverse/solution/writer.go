@@ -149,6 +149,9 @@ func (w *writer) manifest() *node {
 	for _, p := range w.parts {
 		roots.add(w.root(p))
 	}
+	slices.SortFunc(roots.children, func(a, b *node) int { // not by ids: those of tables differ between organisations
+		return slices.Compare(a.attrs, b.attrs)
+	})
 	return importExport("SolutionPackageVersion", "9.2", "languagecode", "1033", "generatedBy", "CrmLive").add(el("SolutionManifest").add(
 		leaf("UniqueName", text("uniquename")),
 		names("LocalizedNames", "LocalizedName", text("friendlyname")),
