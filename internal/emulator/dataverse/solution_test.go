@@ -41,6 +41,7 @@ func TestSolutions(t *testing.T) {
 		{"async", exportSolutionAsync},
 		{"import", importSolution},
 		{"import fails", importSolutionFails},
+		{"components join", componentsJoin},
 		{"hostile texts", exportHostileTexts}, // last: it writes them
 	} {
 		t.Run(x.name, func(t *testing.T) {
@@ -267,6 +268,31 @@ func exportHostileTexts(t *testing.T, c *client) {
 			if err := xml.Unmarshal([]byte(text), new(struct{})); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+// What is made on behalf of a solution is a component of it, once; a solution
+// nobody knows takes nothing.
+func componentsJoin(t *testing.T, c *client) {
+	publisher := c.want(200, "GET", "publishers?$filter=uniquename eq 'alpenrand'", "").rows()[0]["publisherid"].(string)
+	c.want(204, "POST", "solutions", `{"uniquename":"New","friendlyname":"New","version":"1.0","publisherid@odata.bind":"/publishers(`+publisher+`)"}`)
+	for _, name := range []string{"New", "Nobody"} {
+		c.want(204, "POST", "webresourceset", `{"name":"new_/`+name+`.js","webresourcetype":3,"content":"YQ=="}`, "MSCRM.SolutionUniqueName", name)
+	}
+	c.want(204, "POST", "EntityDefinitions?SolutionUniqueName=New", bank("new_BankAccount"))
+	for _, name := range []string{"new_Iban", "new_Bic"} {
+		c.want(204, "POST", "EntityDefinitions(LogicalName='contact')/Attributes", column("String", name), "MSCRM.SolutionUniqueName", "New")
+	}
+	files := unzip(t, c.want(200, "POST", "ExportSolution", `{"SolutionName":"New","Managed":false}`))
+	for text, want := range map[string]int{`<RootComponent `: 3, `schemaName="new_bankaccount" behavior="0"`: 1, `schemaName="contact" behavior="1"`: 1, `schemaName="new_/New.js"`: 1} {
+		if got := strings.Count(files["solution.xml"], text); got != want {
+			t.Errorf("%s: got %d, want %d", text, got, want)
+		}
+	}
+	for text, want := range map[string]int{`PhysicalName="new_Iban"`: 1, `PhysicalName="new_Bic"`: 1, `PhysicalName="new_AccountName"`: 1, `PhysicalName="FirstName"`: 0} {
+		if got := strings.Count(files["customizations.xml"], text); got != want {
+			t.Errorf("%s: got %d, want %d", text, got, want)
 		}
 	}
 }

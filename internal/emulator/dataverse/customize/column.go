@@ -57,6 +57,7 @@ func (w *work) createColumn() error {
 		return err
 	}
 	w.made = w.below(c.MetadataID.String(), "Attributes")
+	w.after = append(w.after, func() error { return w.JoinColumn(t.MetadataID, c.MetadataID) })
 	return nil
 }
 

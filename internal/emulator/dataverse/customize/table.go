@@ -64,6 +64,7 @@ func (w *work) createTable() error {
 	}
 	w.takeOn(t)
 	w.made = "EntityDefinitions(" + t.MetadataID.String() + ")"
+	w.after = append(w.after, func() error { return w.JoinTable(t.MetadataID) })
 	return nil
 }
 

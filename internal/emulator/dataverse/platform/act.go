@@ -26,6 +26,7 @@ type Act struct {
 	NewID    func() allod.GUID
 	Refs     map[string]string // Content-ID of a batch to entity URL (§6.11)
 	Assume   func(key string) string
+	Solution string // unique name of the solution that new components join; "" = none (§2.2)
 	// Allow says whether the user may do what the verb (Create, Write,
 	// Delete, Append…) says with rows of the table; its error is the 403.
 	Allow func(verb string, t *entity.Table) error

@@ -60,6 +60,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	a.audit(t, id, audit.Create, nil, r)
 	a.priceTotals(t, r)
 	a.startFlow(t, id)
+	a.Join(ComponentType(t), id, 0)
 	a.noteEnd(t, id)
 	if t.LogicalName == recycle.Config {
 		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)

@@ -74,12 +74,48 @@ func (c *Call) Act(tx *store.Tx) *platform.Act {
 	o := c.Org
 	a := &platform.Act{
 		Tx: tx, Schema: c.Schema, User: c.User.User, Unit: o.Unit, Currency: o.Currency, Now: o.Now(), NewID: o.NewID, Refs: c.Refs,
-		Assume: func(key string) string { return o.Assume[key] }, Allow: access.Writing(c.User),
+		Solution: c.solution(),
+		Assume:   func(key string) string { return o.Assume[key] }, Allow: access.Writing(c.User),
 	}
 	if id, ok := c.Impersonated(tx); ok {
 		a.User, a.RealUser = id, c.User.User
 	}
 	return a
+}
+
+// solution is the unique name of the solution that what is made becomes part
+// of; "" = none (§2.2, §14.1).
+func (c *Call) solution() string {
+	if name := c.Header.Get("MSCRM.SolutionUniqueName"); name != "" {
+		return name
+	}
+	if c.Req != nil {
+		for _, p := range c.Req.Options.Custom {
+			if p.Name == "SolutionUniqueName" {
+				return p.Value
+			}
+		}
+	}
+	return ""
+}
+
+// JoinTable makes a new table a component of the solution that the request
+// names.
+func (c *Call) JoinTable(table allod.GUID) error {
+	return c.Update(func(a *platform.Act) error {
+		a.Join(platform.ComponentTable, table, 0)
+		return nil
+	})
+}
+
+// JoinColumn makes a new column a component of the solution that the request
+// names, and its table without what else belongs to it.
+func (c *Call) JoinColumn(table, column allod.GUID) error {
+	return c.Update(func(a *platform.Act) error {
+		a.Join(platform.ComponentTable, table, 1)
+		a.Join(platform.ComponentColumn, column, 0)
+		return nil
+	})
 }
 
 // Impersonated reads the headers that name the user on whose behalf the caller

@@ -9,6 +9,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/fill"
+	"allod/internal/emulator/dataverse/platform"
 )
 
 // Ids that are the same in every organisation: the solution that holds what is
@@ -35,35 +36,8 @@ func (l *loader) component(solution ref, table string, v values) ref {
 		v["solutionid"] = wellKnown(activeSolution)
 	}
 	r := l.add(table, v)
-	l.part(solution, componentType(t), r.id, 0)
+	l.part(solution, platform.ComponentType(t), r.id, 0)
 	return r
-}
-
-// componentType is the kind of component that the rows of a table are
-// (solutioncomponent.componenttype); tables without a kind of their own take
-// the type code of the table.
-func componentType(t *entity.Table) int {
-	switch t.LogicalName {
-	case "role":
-		return 20
-	case "savedquery":
-		return 26
-	case "workflow":
-		return 29
-	case "systemform":
-		return 60
-	case "webresource":
-		return 61
-	case "appmodule":
-		return 80
-	case "canvasapp":
-		return 300
-	case "environmentvariabledefinition":
-		return 380
-	case "environmentvariablevalue":
-		return 381
-	}
-	return t.TypeCode
 }
 
 // part writes a row of solutioncomponent.

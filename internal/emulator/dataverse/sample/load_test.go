@@ -9,6 +9,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/store"
 )
 
@@ -188,7 +189,7 @@ func TestComponentsExist(t *testing.T) {
 	for _, name := range []string{
 		"role", "savedquery", "workflow", "systemform", "webresource", "appmodule", "canvasapp", "connectionreference", "environmentvariabledefinition", "environmentvariablevalue",
 	} {
-		kinds[componentType(m.Table(name))] = name
+		kinds[platform.ComponentType(m.Table(name))] = name
 	}
 	seen := map[string]int{}
 	s.View(func(tx *store.Tx) {
