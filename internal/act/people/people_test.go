@@ -45,6 +45,14 @@ func (c *clock) add(d time.Duration) {
 
 func newOffice(t *testing.T) (*act.Office, *clock) {
 	t.Helper()
+	o, c, _ := newOfficeWith(t)
+	return o, c
+}
+
+// newOfficeWith also returns what opens the office once more, with the recovery
+// key.
+func newOfficeWith(t *testing.T) (*act.Office, *clock, func() *act.Office) {
+	t.Helper()
 	c := &clock{t: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)}
 	n := byte(0)
 	deps := act.Deps{
@@ -57,19 +65,25 @@ func newOffice(t *testing.T) (*act.Office, *clock) {
 		Now: c.now, Actor: "os:alice", Disk: &durable.Disk{}, NewID: func() allod.GUID { n++; return allod.GUID{1, n} },
 	}
 	dir := filepath.Join(t.TempDir(), "allod")
-	if _, err := act.Init(t.Context(), dir, act.InitOptions{Key: "file:key"}, deps); err != nil {
-		t.Fatal(err)
-	}
-	o, err := act.Open(t.Context(), dir, deps)
+	made, err := act.Init(t.Context(), dir, act.InitOptions{Key: "file:key"}, deps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := o.Close(); err != nil {
-			t.Error(err)
+	open := func(deps act.Deps) *act.Office {
+		o, err := act.Open(t.Context(), dir, deps)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	return o, c
+		t.Cleanup(func() {
+			if err := o.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return o
+	}
+	recovered := deps
+	recovered.Key, recovered.Recovery = byRecovery, func() (string, error) { return strings.Join(made.Words, " "), nil }
+	return open(deps), c, func() *act.Office { return open(recovered) }
 }
 
 // keyFile writes the private key with the number and returns its path and its
@@ -238,6 +252,35 @@ func TestChangingUsers(t *testing.T) {
 	users, err := Users(ctx, o)
 	if err != nil || len(users) != 3 || users[0].Name != "alice" || users[1].Name != "carol" || users[2].Name != "bob" || users[2].Active() {
 		t.Errorf("users %+v, %v", users, err)
+	}
+}
+
+// TestRecovery: where one of two people is gone, whoever holds the recovery key
+// removes them alone, and it shows.
+func TestRecovery(t *testing.T) {
+	o, _, withRecoveryKey := newOfficeWith(t)
+	ctx := t.Context()
+	for i, name := range []string{"alice", "bob"} {
+		_, k := keyFile(t, byte(i+1))
+		if _, err := Add(ctx, o, name, []approve.Key{k}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantKind(t, "removing alone", Remove(ctx, o, "bob"), allod.Denied)
+	r := withRecoveryKey()
+	wantKind(t, "removing nobody", Remove(ctx, r, "zoe"), allod.NotFound)
+	_, k := keyFile(t, 3)
+	_, err := Add(ctx, r, "carol", []approve.Key{k})
+	wantKind(t, "registering alone with the recovery key", err, allod.Denied)
+	if err := Remove(ctx, r, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	_, _, l, _ := r.Inside()
+	if e, err := l.Get(ctx, l.Head().Size-1); err != nil || e.Action != "user-removed-by-recovery" {
+		t.Errorf("recorded %+v, %v", e, err)
+	}
+	if _, err := Add(ctx, o, "carol", []approve.Key{k}); err != nil {
+		t.Errorf("another in their place: %v", err)
 	}
 }
 

@@ -72,9 +72,14 @@ func Add(ctx context.Context, o *act.Office, name string, keys []approve.Key) (a
 	})
 }
 
+// byRecovery is how the vault is opened by who holds its recovery key (act.Deps).
+const byRecovery = "paper"
+
 // Remove takes from somebody the right to approve; signatures that they gave
-// count no more. Approval is needed as for Add. NotFound when nobody of that name
-// is registered.
+// count no more. Approval is needed as for Add, unless the vault was opened with
+// its recovery key: where one of two people is gone, or their key is, nobody could
+// approve anything any more. That is on record as such. NotFound when nobody of
+// that name is registered.
 func Remove(ctx context.Context, o *act.Office, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -83,7 +88,7 @@ func Remove(ctx context.Context, o *act.Office, name string) error {
 	if err != nil {
 		return err
 	}
-	return d.changeUsers(ctx, "user-removed", "remove "+name, func(s *state) ([]allod.Row, error) {
+	remove := func(s *state) ([]allod.Row, error) {
 		for _, u := range s.users {
 			if u.Active() && u.Name == name {
 				u.Removed = d.now()
@@ -91,7 +96,11 @@ func Remove(ctx context.Context, o *act.Office, name string) error {
 			}
 		}
 		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "remove %s: nobody of that name is registered", name), "`allod user list` shows who is.")
-	})
+	}
+	if d.deps.Key == byRecovery {
+		return d.change(ctx, "user-removed-by-recovery", remove)
+	}
+	return d.changeUsers(ctx, "user-removed", "remove "+name, remove)
 }
 
 // changeUsers changes who is registered. Where two people are, it takes two of

@@ -176,7 +176,8 @@ func (c *Console) removeCommand() *cobra.Command {
 		Use: "remove NAME", Short: "Take from somebody the right to approve", Args: cobra.ExactArgs(1), Example: "  allod user remove alice",
 		Long: `Take from somebody the right to approve. Signatures that they gave for what is
 still to be done count no more. Where two people are registered, two of them
-have to approve this too.`,
+have to approve this too; if one of them is gone, or their key is, the recovery
+key does it alone: allod user remove NAME --key paper`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.With(cmd.Context(), func(o *act.Office) error {
 				if err := people.Remove(cmd.Context(), o, args[0]); err != nil {
