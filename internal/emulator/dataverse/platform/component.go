@@ -50,24 +50,25 @@ func (a *Act) Join(kind int, id allod.GUID, behavior int) {
 	if a.Solution == "" || kind == 0 || !a.Tx.Has(components) || !a.Tx.Has("solution") {
 		return
 	}
-	for _, solution := range a.Tx.Find("solution", "uniquename", allod.StringValue(a.Solution)) {
-		for _, old := range a.Tx.Find(components, "objectid", allod.IDValue(id)) {
-			if _, in := a.Tx.Value(components, a.Tx.Get(components, old), "solutionid").Target(); in == solution {
-				return
-			}
-		}
-		now, user := allod.TextValue(allod.DateTime, wire.Stamp(a.Now)), allod.LookupValue("systemuser", a.User)
-		var cells []store.Cell
-		for column, v := range map[string]allod.Value{
-			"solutionid": allod.LookupValue("solution", solution), "componenttype": allod.IntegerValue(int64(kind)), "objectid": allod.IDValue(id),
-			"rootcomponentbehavior": allod.IntegerValue(int64(behavior)), "ismetadata": allod.BooleanValue(kind <= ComponentColumn),
-			"createdon": now, "modifiedon": now, "createdby": user, "modifiedby": user,
-		} {
-			if at := a.Tx.Column(components, column); at >= 0 {
-				cells = append(cells, store.Cell{Column: at, Value: v})
-			}
-		}
-		a.Tx.Put(components, a.NewID(), cells)
+	solutions := a.Tx.Find("solution", "uniquename", allod.StringValue(a.Solution))
+	if len(solutions) == 0 {
 		return
 	}
+	for _, old := range a.Tx.Find(components, "objectid", allod.IDValue(id)) {
+		if _, in := a.Tx.Value(components, a.Tx.Get(components, old), "solutionid").Target(); in == solutions[0] {
+			return
+		}
+	}
+	now, user := allod.TextValue(allod.DateTime, wire.Stamp(a.Now)), allod.LookupValue("systemuser", a.User)
+	var cells []store.Cell
+	for column, v := range map[string]allod.Value{
+		"solutionid": allod.LookupValue("solution", solutions[0]), "componenttype": allod.IntegerValue(int64(kind)), "objectid": allod.IDValue(id),
+		"rootcomponentbehavior": allod.IntegerValue(int64(behavior)), "ismetadata": allod.BooleanValue(kind <= ComponentColumn),
+		"createdon": now, "modifiedon": now, "createdby": user, "modifiedby": user,
+	} {
+		if at := a.Tx.Column(components, column); at >= 0 {
+			cells = append(cells, store.Cell{Column: at, Value: v})
+		}
+	}
+	a.Tx.Put(components, a.NewID(), cells)
 }
