@@ -64,8 +64,7 @@ func TestMakeAndOpen(t *testing.T) {
 	}
 	of := keyring.Of{Vault: allod.GUID{1}, Slot: "a"}
 	for _, tt := range []struct{ make, open, kind string }{
-		{"", "", "passphrase"},
-		{"passphrase", "passphrase", "passphrase"},
+		{"passphrase", "", "passphrase"},
 		{"file:keys/main", "file:keys/main", "key-file"},
 		{"mem:one", "mem:one", "memory"},
 		{"age:" + one.Recipient().String(), "identity:one.txt", "age"},
