@@ -96,11 +96,17 @@ func lasting(k allod.GapKind) bool {
 func (t *tableRun) pages(ctx context.Context, req source.ReadRequest) iter.Seq2[source.Page, error] {
 	return func(yield func(source.Page, error) bool) {
 		last := false
+		dater, _ := t.src.(source.Dater)
+		before := t.counter.Now()
 		for page, err := range t.src.Read(ctx, req) {
 			last = err != nil || page.Last
+			if dater != nil && page.Delta != (source.Cursor{}) {
+				t.counter.Saw(dater.TokenVersion(page.Delta), before)
+			}
 			if !yield(page, err) || last {
 				return
 			}
+			before = t.counter.Now()
 		}
 		if !last {
 			yield(source.Page{}, allod.Errorf(allod.Unavailable, "read %s: the source ended before its last page", req.Table.Name))

@@ -103,6 +103,9 @@ func Run(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source,
 	if err := r.readAll(ctx); err != nil {
 		return r.result(), fmt.Errorf("back up %s: %w", env, err)
 	}
+	if err := r.noteOutside(ctx); err != nil {
+		return r.result(), fmt.Errorf("back up %s: %w", env, err)
+	}
 	if err := r.checkRights(ctx); err != nil {
 		if cerr := r.commit(ctx, false); cerr != nil { // what was read stays; the next run closes it
 			err = errors.Join(err, cerr)
@@ -136,6 +139,7 @@ type runner struct {
 	// until it stands in the state, and for writing by who commits: a commit in
 	// between would take the rows without their deletions and their token.
 	settling sync.RWMutex
+	counter  judge.Counter
 	lineWhy  string
 	progress *reporter
 
@@ -176,6 +180,7 @@ func begin(ctx context.Context, s gate.Session, v *vault.Vault, src source.Sourc
 	if err := cmp.Or(r.checkTables(), r.choosePresets()); err != nil {
 		return nil, err
 	}
+	r.counter.Saw(schema.Identity.HighestVersion, 0)
 	r.asker, r.memory = &rightsReader{src: src, schema: schema}, semaphore.NewWeighted(memoryBudget)
 	if r.rights, err = r.asker.since(ctx, r.asker.moment()); err != nil {
 		return nil, fmt.Errorf("back up %s: read what the application user may see: %w", env, err)
@@ -296,6 +301,9 @@ func (r *runner) manifest(complete bool) (vault.Manifest, error) {
 	defer r.mu.Unlock()
 	// Witnesses go with the tokens they are for, also where the run is cut off.
 	r.state.Witnesses = judge.Keep(r.state.Witnesses, r.seen)
+	if high := &r.state.Identity.HighestVersion; *high != 0 {
+		*high = max(*high, r.counter.Now())
+	}
 	state, err := r.state.encode()
 	if err != nil {
 		return vault.Manifest{}, err

@@ -45,6 +45,7 @@ type fakeSource struct {
 	cutShort  bool                     // reads end without their last page
 	noRights  func() error             // why rights cannot be asked for
 	omits     func(allod.GUID) bool    // rows that lists leave out
+	dates     bool                     // tokens tell their version
 }
 
 type fakeChange struct {
@@ -288,6 +289,14 @@ func (s *fakeSource) Get(_ context.Context, t *allod.Table, keys []allod.GUID, c
 		}
 	}
 	return out, nil
+}
+
+func (s *fakeSource) TokenVersion(c source.Cursor) uint64 {
+	var v uint64
+	if _, err := fmt.Sscanf(c.Token, "delta:%d", &v); err != nil || !s.dates {
+		return 0
+	}
+	return v
 }
 
 func (s *fakeSource) Query(context.Context, *allod.Table, string, []string) iter.Seq2[allod.Row, error] {

@@ -48,14 +48,14 @@ func (r *runner) checkPast(ctx context.Context) error {
 	r.mu.Lock()
 	seen := slices.Clone(r.seen)
 	r.mu.Unlock()
-	if len(seen) == 0 {
+	if len(seen) == 0 && r.counter.Back() == "" {
 		return nil
 	}
 	list := judge.Newest(r.before, seen)
 	now, err := r.past().Now(ctx, list)
 	why, silent := "", []judge.Witness(nil)
 	if err == nil {
-		if why = judge.LineBreak(r.schema.Identity, r.schema.Identity, list, now); why == "" {
+		if why = cmp.Or(r.counter.Back(), judge.LineBreak(r.schema.Identity, r.schema.Identity, list, now)); why == "" {
 			silent, err = r.silent(ctx, r.unexplained(list, now))
 		}
 	}

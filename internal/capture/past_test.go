@@ -295,3 +295,39 @@ func TestTouchedAgainBeforeARunIsCutOff(t *testing.T) {
 	r.same("account")
 	r.same("contact")
 }
+
+// Nothing that was read is taken back, and yet tokens that were given out before
+// hide what is changed after: they do not go on from one another.
+func TestTokensWentBack(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		r := newRig(t)
+		r.schema.Tables[1].Tracking, r.dates = true, true
+		r.fill("account", 0, 20)
+		r.fill("contact", 0, 40)
+		r.backup()
+		rewind := r.mark()
+		r.fill("contact", 100, 190)
+		back := func() {
+			rewind() // sixty rows further
+			r.put("account", 3, "hidden by the token")
+		}
+		r.beforeRow = func(table, what string, _ int) error {
+			if table == "contact" && what == "delta" && !late {
+				r.beforeRow = nil
+				back()
+			}
+			return nil
+		}
+		if _, err := r.run(t.Context(), Options{}); late == (err != nil) {
+			t.Fatalf("put back after the run %v: %v", late, err)
+		}
+		if r.beforeRow = nil; late {
+			back() // and the environment has not come as far as the last token yet
+		}
+		if res := r.backup(); res.Line != 2 || !res.Complete {
+			t.Errorf("put back after the run %v: line %d because %q, complete %t; want a new line", late, res.Line, res.LineReason, res.Complete)
+		}
+		r.same("account")
+		r.same("contact")
+	}
+}

@@ -1,0 +1,14 @@
+package dataverse
+
+import "allod/internal/source"
+
+var _ source.Dater = (*Source)(nil)
+
+// TokenVersion implements source.Dater (protocols/dataverse.md §5.2).
+func (s *Source) TokenVersion(c source.Cursor) uint64 {
+	var at token
+	if c.Kind != source.CursorDelta || !at.open(c) {
+		return 0
+	}
+	return tokenVersion(at.Link)
+}
