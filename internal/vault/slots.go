@@ -41,7 +41,7 @@ func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
 	for _, e := range entries {
 		s.Slots = append(s.Slots, SlotStatus{Name: e.Name, Place: e.Place, Epoch: e.Epoch, Proved: e.Proved})
 	}
-	s.ErasuresPending = v.pending(s.Slots)
+	s.ErasuresPending = v.pending(ctx)
 	s.Warnings = append(s.Warnings, rack.Judge(entries, max(v.log.Epoch(), 1), v.cfg.Now()).Warnings...)
 	if len(v.cfg.Slots) < 2 {
 		s.Warnings = append(s.Warnings, "slots lie in one place: keep them in two independent places")
