@@ -202,16 +202,7 @@ func (v *Vault) Certify(ctx context.Context, s gate.Session, c *certificate.Cert
 // pending returns how many erasures in the log are not final: a place still
 // has a slot of an epoch before theirs, if only as a version behind others.
 func (v *Vault) pending(ctx context.Context) int {
-	oldest := v.log.Epoch()
-	for _, p := range v.Slots().Count(ctx) {
-		switch {
-		case p.Lost != "": // nobody knows
-			oldest = 0
-		case p.Oldest > 0:
-			oldest = min(oldest, p.Oldest)
-		}
-	}
-	n := 0
+	oldest, n := v.Slots().Oldest(ctx), 0
 	for _, e := range v.log.Entries() {
 		if e.Epoch > oldest && (e.Kind == vlog.KindErase || e.Kind == vlog.KindRestrict || e.Kind == vlog.KindRectify) {
 			n++

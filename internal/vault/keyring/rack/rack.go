@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -392,4 +393,20 @@ func (r *Rack) Count(ctx context.Context) []places.Place {
 		out = append(out, p)
 	}
 	return out
+}
+
+// Oldest is the oldest epoch of which a place has a slot, if only as a version
+// behind others; 0 when a place does not answer, the largest number when there
+// is none.
+func (r *Rack) Oldest(ctx context.Context) uint64 {
+	oldest := uint64(math.MaxUint64)
+	for _, p := range r.Count(ctx) {
+		switch {
+		case p.Lost != "":
+			return 0
+		case p.Oldest > 0:
+			oldest = min(oldest, p.Oldest)
+		}
+	}
+	return oldest
 }

@@ -321,6 +321,9 @@ func TestPlacesThatCannot(t *testing.T) {
 		t.Errorf("got %+v, want one that cannot and one that failed", got)
 	}
 	count := b.Count(t.Context())
+	if o := b.Oldest(t.Context()); o != 0 {
+		t.Errorf("the oldest epoch is %d, want 0: nobody knows", o)
+	}
 	if count[0].Lost != "" || count[0].Epoch != 1 || count[1].Lost == "" || count[1].StateOf(1, b.now) != places.Unreachable {
 		t.Errorf("got %+v, want the second unreachable", count)
 	}
