@@ -67,30 +67,56 @@ func open(ctx context.Context, o *act.Office) (*desk, error) {
 	return &desk{l, g, s, deps}, err
 }
 
-// Log reads the ledger, oldest entry first, the decision to read it included.
-// Errors: Denied by the gate, Corrupt for an entry that does not verify.
-func Log(ctx context.Context, o *act.Office, q Query) ([]Line, error) {
+// Log reads the ledger and calls show with each entry that is wanted, the oldest
+// first, the decision to read it included; an error of show ends it. Errors:
+// Denied by the gate, Corrupt for an entry that does not verify.
+func Log(ctx context.Context, o *act.Office, q Query, show func(Line) error) error {
 	d, err := open(ctx, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n := newNames(d, o.Environments(), q.Actor)
-	lines := []Line{}
-	past := 0
-	for i := d.ledger.Head().Size - 1; i >= 0 && past < older; i-- {
+	end := d.ledger.Head().Size
+	i, err := d.from(ctx, q.Since, end)
+	if err != nil {
+		return err
+	}
+	shown := int64(0)
+	for ; i < end; i++ {
 		e, err := d.ledger.Get(ctx, i)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if past++; !e.Time.Before(q.Since) {
-			past = 0
+		if e.Time.Before(q.Since) || q.Action != "" && q.Action != e.Action || q.Actor != "" && q.Actor != e.Actor && n.actors[e.Actor] != q.Actor {
+			continue
 		}
-		if past == 0 && (q.Action == "" || q.Action == e.Action) && (q.Actor == "" || q.Actor == e.Actor || n.actors[e.Actor] == q.Actor) {
-			lines = append(lines, n.line(i, e))
+		shown++
+		if err := show(n.line(i, e)); err != nil {
+			return err
 		}
 	}
-	slices.Reverse(lines)
-	return lines, d.gate.Act(ctx, d.session, "ledger-read", map[string]int64{"entries": int64(len(lines))})
+	return d.gate.Act(ctx, d.session, "ledger-read", map[string]int64{"entries": shown})
+}
+
+// from returns the first entry that may be from since or later.
+func (d *desk) from(ctx context.Context, since time.Time, end int64) (int64, error) {
+	if since.IsZero() {
+		return 0, nil
+	}
+	past := 0
+	for i := end; i > 0; i-- {
+		e, err := d.ledger.Get(ctx, i-1)
+		if err != nil {
+			return 0, err
+		}
+		if past++; !e.Time.Before(since) {
+			past = 0
+		}
+		if past == older {
+			return i, nil
+		}
+	}
+	return 0, nil
 }
 
 // names are the pseudonyms that can be named.

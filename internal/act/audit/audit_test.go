@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -192,9 +193,11 @@ func TestAttacksOnTheStore(t *testing.T) {
 
 func (f *folder) log(q Query) (lines []Line) {
 	f.t.Helper()
-	f.must(f.with(func(o *act.Office) (err error) {
-		lines, err = Log(f.t.Context(), o, q)
-		return err
+	f.must(f.with(func(o *act.Office) error {
+		return Log(f.t.Context(), o, q, func(l Line) error {
+			lines = append(lines, l)
+			return nil
+		})
 	}))
 	return lines
 }
@@ -231,6 +234,37 @@ func TestLog(t *testing.T) {
 	}
 	if got := f.log(Query{Actor: lines[0].Actor, Action: "office"}); len(got) != 2 {
 		t.Errorf("by pseudonym: %+v", got)
+	}
+}
+
+// TestLogSince reads no more of a long ledger than it has to, and what a clock
+// that was set has put among older entries.
+func TestLogSince(t *testing.T) {
+	f := newFolder(t)
+	f.must(f.with(func(o *act.Office) error {
+		_, _, l, _ := o.Inside()
+		for i := range 300 {
+			at := now().Add(time.Duration(i) * time.Minute)
+			if i == 200 {
+				at = at.Add(-3 * time.Hour)
+			}
+			if _, err := l.Append(t.Context(), ledger.Entry{Time: at, Kind: ledger.KindAct, Action: "read"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	f.deps.Now = func() time.Time { return now().Add(300 * time.Minute) }
+	since := now().Add(150 * time.Minute)
+	if got := f.log(Query{Since: since, Action: "read"}); len(got) != 149 || got[0].N != 150 {
+		t.Errorf("%d entries since 150 minutes, from %d, want 149 from 150", len(got), got[0].N)
+	}
+	stop := fmt.Errorf("enough")
+	err := f.with(func(o *act.Office) error {
+		return Log(t.Context(), o, Query{}, func(Line) error { return stop })
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("ended by the reader: got %v", err)
 	}
 }
 

@@ -82,19 +82,19 @@ whoever --actor asks for. Reading the ledger is recorded in it.`,
 				return err
 			}
 			return c.With(cmd.Context(), func(o *act.Office) error {
-				lines, err := audit.Log(cmd.Context(), o, q)
-				if err != nil {
-					return err
-				}
-				if c.JSON() {
-					c.Print(lines)
+				shown := 0
+				err := audit.Log(cmd.Context(), o, q, func(l audit.Line) error {
+					if shown++; c.JSON() {
+						c.Print(l)
+					} else {
+						c.line(l)
+					}
 					return nil
+				})
+				if err == nil && !c.JSON() {
+					c.outf("%d entries.\n", shown)
 				}
-				for _, l := range lines {
-					c.line(l)
-				}
-				c.outf("%d entries.\n", len(lines))
-				return nil
+				return err
 			})
 		},
 	}
