@@ -14,19 +14,27 @@ import (
 
 func (a *app) setupCommand() *cobra.Command {
 	var opts source.RoleOptions
-	var plan, yes bool
+	var plan, yes, register bool
 	cmd := &cobra.Command{Use: "setup", Short: "Write the roles Allod works with", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	dataverse := &cobra.Command{
 		Use: "dataverse ENV", Short: "Write the roles of the reader and the restorer", Args: cobra.ExactArgs(1),
-		Example: "  allod setup dataverse prod --plan\n  allod setup dataverse prod --reader CLIENT-ID --restorer CLIENT-ID --yes",
+		Example: `  allod setup dataverse prod --register
+  allod setup dataverse prod --plan
+  allod setup dataverse prod --reader CLIENT-ID --restorer CLIENT-ID --yes`,
 		Long: `Write two security roles and two column security profiles into an environment:
 "Allod reader", which reads every table, every secured column and the audit
 summary and writes nothing, and "Allod restorer", which writes data and is
 disabled until a restore is approved. What will be done is shown first. Running
 it again does what is missing; --remove takes everything back. The application
 that Allod is connected as must be allowed to do this: System Administrator, for
-the moment.`,
+the moment. An application that has no user in the environment yet gets one.
+--register comes first: it says how to register the applications in Entra, which
+Allod cannot do itself, and changes nothing.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if register {
+				a.showRegistration(args[0])
+				return nil
+			}
 			return a.withOffice(cmd.Context(), func(o *act.Office) error { return a.setup(cmd, o, args[0], opts, plan, yes) })
 		},
 	}
@@ -34,6 +42,7 @@ the moment.`,
 	f.StringVar(&opts.Reader, "reader", "", "client id of the application that backs up")
 	f.StringVar(&opts.Restorer, "restorer", "", "client id of the application that restores")
 	f.BoolVar(&opts.Remove, "remove", false, "take roles and profiles back")
+	f.BoolVar(&register, "register", false, "say how to register the applications, and do nothing")
 	f.BoolVar(&plan, "plan", false, "show what would be done, and do nothing")
 	f.BoolVar(&yes, "yes", false, "do it without asking")
 	cmd.AddCommand(dataverse)
@@ -69,6 +78,60 @@ func (a *app) setup(cmd *cobra.Command, o *act.Office, env string, opts source.R
 	}
 	a.outf("Done: %d steps.\n", done)
 	return nil
+}
+
+// registration says how to register the applications: by commands of the Azure
+// command line, then by hand. An application that signs in by itself needs no
+// permission in Entra: what it may do, the roles of the environment say
+// (protocols/dataverse.md §1.2).
+const registration = `Allod signs in as an application of your Entra tenant: one that backs up, the
+reader, and another one that restores. Registering them takes the right to
+register applications; Allod has it not and wants it not.
+
+With the Azure command line (az login first), for the reader:
+
+  az ad app create --display-name "Allod reader" \
+     --sign-in-audience AzureADMyOrg --query appId --output tsv
+  az ad sp create --id CLIENT-ID
+  az ad app credential reset --id CLIENT-ID --append --years 1
+
+The first command prints the client id, the last one the secret. A certificate
+is better, if you have one: with --cert @reader.pem instead of --years 1. Then
+the same with "Allod restorer".
+
+By hand, at https://entra.microsoft.com:
+
+  1. Identity, Applications, App registrations, New registration.
+  2. Name: Allod reader. Accounts in this organizational directory only.
+     No redirect URI. Register.
+  3. Note "Application (client) ID" and "Directory (tenant) ID".
+  4. Certificates & secrets: upload a certificate, or New client secret. Note
+     its value, it is shown once, and the day it expires.
+  5. API permissions: none. What it may do, its roles in the environment say.
+  6. The same once more for Allod restorer.
+
+In https://admin.powerplatform.microsoft.com, for the reader:
+
+  7. Environments, the environment, Settings, Users + permissions,
+     Application users, New app user: add the application, the root business
+     unit, and System Administrator, for the next two steps only.
+
+Then, with the secret in ALLOD_CLIENT_SECRET or its file named:
+
+  allod connect %[1]s URL --tenant-id TENANT-ID --client-id CLIENT-ID
+  allod setup dataverse %[1]s --reader CLIENT-ID --restorer CLIENT-ID
+
+The second one makes the roles, and the restorer's user if there is none. Take
+System Administrator from the reader then: ` + "`allod check source %[1]s`" + ` says when
+it is enough.
+`
+
+func (a *app) showRegistration(env string) {
+	if a.json {
+		a.print(map[string]string{"environment": env, "text": fmt.Sprintf(registration, env)})
+		return
+	}
+	a.outf(registration, env)
 }
 
 // agreed asks somebody at a terminal. Nobody there is no.

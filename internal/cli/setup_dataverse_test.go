@@ -51,6 +51,25 @@ Note: There is no privilege prvReadRecordAuditHistory here; the role Allod
 	}
 }
 
+// What has to be registered is said without an Allod, in 80 columns, and names
+// every command with its environment.
+func TestRegistrationText(t *testing.T) {
+	code, out, _ := run(t, Deps{}, "setup", "dataverse", "prod", "--register")
+	if code != 0 {
+		t.Fatalf("ends with %d", code)
+	}
+	for _, want := range []string{"az ad app create", "App registrations, New registration", "Application users, New app user", "allod connect prod URL --tenant-id", "allod setup dataverse prod --reader", "allod check source prod"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	for line := range strings.Lines(out) {
+		if utf8.RuneCountInString(line) > 81 || strings.Contains(line, "%!") {
+			t.Errorf("wider than 80 columns: %q", line)
+		}
+	}
+}
+
 // Only a typed yes at a terminal is one.
 func TestAgreed(t *testing.T) {
 	for _, c := range []struct {

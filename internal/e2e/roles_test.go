@@ -48,7 +48,7 @@ func TestSetupWritesTheRoles(t *testing.T) {
 	held := co.call(http.MethodGet, "RetrieveRolePrivilegesRole(RoleId="+at+")", nil)["RolePrivileges"].([]any)
 	for _, p := range held {
 		p := p.(map[string]any)
-		if name := p["PrivilegeName"].(string); !strings.HasPrefix(name, "prvRead") || p["Depth"] != "Global" {
+		if name := p["PrivilegeName"].(string); !strings.HasPrefix(name, "prvRead") && name != "prvExportCustomization" || p["Depth"] != "Global" {
 			t.Errorf("the reader may %v at %v", name, p["Depth"])
 		}
 	}
@@ -59,6 +59,21 @@ func TestSetupWritesTheRoles(t *testing.T) {
 	restorer := co.rows("systemusers", "?$select=isdisabled&$filter=applicationid eq "+users[2].ClientID)
 	if len(restorer) != 1 || restorer[0]["isdisabled"] != true {
 		t.Errorf("the restorer: got %v", restorer)
+	}
+	// Applications that have no user in the environment get one.
+	const reader, other = "0f3c9a52-6f0e-4c3d-9a57-3c2b1f0e9d11", "0f3c9a52-6f0e-4c3d-9a57-3c2b1f0e9d12"
+	fresh := source.RoleOptions{Reader: reader, Restorer: other}
+	if p := setup(fresh); len(p.Steps) != 7 || p.Steps[0].Op != "create" || len(p.Notes) < 2 {
+		t.Errorf("applications without a user: got %+v", p)
+	}
+	for client, off := range map[string]bool{reader: false, other: true} {
+		made := co.rows("systemusers", "?$select=isdisabled,_businessunitid_value&$expand=systemuserroles_association($select=name)&$filter=applicationid eq "+client)
+		if len(made) != 1 || made[0]["isdisabled"] != off || len(made[0]["systemuserroles_association"].([]any)) != 1 {
+			t.Errorf("the application user of %s: got %v", client, made)
+		}
+	}
+	if p := setup(fresh); len(p.Steps) != 0 {
+		t.Errorf("the second time: got %+v", p.Steps)
 	}
 	if p := setup(source.RoleOptions{Remove: true}); len(p.Steps) != 8 {
 		t.Errorf("remove: got %+v", p.Steps)

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/http"
 	"slices"
 	"strings"
@@ -235,18 +236,15 @@ func (p *planner) assign(ctx context.Context, k kind, client, role, profile stri
 		return err
 	}
 	if len(users.Value) == 0 {
-		return allod.WithHint(allod.Errorf(allod.NotFound, "there is no application user with the client id %s", client),
-			"Make it in the Power Platform admin center: Environments, Settings, Users + permissions, Application users, New app user.")
+		p.makeUser(k, client, role, profile)
+		return nil
 	}
 	u := users.Value[0]
 	if k.writes && strings.EqualFold(u.ID, p.me) {
 		return allod.WithHint(allod.Errorf(allod.Invalid, "the restorer is the user Allod is signed in as, and would disable itself"), "Name another application as the restorer.")
 	}
 	at := "systemusers(" + u.ID + ")/"
-	for _, one := range []struct{ nav, set, key, id, what string }{
-		{"systemuserroles_association", "roles", "roleid", role, "the role " + k.role},
-		{"systemuserprofiles_association", "fieldsecurityprofiles", "fieldsecurityprofileid", profile, "the column security profile " + k.profile},
-	} {
+	for _, one := range given(k, role, profile) {
 		var list struct{ Value []map[string]any }
 		if err := p.s.Get(ctx, at+one.nav+"?$select="+one.key, &list); err != nil {
 			return err
@@ -255,13 +253,48 @@ func (p *planner) assign(ctx context.Context, k kind, client, role, profile stri
 			id, _ := r[one.key].(string)
 			return strings.EqualFold(id, one.id)
 		}) {
-			p.step("assign", nil, p.send(http.MethodPost, at+one.nav+"/$ref", map[string]any{"@odata.id": one.set + "(" + one.id + ")"}), "give the application %s %s", client, one.what)
+			p.give(at, client, one)
 		}
 	}
 	if k.writes && !u.Disabled {
 		p.step("disable", nil, p.send(http.MethodPatch, strings.TrimSuffix(at, "/"), map[string]any{"isdisabled": true}), "disable the application %s until a restore is approved", client)
 	}
 	return p.warnAdministrator(ctx, k, client, at)
+}
+
+// gift is what an application user is given: the row id of set, by the
+// navigation property nav.
+type gift struct{ nav, set, key, id, what string }
+
+func given(k kind, role, profile string) []gift {
+	return []gift{
+		{"systemuserroles_association", "roles", "roleid", role, "the role " + k.role},
+		{"systemuserprofiles_association", "fieldsecurityprofiles", "fieldsecurityprofileid", profile, "the column security profile " + k.profile},
+	}
+}
+
+func (p *planner) give(at, client string, one gift) {
+	p.step("assign", nil, p.send(http.MethodPost, at+one.nav+"/$ref", map[string]any{"@odata.id": one.set + "(" + one.id + ")"}), "give the application %s %s", client, one.what)
+}
+
+// makeUser plans an application user for a client that has none here
+// (protocols/dataverse.md §1.2). Its id follows from the client id, so that
+// the steps after it can name it; where the service gives it another one, they fail
+// once, and running again finds it.
+func (p *planner) makeUser(k kind, client, role, profile string) {
+	sum := sha256.Sum256([]byte("allod application user " + strings.ToLower(client)))
+	id := allod.GUID(sum[:16])
+	p.step("create", nil, p.send(http.MethodPost, "systemusers", map[string]any{
+		"systemuserid": id.String(), "applicationid": strings.ToLower(client), "businessunitid@odata.bind": "/businessunits(" + p.unit + ")",
+	}), "make an application user for the application %s", client)
+	at := "systemusers(" + id.String() + ")/"
+	for _, one := range given(k, role, profile) {
+		p.give(at, client, one)
+	}
+	if k.writes {
+		p.step("disable", nil, p.send(http.MethodPatch, strings.TrimSuffix(at, "/"), map[string]any{"isdisabled": true}), "disable the application %s until a restore is approved", client)
+	}
+	p.note("There is no application user for %s yet. If the environment refuses to make one, make it in the Power Platform admin center: Environments, Settings, Users + permissions, Application users, New app user.", client)
 }
 
 // adminTemplate is the role template of System Administrator, the same in

@@ -256,6 +256,39 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// An application without a user in the environment gets one, with an id that the
+// steps after it name; the same each time.
+func TestPlanMakesTheUser(t *testing.T) {
+	const app = "33333333-0000-4000-8000-00000000000F"
+	s := fresh()
+	p := plan(t, s, source.RoleOptions{Restorer: app})
+	got := steps(p)
+	want := []string{
+		"create: make an application user for the application " + app,
+		"assign: give the application " + app + " the role Allod restorer",
+		"assign: give the application " + app + " the column security profile Allod restorer",
+		"disable: disable the application " + app + " until a restore is approved",
+	}
+	if d := cmp.Diff(got[len(got)-4:], want); d != "" {
+		t.Errorf("steps (-got +want):\n%s", d)
+	}
+	for _, one := range p.Steps {
+		if err := one.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := len(s.sent) - 4
+	var body struct{ SystemUserID, ApplicationID string }
+	if err := json.Unmarshal([]byte(s.bodies[last]), &body); err != nil || s.sent[last] != "POST systemusers" || body.ApplicationID != strings.ToLower(app) {
+		t.Fatalf("made: %s %s: %v", s.sent[last], s.bodies[last], err)
+	}
+	for _, sent := range s.sent[last+1:] {
+		if !strings.Contains(sent, " systemusers("+body.SystemUserID+")") {
+			t.Errorf("%s does not name the user %s", sent, body.SystemUserID)
+		}
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -264,7 +297,6 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{"one application for both", source.RoleOptions{Reader: readApp, Restorer: readApp}, allod.Invalid},
 		{"no client id", source.RoleOptions{Reader: "backup' or true"}, allod.Invalid},
-		{"no application user", source.RoleOptions{Reader: "33333333-0000-4000-8000-00000000000f"}, allod.NotFound},
 		{"restorer is the caller", source.RoleOptions{Restorer: "33333333-0000-4000-8000-000000000001"}, allod.Invalid},
 	} {
 		s := fresh()
