@@ -31,7 +31,8 @@ Checks, with what stands in the vault object FILE and nothing else:
   a checkpoint               that the ledger signed it; with --witness also that
                              the witness did
   a proof of growth          that the ledger of its checkpoint contains that of
-                             an older one, which stands before it in the list
+                             an older one, which stands before it in the list,
+                             or which the log has seen
   --log FOLDER               chain and signatures of a copy of the vault's log/
 Two of them that show the same ledger in two versions are reported.
 

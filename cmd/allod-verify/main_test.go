@@ -89,8 +89,14 @@ func (k *kit) checkpoint(l *ledger.Ledger, name string) []byte {
 // log writes a log of two entries and returns the second, an erasure.
 func (k *kit) log() []byte {
 	k.t.Helper()
+	return k.logOf(k.ledger.Head())
+}
+
+// logOf is log, with the head of the ledger that its first entry has seen.
+func (k *kit) logOf(seen ledger.Head) []byte {
+	k.t.Helper()
 	vault := strings.ReplaceAll(k.pin.Vault.String(), "-", "")
-	first := &vlog.Entry{Vault: vault, N: 1, Kind: vlog.KindCapture, Run: "r", Time: now(), Environment: 1, Capture: 1, Root: 1, Epoch: 1}
+	first := &vlog.Entry{Vault: vault, N: 1, Kind: vlog.KindCapture, Run: "r", Time: now(), Environment: 1, Capture: 1, Root: 1, Epoch: 1, Ledger: vlog.LedgerRoot{Size: seen.Size, Hash: vlog.Digest(seen.Hash)}}
 	b, d, err := first.Encode(keyOf(1))
 	k.must(err)
 	k.write(vlog.EntryName(1), b)
@@ -207,6 +213,9 @@ func TestLedgerFiles(t *testing.T) {
 	k.checkpoint(fork, "fork.txt")
 	k.wantKind(allod.Corrupt, "FORKED", "--vault", "vault", "old.txt", "fork.txt")
 	k.wantKind(allod.Corrupt, "does not contain", "--vault", "vault", "fork.txt", "growth.txt")
+	k.logOf(from)
+	k.wantKind(0, "contains that of 2 entries", "--vault", "vault", "--log", ".", "growth.txt") // the log has seen it
+	k.wantKind(allod.Corrupt, "FORKED", "--vault", "vault", "--log", ".", "fork.txt")
 
 	witness := ledger.Witness{Name: "witness.example/w1", Key: public(9)}
 	k.write("cosigned.txt", slices.Concat(newer, cosign(newer, witness)))

@@ -36,7 +36,7 @@ type Checker struct {
 	Pin       vlog.Pin         // see Open
 	Witnesses []ledger.Witness // who must have cosigned checkpoints that are given by themselves
 
-	heads []ledger.Head // that signed checkpoints showed, in the order of the files
+	heads map[int64]ledger.Head // by size: that signed checkpoints and log entries showed
 }
 
 func (c *Checker) say(format string, args ...any) { fmt.Fprintf(c.Out, format+"\n", args...) }
@@ -110,6 +110,11 @@ func (c *Checker) Log() error {
 		}
 		if err := chain.Add(e, d); err != nil {
 			return err
+		}
+		seen := ledger.Head{Size: e.Ledger.Size}
+		copy(seen.Hash[:], e.Ledger.Hash[:])
+		if err := c.remember(seen); err != nil {
+			return fmt.Errorf("log entry %d: %w", e.N, err)
 		}
 		digests[e.N], last = d, e.Time
 		kinds[e.Kind]++
@@ -238,19 +243,19 @@ func (c *Checker) proof(name string, b []byte) error {
 }
 
 // growth checks that a ledger contains that of an older checkpoint among the
-// files before.
+// files before, or one that the log has seen.
 func (c *Checker) growth(name string, b []byte) error {
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	size, err := strconv.ParseInt(strings.TrimPrefix(string(line), "old "), 10, 64)
 	if err != nil {
 		return allod.Errorf(allod.Corrupt, "read a proof of growth: it does not say from where")
 	}
-	i := slices.IndexFunc(c.heads, func(h ledger.Head) bool { return h.Size == size })
-	if i < 0 {
+	from, ok := c.heads[size]
+	if !ok {
 		err := allod.Errorf(allod.Invalid, "it begins at %d entries, and no checkpoint of that size was named before it", size)
 		return allod.WithHint(err, "Name the older checkpoint first, then this file.")
 	}
-	g, err := ledger.ParseGrowth(b, c.heads[i])
+	g, err := ledger.ParseGrowth(b, from)
 	if err != nil {
 		return err
 	}
@@ -280,12 +285,21 @@ func (c *Checker) checkpoint(name string, b []byte) (ledger.Head, error) {
 	if name != "" && len(by) < len(c.Witnesses) {
 		return head, allod.Errorf(allod.Corrupt, "%d of the %d witnesses that were named have cosigned it", len(by), len(c.Witnesses))
 	}
-	for _, h := range c.heads {
-		if h.Size == head.Size && h.Hash != head.Hash {
-			err := allod.Errorf(allod.Corrupt, "FORKED: the ledger of %d entries is shown in two versions, both signed", h.Size)
-			return head, allod.WithHint(err, "Keep both files: they prove that somebody with a ledger key showed different people different things.")
-		}
+	return head, c.remember(head)
+}
+
+// remember compares a head with those seen before.
+func (c *Checker) remember(head ledger.Head) error {
+	if head.Size == 0 {
+		return nil
 	}
-	c.heads = append(c.heads, head)
-	return head, nil
+	if h, ok := c.heads[head.Size]; ok && h != head {
+		err := allod.Errorf(allod.Corrupt, "FORKED: the ledger of %d entries is shown in two versions, both signed", h.Size)
+		return allod.WithHint(err, "Keep both files: they prove that somebody with a key of the vault showed different people different things.")
+	}
+	if c.heads == nil {
+		c.heads = map[int64]ledger.Head{}
+	}
+	c.heads[head.Size] = head
+	return nil
 }
