@@ -191,6 +191,44 @@ func TestDefineFormula(t *testing.T) {
 	}
 }
 
+// Every aggregate over rows below, and what an amount does that does not fit.
+func TestRollupAggregates(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	for name, x := range map[string]struct{ class, formula string }{
+		"new_Total":  {"Integer", "SUM(alp_loyaltycard.alp_points, alp_homestore)"},
+		"new_Least":  {"Integer", "MIN(alp_loyaltycard.alp_points, alp_homestore)"},
+		"new_Most":   {"Decimal", "MAX(alp_loyaltycard.alp_points, alp_homestore)"},
+		"new_Known":  {"Integer", "COUNT(alp_loyaltycard.alp_points, alp_homestore)"},
+		"new_Silver": {"Integer", `COUNT(alp_loyaltycard, alp_homestore) WHERE alp_tier = 100000001 AND alp_name = "c"`},
+		"new_Until":  {"DateTime", "MAX(alp_loyaltycard.alp_validuntil, alp_homestore)"},
+	} {
+		c.want(204, "POST", "EntityDefinitions(LogicalName='alp_store')/Attributes", column(x.class, name, `"SourceType":2`, fmt.Sprintf(`"FormulaDefinition":%q`, x.formula)))
+	}
+	shop := func(cards ...string) string {
+		id := c.want(204, "POST", "alp_stores", `{"alp_name":"Shop"}`).id()
+		for _, card := range cards {
+			c.want(204, "POST", "alp_loyaltycards", `{"alp_name":"C","alp_HomeStore@odata.bind":"/alp_stores(`+id+`)"`+card+`}`)
+		}
+		return id
+	}
+	three := shop(`,"alp_points":5,"alp_tier":100000001,"alp_validuntil":"2026-01-01T00:00:00Z"`, `,"alp_points":7,"alp_tier":100000002,"alp_validuntil":"2027-01-01T00:00:00Z"`, "")
+	none := shop()
+	much := shop(`,"alp_points":2000000000`, `,"alp_points":2000000000`)
+	c.action("calculate-rollups", "")
+	for id, want := range map[string]map[string]any{
+		three: {"new_total": 12.0, "new_least": 5.0, "new_most": 7.0, "new_known": 2.0, "new_silver": 1.0, "new_until": "2027-01-01T00:00:00Z", "new_total_state": 1.0},
+		none:  {"new_total": nil, "new_least": nil, "new_most": nil, "new_known": 0.0, "new_silver": 0.0, "new_until": nil, "new_total_state": 1.0},
+		much:  {"new_total": nil, "new_least": 2000000000.0, "new_most": 2000000000.0, "new_known": 2.0, "new_silver": 0.0, "new_until": nil, "new_total_state": 2.0},
+	} {
+		got := c.want(200, "GET", "alp_stores("+id+")", "").json()
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s: got %v, want %v", k, got[k], v)
+			}
+		}
+	}
+}
+
 // The company's rollups are what its rows come to.
 func TestCompanyRollups(t *testing.T) {
 	c := standardCompany(t, dvemu.Options{})
