@@ -54,7 +54,7 @@ type Office struct {
 	vault  *vault.Vault
 	gate   *gate.Gate
 	ledger *ledger.Ledger
-	store  blob.Store      // of the vault, as its readers see it
+	places []blob.Store    // the vault and its slots, as their readers see them
 	key    keyring.Wrapper // what the vault was opened with; nil without keys
 	spec   string          // how key was named
 	seen   seen.Heads
@@ -156,13 +156,17 @@ func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, er
 		return vault.Config{}, err
 	}
 	cfg := vault.Config{Store: through.Wrap(store), Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin, Seen: o.seen.Log}
-	o.store = cfg.Store
+	o.places = []blob.Store{cfg.Store}
+	pin := keyring.Pin{Vault: cfg.Pin.Vault, Signers: cfg.Pin.Keys(keyring.SignSlot)}
 	for _, place := range o.config.Slots {
 		p, err := o.deps.OpenStore(ctx, o.path(place), create)
 		if err != nil {
 			return vault.Config{}, allod.WithHint(fmt.Errorf("open the place of slots %s: %w", place, err), "%s", cmp.Or(allod.HintOf(err), "The slots hold the keys: put this folder back from a copy. Without any of its places nothing opens the vault."))
 		}
-		cfg.Slots = append(cfg.Slots, p)
+		if !create { // slots of others are in the way of new ones
+			p = through.WrapSlots(p, func(name string, b []byte) bool { return keyring.Check(name, b, pin) == nil })
+		}
+		cfg.Slots, o.places = append(cfg.Slots, p), append(o.places, p)
 	}
 	if err := o.deps.Disk.MkdirAll(cfg.TempDir); err != nil {
 		return vault.Config{}, fmt.Errorf("make the folder for temporary files: %w", err)

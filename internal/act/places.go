@@ -32,16 +32,19 @@ func (o *Office) placeWarnings() []string {
 		all = append(all, fmt.Sprintf("slots in %s: what is deleted there is not gone, which was accepted when the vault was made: no erasure is provably final", p))
 	}
 	if bad := o.tampered(); len(bad) > 0 {
-		all = append(all, fmt.Sprintf("somebody changed %d objects in the store after they were stored; what was stored first is read. The first is %s: %s. `allod vault verify` names them all", len(bad), bad[0].Name, bad[0].What))
+		all = append(all, fmt.Sprintf("somebody changed %d objects after they were stored; they are read through. The first is %s: %s. `allod vault verify` names them all", len(bad), bad[0].Name, bad[0].What))
 	}
 	return all
 }
 
 func (o *Office) tampered() []blob.Tampering {
-	if w, ok := o.store.(blob.Witness); ok {
-		return w.Tampered()
+	var all []blob.Tampering
+	for _, p := range o.places {
+		if w, ok := p.(blob.Witness); ok {
+			all = append(all, w.Tampered()...)
+		}
 	}
-	return nil
+	return all
 }
 
 // addTampering adds what the store noticed to what a check found bad.

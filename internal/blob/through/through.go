@@ -11,7 +11,6 @@ package through
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -43,9 +42,9 @@ type inner interface {
 type Store struct {
 	inner inner
 
-	mu       sync.Mutex
-	known    map[string]blob.Version
-	tampered map[string]string
+	mu    sync.Mutex
+	known map[string]blob.Version
+	notes
 }
 
 var (
@@ -56,21 +55,9 @@ var (
 // Wrap reads s through, if it keeps versions; otherwise it returns s itself.
 func Wrap(s blob.Store) blob.Store {
 	if in, ok := s.(inner); ok && in.KeepsVersions() {
-		return &Store{inner: in, known: map[string]blob.Version{}, tampered: map[string]string{}}
+		return &Store{inner: in, known: map[string]blob.Version{}, notes: newNotes()}
 	}
 	return s
-}
-
-// Tampered implements blob.Witness.
-func (s *Store) Tampered() []blob.Tampering {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []blob.Tampering
-	for name, what := range s.tampered {
-		all = append(all, blob.Tampering{Name: name, What: what})
-	}
-	slices.SortFunc(all, func(a, b blob.Tampering) int { return cmp.Compare(a.Name, b.Name) })
-	return all
 }
 
 // history is what a store has of one name, the newest first.
@@ -81,6 +68,14 @@ func (h history) bodies() []blob.Version {
 	all := slices.DeleteFunc(slices.Clone(h), func(v blob.Version) bool { return v.Marker })
 	slices.Reverse(all)
 	return all
+}
+
+// front says what stands before the version that is read.
+func (h history) front() string {
+	if h[0].Marker {
+		return "it was hidden by a delete marker after it was stored"
+	}
+	return fmt.Sprintf("it was overwritten after it was stored: it has %d versions", len(h.bodies()))
 }
 
 // histories groups versions by name.
@@ -126,14 +121,8 @@ func (s *Store) choose(ctx context.Context, h history) (blob.Version, bool, erro
 			}
 		}
 	}
-	if chosen.ID != h[0].ID && !strings.HasPrefix(chosen.Name, "blobcheck/") { // a check that was cut off may leave anything
-		what := fmt.Sprintf("it was overwritten after it was stored: it has %d versions", len(bodies))
-		if h[0].Marker {
-			what = "it was hidden by a delete marker after it was stored"
-		}
-		s.mu.Lock()
-		s.tampered[chosen.Name] = what + "; what was stored first is read"
-		s.mu.Unlock()
+	if chosen.ID != h[0].ID {
+		s.note(chosen.Name, h, "what was stored first is read")
 	}
 	return chosen, true, nil
 }

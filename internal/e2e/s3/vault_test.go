@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"allod"
@@ -153,8 +152,8 @@ func TestServerDies(t *testing.T) {
 }
 
 // TestTampering: with every right but that to delete versions of locked
-// objects, somebody overwrites and hides packs, log entries and ledger entries.
-// Everything is read as it was stored, and each change is told.
+// objects, somebody overwrites and hides packs, log entries, ledger entries and
+// slots. Everything is read as it was stored, and each change is told.
 func TestTampering(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -172,12 +171,12 @@ func TestTampering(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overwrite := func(name string) error {
-		_, err := attacker.PutObject(ctx, &awss3.PutObjectInput{Bucket: aws.String("vault"), Key: aws.String("v/" + name), Body: strings.NewReader("forged")})
+	overwrite := func(bucket, key string) error {
+		_, err := attacker.PutObject(ctx, &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("forged")})
 		return err
 	}
-	hide := func(name string) error {
-		_, err := attacker.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: aws.String("vault"), Key: aws.String("v/" + name)})
+	hide := func(bucket, key string) error {
+		_, err := attacker.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &bucket, Key: &key})
 		return err
 	}
 	// Each kind of object, overwritten and hidden in turn.
@@ -194,9 +193,9 @@ func TestTampering(t *testing.T) {
 			t.Fatalf("there is nothing under %s", prefix)
 		}
 		for i, name := range names[:min(2, len(names))] {
-			err := overwrite(name)
+			err := overwrite("vault", "v/"+name)
 			if i == 1 {
-				err = hide(name)
+				err = hide("vault", "v/"+name)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -206,6 +205,12 @@ func TestTampering(t *testing.T) {
 				t.Errorf("%s: the attack did nothing", name)
 			}
 		}
+	}
+	for name, attack := range map[string]func(bucket, key string) error{"slots/file@1": hide, "slots/paper@1": overwrite} {
+		if err := attack("keys", name); err != nil {
+			t.Fatal(err)
+		}
+		want[name] = true
 	}
 	k.reopen()
 	k.wantLive("one")
