@@ -18,6 +18,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/act/erasure"
 	"allod/internal/act/keys"
 	"allod/internal/capture"
 	"allod/internal/durable"
@@ -166,14 +167,19 @@ func expiry(c act.Connection) time.Time {
 	return time.Time{}
 }
 
-// Do does one task, renews the locks of the slots, and says in a line how it
-// went. The error is Partial for gaps that nobody chose, and what act says of it
+// Do does one task, carries on the erasures that wait, renews the locks of the
+// slots, and says in a line how it went. The error is Partial for gaps that nobody chose, and what act says of it
 // else.
 func (d *Desk) Do(ctx context.Context, t Task) (line string, err error) {
 	begun := d.Now()
 	err = d.with(ctx, func(o *act.Office) error {
 		var done error
 		line, done = do(ctx, o, t)
+		if n, err := erasure.Carry(ctx, o); err != nil {
+			done = errors.Join(done, fmt.Errorf("carry on the erasures: %w", err))
+		} else if n > 0 {
+			line += fmt.Sprintf("; %d erasures carried on", n)
+		}
 		if _, err := keys.Renew(ctx, o); err != nil { // whatever became of the task: locks run out
 			return errors.Join(done, fmt.Errorf("renew the locks of slots: %w", err))
 		}

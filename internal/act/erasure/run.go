@@ -437,3 +437,30 @@ func (d *desk) waits(ctx context.Context, e *rights.Erasure) ([]rights.Item, err
 	}
 	return out, err
 }
+
+// Carry is Run for those who do so unasked: where no erasure waits for anything
+// it does and records nothing. It returns how many were carried on.
+func Carry(ctx context.Context, o *act.Office) (int, error) {
+	d := open(o)
+	hidden, err := d.vault.Hidden(ctx)
+	if err != nil {
+		return 0, err
+	}
+	status, err := d.vault.Status(ctx)
+	if err != nil || len(hidden) == 0 && status.ErasuresPending == 0 {
+		return 0, err
+	}
+	before, err := List(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	after, err := Run(ctx, o, nil)
+	n := 0
+	for _, e := range after {
+		i := slices.IndexFunc(before, func(b Open) bool { return b.ID == e.ID })
+		if i < 0 || before[i].Next.Step != e.Next.Step {
+			n++
+		}
+	}
+	return n, err
+}
