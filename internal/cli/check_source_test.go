@@ -43,7 +43,7 @@ func TestFindingsText(t *testing.T) {
 				{Kind: source.TriggerWebhook, Name: "Web shop", Table: "account"},
 			},
 			Unlisted: []string{"sdkmessagefilter"}, NativeDays: 28, NeverTracked: []string{"plugintracelog"},
-			Outside: []source.Outside{{What: "documents in SharePoint", Count: 12}, {What: "interactions of Customer Insights - Journeys", Count: -1}},
+			Outside: []source.Outside{{What: "documents in SharePoint", Of: "document locations", Count: 12}, {What: "interactions of Customer Insights - Journeys", Count: -1}},
 		},
 		Excluded: []string{"account.new_health"},
 	}

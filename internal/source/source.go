@@ -7,6 +7,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -199,7 +200,28 @@ type Surroundings struct {
 // Outside is one kind of data that no backup of the rows holds.
 type Outside struct {
 	What  string `json:"what"`
-	Count int64  `json:"count"` // of the rows that point there; -1 = not known
+	Table string `json:"table"`          // that tells of it
+	Of    string `json:"of"`             // what Count counts, e.g. "document locations"
+	Count int64  `json:"count"`          // -1 = not known
+	More  bool   `json:"more,omitempty"` // there are more than Count
+}
+
+// Text says how much there is; "" = not known.
+func (o *Outside) Text() string {
+	switch {
+	case o.Count < 0:
+		return ""
+	case o.More:
+		return fmt.Sprintf("more than %d %s", o.Count, o.Of)
+	}
+	return fmt.Sprintf("%d %s", o.Count, o.Of)
+}
+
+// Outsider is a source that can say what belongs to its environment and lies
+// elsewhere. What its caller may not read is not counted; an error is returned
+// only when the source could not be reached.
+type Outsider interface {
+	Outside(ctx context.Context, schema *allod.Schema) ([]Outside, error)
 }
 
 // Inspector is a source that can say what stands around its rows. What its

@@ -270,11 +270,7 @@ func outside(f *Facts) []Finding {
 	var items []Item
 	if f.Around != nil {
 		for _, o := range f.Around.Outside {
-			item := Item{Name: o.What}
-			if o.Count >= 0 {
-				item.Detail = fmt.Sprintf("%d rows point there", o.Count)
-			}
-			items = append(items, item)
+			items = append(items, Item{Name: o.What, Detail: o.Text()})
 		}
 	}
 	if f.Rights != nil {

@@ -119,7 +119,7 @@ func TestFindings(t *testing.T) {
 			want: []string{"problem native-last-day"}, gone: []string{"note native-last-day"},
 		},
 		{name: "outside", change: func(f *Facts) {
-			f.Around.Outside = []source.Outside{{What: "documents", Count: 4}}
+			f.Around.Outside = []source.Outside{{What: "documents", Of: "places", Count: 4}}
 		}, want: []string{"note outside"}},
 		{name: "retained", change: func(f *Facts) {
 			f.Rights.RetentionRuns = map[string]time.Time{"account": now}

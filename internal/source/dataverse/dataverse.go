@@ -77,6 +77,7 @@ var (
 	_ source.FileSizer      = (*Source)(nil)
 	_ source.Target         = (*Source)(nil)
 	_ source.Inspector      = (*Source)(nil)
+	_ source.Outsider       = (*Source)(nil)
 	_ source.PlatformMember = (*Source)(nil)
 )
 

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"allod"
 	"allod/internal/source"
@@ -28,12 +27,15 @@ const (
 // that could not be reached.
 func Look(ctx context.Context, f source.Finder, s Service, schema *allod.Schema) (*source.Surroundings, error) {
 	l := &looker{f: f, schema: schema, out: &source.Surroundings{}}
-	for _, look := range []func(context.Context) error{l.processes, l.steps, l.outside} {
+	for _, look := range []func(context.Context) error{l.processes, l.steps} {
 		if err := look(ctx); err != nil {
 			return nil, err
 		}
 	}
 	var err error
+	if l.out.Outside, err = Outside(ctx, f, s, schema); err != nil {
+		return nil, err
+	}
 	if l.out.NeverTracked, err = neverTracked(ctx, s); err != nil {
 		return nil, err
 	}
@@ -191,53 +193,4 @@ func (l *looker) names(ctx context.Context, table, column string) (map[allod.GUI
 		out[r.key] = r.cells[column].Text()
 	}
 	return out, err
-}
-
-// outside names what the environment points to and a backup of its rows does
-// not hold (design/capture.md, outside).
-func (l *looker) outside(ctx context.Context) error {
-	for _, p := range []struct{ table, what string }{
-		{"sharepointdocumentlocation", "documents in SharePoint"},
-		{"mailbox", "mail and appointments in Exchange that nobody tracked"},
-	} {
-		t := l.schema.Table(p.table)
-		if t == nil || t.Unreadable != "" {
-			continue
-		}
-		n, err := l.f.Count(ctx, t)
-		if closed(err) {
-			n, err = -1, nil
-		}
-		if err != nil {
-			return err
-		}
-		if n != 0 {
-			l.out.Outside = append(l.out.Outside, source.Outside{What: p.what, Count: n})
-		}
-	}
-	for _, p := range []struct{ prefix, what string }{
-		{"msdynmkt_", "interactions of Customer Insights - Journeys"},
-		{"msdyn_dualwrite", "Finance & Operations behind dual-write"},
-	} {
-		if slices.ContainsFunc(l.schema.Tables, func(t allod.Table) bool { return strings.HasPrefix(t.Name, p.prefix) }) {
-			l.out.Outside = append(l.out.Outside, source.Outside{What: p.what, Count: -1})
-		}
-	}
-	return l.retained(ctx)
-}
-
-// retained says so when a policy moves rows to long-term retention
-// (protocols/dataverse.md §13.1: status reason 10 is active).
-func (l *looker) retained(ctx context.Context) error {
-	const policyActive = 10
-	before := len(l.out.Unlisted)
-	policies, err := l.all(ctx, "retentionconfig", "", "statuscode")
-	if err != nil {
-		return err
-	}
-	l.out.Unlisted = l.out.Unlisted[:before] // policies set nothing off
-	if slices.ContainsFunc(policies, func(p record) bool { return p.cells["statuscode"].Int() == policyActive }) {
-		l.out.Outside = append(l.out.Outside, source.Outside{What: "rows that policies move to long-term retention", Count: -1})
-	}
-	return nil
 }

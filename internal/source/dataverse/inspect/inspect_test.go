@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"strings"
 	"testing"
@@ -53,6 +54,43 @@ type mute struct{}
 
 func (mute) Get(context.Context, string, any) error { return allod.Errorf(allod.Denied, "no") }
 
+// retaining is a service whose table of leads has rows in long-term retention.
+type retaining struct {
+	mute
+	rows int
+}
+
+func (r retaining) Get(ctx context.Context, address string, into any) error {
+	const fetch = `leads?fetchXml=%3Cfetch%20datasource%3D%22retained%22%20count%3D%225000%22%3E%3Centity%20name%3D%22lead%22%3E%3Cattribute%20name%3D%22leadid%22%20%2F%3E%3C%2Fentity%3E%3C%2Ffetch%3E`
+	if address != fetch {
+		return r.mute.Get(ctx, address, into)
+	}
+	return json.Unmarshal([]byte(`{"value":[`+strings.TrimSuffix(strings.Repeat(`{"leadid":"x"},`, r.rows), ",")+`]}`), into)
+}
+
+// Rows in retention are counted by the page; what is not known is no number.
+func TestRetained(t *testing.T) {
+	for n, want := range map[int]string{2: "2 rows", 5000: "more than 5000 rows", 0: "none"} {
+		f := company()
+		got, err := Outside(t.Context(), f, retaining{rows: n}, f.schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := "none"
+		if last := got[len(got)-1]; last.Table == "lead" {
+			text = last.Text()
+		}
+		if text != want {
+			t.Errorf("%d rows: got %q, want %q", n, text, want)
+		}
+	}
+	f := company()
+	got, err := Outside(t.Context(), f, mute{}, f.schema)
+	if err != nil || got[len(got)-1].Count != -1 || got[len(got)-1].Text() != "" {
+		t.Errorf("a service that does not say: %+v, %v", got, err)
+	}
+}
+
 func table(name, columns string) allod.Table {
 	t := allod.Table{Name: name, Set: name + "s", Key: name + "id"}
 	for c := range strings.FieldsSeq(columns) {
@@ -67,11 +105,12 @@ func num(n int64) allod.Value   { return allod.IntegerValue(n) }
 func company() *tables {
 	id := func(n byte) allod.GUID { return allod.GUID{15: n} }
 	lookup := func(target string, n byte) allod.Value { return allod.LookupValue(target, id(n)) }
-	f := &tables{errs: map[string]error{}, counts: map[string]int64{"sharepointdocumentlocation": 3}}
+	f := &tables{errs: map[string]error{}, counts: map[string]int64{"sharepointdocumentlocation": 3, "msdynmkt_journey": 12}}
 	f.schema = &allod.Schema{Tables: []allod.Table{
+		table("lead", "name"),
 		table("mailbox", "name"),
 		table("msdynmkt_journey", "name"),
-		table("retentionconfig", "statuscode"),
+		table("retentionconfig", "entitylogicalname"),
 		table("sdkmessage", "name"),
 		table("sdkmessagefilter", "primaryobjecttypecode"),
 		table("sdkmessageprocessingstep", "name stage statecode customizationlevel eventhandler sdkmessageid sdkmessagefilterid ismanaged"),
@@ -99,7 +138,7 @@ func company() *tables {
 			{"name": text("core"), "stage": num(30), "customizationlevel": num(1), "sdkmessageid": lookup("sdkmessage", 1)},
 			{"name": text("off"), "stage": num(40), "statecode": num(1), "customizationlevel": num(1), "sdkmessageid": lookup("sdkmessage", 1)},
 		},
-		"retentionconfig": {{"statuscode": num(10)}},
+		"retentionconfig": {{"entitylogicalname": text("lead")}, {"entitylogicalname": text("lead")}, {"entitylogicalname": text("gone")}},
 	}
 	return f
 }
@@ -111,7 +150,7 @@ const (
 
 func TestLook(t *testing.T) {
 	f := company()
-	got, err := Look(t.Context(), f, mute{}, f.schema)
+	got, err := Look(t.Context(), f, retaining{rows: 2}, f.schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,9 +163,9 @@ func TestLook(t *testing.T) {
 			{Kind: source.TriggerWorkflow, Name: "Thank you", Table: "lead"},
 		},
 		Outside: []source.Outside{
-			{What: "documents in SharePoint", Count: 3},
-			{What: "interactions of Customer Insights - Journeys", Count: -1},
-			{What: "rows that policies move to long-term retention", Count: -1},
+			{What: "documents in SharePoint", Table: "sharepointdocumentlocation", Of: "document locations", Count: 3},
+			{What: "interactions of Customer Insights - Journeys", Table: "msdynmkt_journey", Of: "journeys", Count: 12},
+			{What: "rows of lead in long-term retention", Table: "lead", Of: "rows", Count: 2},
 		},
 	}
 	if d := cmp.Diff(got, want); d != "" {
@@ -151,7 +190,7 @@ func TestLookWithoutRights(t *testing.T) {
 	if len(got.Triggers) != 2 || got.Triggers[0].Table != "" {
 		t.Errorf("triggers: got %v", got.Triggers)
 	}
-	if o := got.Outside[1]; o.Count != -1 {
+	if o := got.Outside[1]; o.Table != "mailbox" || o.Count != -1 {
 		t.Errorf("what may not be counted: got %+v", o)
 	}
 	for _, name := range []string{"workflow", "sdkmessageprocessingstep", "sdkmessage", "mailbox"} {
