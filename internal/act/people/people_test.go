@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -252,6 +253,64 @@ func TestChangingUsers(t *testing.T) {
 	users, err := Users(ctx, o)
 	if err != nil || len(users) != 3 || users[0].Name != "alice" || users[1].Name != "carol" || users[2].Name != "bob" || users[2].Active() {
 		t.Errorf("users %+v, %v", users, err)
+	}
+}
+
+// TestTamperedUsers: whoever changes what is stored of people, or puts an older
+// list in its place, is noticed.
+func TestTamperedUsers(t *testing.T) {
+	o, _ := newOffice(t)
+	ctx := t.Context()
+	vault := filepath.Join(o.Dir, "vault")
+	for i, name := range []string{"alice", "bob"} {
+		_, k := keyFile(t, byte(i+1))
+		if _, err := Add(ctx, o, name, []approve.Key{k}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	users := func() error {
+		_, _, _, deps := o.Inside()
+		again, err := act.Open(ctx, o.Dir, deps)
+		if err != nil {
+			return err
+		}
+		_, err = Users(ctx, again)
+		return errors.Join(err, again.Close())
+	}
+	if err := users(); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"packs/*", "log/*1", "log/*2"} {
+		names, err := filepath.Glob(filepath.Join(vault, pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := slices.Clone(b)
+			changed[len(b)*3/4] ^= 1
+			replace(t, name, changed)
+			wantKind(t, "a byte of "+filepath.Base(name)+" changed", users(), allod.Corrupt)
+			replace(t, name, b)
+		}
+	}
+	if err := os.Remove(filepath.Join(vault, "log", "00000000000000000002")); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, "the entry that registered bob taken away", users(), allod.Corrupt)
+}
+
+// replace writes a file that may be read-only.
+func replace(t *testing.T, name string, b []byte) {
+	t.Helper()
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
