@@ -214,7 +214,7 @@ func openWith(ctx context.Context, cfg Config, secrets keyring.Secrets) (*Vault,
 // unlock takes the secrets and loads the key trees.
 func (v *Vault) unlock(ctx context.Context, s keyring.Secrets) error {
 	var err error
-	if v.signer, err = s.Signer(keyring.SignCapture); err != nil {
+	if v.signer, err = s.Signer(keyring.SignCapture); err != nil && !s.Role.Reader() { // Begin asks again
 		return err
 	}
 	if v.content, err = content.Open(ctx, v.cfg.Store, v.log, s); err != nil {

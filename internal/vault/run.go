@@ -12,6 +12,7 @@ import (
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/meta"
 )
 
@@ -93,7 +94,7 @@ func (k KnownRow) Cell(column string) allod.Value {
 }
 
 // Begin starts a capture run. The session must have been opened to capture the
-// environment, with content: a run compares whole rows. Denied otherwise, or when the vault was opened without keys.
+// environment, with content: a run compares whole rows. Denied otherwise, or when the vault was opened without keys or by a slot that may not capture.
 func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Run, error) {
 	if err := s.AllowsAction(mayBegin(opts.Environment)...); err != nil {
 		return nil, err
@@ -105,6 +106,9 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 		return nil, allod.Errorf(allod.Denied, "capture %s: the session was opened for another vault", opts.Environment)
 	}
 	if err := v.needKeys("capture " + opts.Environment); err != nil {
+		return nil, err
+	}
+	if _, err := v.held().Signer(keyring.SignCapture); err != nil {
 		return nil, err
 	}
 	if opts.Environment == "" || len(opts.Environment) > 200 {

@@ -65,3 +65,32 @@ func TestAddSlot(t *testing.T) {
 		t.Errorf("opened with the new slot: got %+v, %v", all, err)
 	}
 }
+
+// A slot that only reads opens the vault to read it, and captures nothing.
+func TestReaderSlot(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	first := v.mustCapture(ModeFull, numbered(3, "x"))
+	key, err := keyring.NewKeyFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.AddSlot(t.Context(), v.session(gate.ActionKeys), "auditor", keyring.RoleRead, key); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := Open(t.Context(), v.cfg, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Vault = opened
+	v.openGate()
+	v.wantRows(first.ID, numbered(3, "x"))
+	if _, err := v.Begin(t.Context(), v.session(gate.ActionCapture), RunOptions{Environment: "contoso"}); allod.KindOf(err) != allod.Denied {
+		t.Errorf("begin a capture: got %v, want kind denied", err)
+	}
+	if err := v.AddSlot(t.Context(), v.session(gate.ActionKeys), "more", keyring.RoleAll, key); allod.KindOf(err) != allod.Denied {
+		t.Errorf("add a slot: got %v, want kind denied", err)
+	}
+	if _, err := v.Rotate(t.Context(), v.session(gate.ActionKeys)); allod.KindOf(err) != allod.Denied {
+		t.Errorf("rotate: got %v, want kind denied", err)
+	}
+}

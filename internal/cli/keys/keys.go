@@ -105,6 +105,7 @@ func (c *Console) showSlot(s *keys.Slot) {
 func (c *Console) addCommand() *cobra.Command {
 	var opts keys.AddOptions
 	var role, openBy string
+	var specs []string
 	cmd := &cobra.Command{
 		Use: "add [NAME]", Short: "Make another slot that opens the vault", Args: cobra.MaximumNArgs(1), Example: "  allod vault keys add office --key file:office.key",
 		Long: `Make another slot, in every place of slots. The SPEC after --key says what opens
@@ -127,7 +128,10 @@ or with --open SPEC.`,
 			if len(args) > 0 {
 				opts.Name = args[0]
 			}
-			opts.Role = keyring.Role(role)
+			if len(specs) != 1 { // one of them may have been meant for the vault, as with other commands
+				return allod.WithHint(allod.Errorf(allod.Invalid, "vault keys add: --key stands %d times, and says what opens the new slot", len(specs)), "Say with --open what opens the vault meanwhile.")
+			}
+			opts.Spec, opts.Role = specs[0], keyring.Role(role)
 			c.OpenBy(openBy)
 			return c.With(cmd.Context(), func(o *act.Office) error {
 				added, err := keys.Add(cmd.Context(), o, opts)
@@ -146,7 +150,7 @@ or with --open SPEC.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.Spec, "key", "", "`SPEC` of what opens the new slot")
+	f.StringArrayVar(&specs, "key", nil, "`SPEC` of what opens the new slot")
 	f.StringVar(&role, "role", "all", "what it may do: all, read, restore, capture, maintain, erase")
 	f.StringVar(&openBy, "open", "", "`SPEC` of what opens the vault now, instead of its usual key")
 	_ = cmd.MarkFlagRequired("key")                            // only fails for a flag that is not there
