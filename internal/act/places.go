@@ -32,7 +32,7 @@ func (o *Office) placeWarnings() []string {
 		all = append(all, fmt.Sprintf("slots in %s: what is deleted there is not gone, which was accepted when the vault was made: no erasure is provably final", p))
 	}
 	if bad := o.tampered(); len(bad) > 0 {
-		all = append(all, fmt.Sprintf("somebody changed %d objects after they were stored; they are read through. The first is %s: %s. `allod vault verify` names them all", len(bad), bad[0].Name, bad[0].What))
+		all = append(all, fmt.Sprintf("somebody changed what was stored; it is read through. Objects: %d, the first is %s: %s. `allod vault verify` names them all", len(bad), bad[0].Name, bad[0].What))
 	}
 	return all
 }
@@ -47,10 +47,13 @@ func (o *Office) tampered() []blob.Tampering {
 	return all
 }
 
+// tampered is the kind of what was changed and could be read through.
+const tampered = "tampered"
+
 // addTampering adds what the store noticed to what a check found bad.
 func (o *Office) addTampering(rep *verify.Report) {
 	for _, t := range o.tampered() {
-		rep.Bad = append(rep.Bad, verify.Bad{Object: t.Name, What: t.What, Kind: "tampered"})
+		rep.Bad = append(rep.Bad, verify.Bad{Object: t.Name, What: t.What, Kind: tampered})
 	}
 	slices.SortStableFunc(rep.Bad, func(a, b verify.Bad) int { return cmp.Compare(a.Object, b.Object) })
 }

@@ -3,6 +3,7 @@ package act
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"allod"
@@ -50,8 +51,11 @@ func found(rep verify.Report) error {
 	for _, b := range rep.Bad {
 		objects[b.Object] = true
 	}
-	return allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(objects), rep.Objects, rep.Bad[0].Object),
-		"Keep this store as it is and put the named objects back from a copy; snapshots that do not need them can still be read.")
+	hint := "Keep this store as it is and put the named objects back from a copy; snapshots that do not need them can still be read."
+	if !slices.ContainsFunc(rep.Bad, func(b verify.Bad) bool { return b.Kind != tampered }) {
+		hint = "Nothing is lost: it is read through. Find out who could write there, and remove what stands in front (docs/stores.md)."
+	}
+	return allod.WithHint(allod.Errorf(allod.Corrupt, "verify the vault: %d of %d objects are not what was stored; the first is %s", len(objects), rep.Objects, rep.Bad[0].Object), "%s", hint)
 }
 
 // ownProof is how often the key in daily use is put on record as working.

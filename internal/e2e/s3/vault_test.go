@@ -17,6 +17,7 @@ import (
 	"allod/internal/blob"
 	"allod/internal/blob/s3"
 	"allod/internal/e2e/s3server"
+	"allod/internal/vault/verify"
 )
 
 // meeting is where two writers of the same log entry wait for each other.
@@ -224,6 +225,9 @@ func TestTampering(t *testing.T) {
 			t.Errorf("verify: %s: %s (%s), want nothing but tampering", b.Object, b.What, b.Kind)
 		}
 		got[b.Object] = true
+	}
+	if _, err := k.Verify(ctx, verify.Options{Public: true}); allod.KindOf(err) != allod.Corrupt || !strings.Contains(allod.HintOf(err), "Nothing is lost") {
+		t.Errorf("verify: %v (hint %q), want corrupt and that nothing is lost", err, allod.HintOf(err))
 	}
 	for name := range want {
 		if !got[name] {
