@@ -15,6 +15,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
 	"allod/internal/seen"
+	"allod/internal/vault"
 	"allod/internal/vault/log/stranger"
 )
 
@@ -220,19 +221,25 @@ func KeepCosigned(ctx context.Context, o *act.Office, object []byte, witnesses [
 	return head, by, d.gate.Act(ctx, d.session, "checkpoint-kept", map[string]int64{"entries": head.Size, "witnesses": int64(len(by))})
 }
 
+// Report is what Verify found.
+type Report struct {
+	ledger.Report
+	Log vault.Head // the end of the vault's log, which was checked when the vault was opened
+}
+
 // Verify reads and compares the whole ledger: every entry, tile and checkpoint,
 // the heads that the vault's log and this folder remember, and the signed
 // checkpoint that is given, if there is one. The office may be one that was opened
 // without keys. What is wrong stands in the report, and the error is then Corrupt.
-func Verify(ctx context.Context, o *act.Office, checkpoint []byte) (ledger.Report, error) {
+func Verify(ctx context.Context, o *act.Office, checkpoint []byte) (Report, error) {
 	v, _, _, _ := o.Inside()
 	c, err := v.LedgerConfig()
 	if err != nil {
-		return ledger.Report{}, err
+		return Report{}, err
 	}
 	h, err := seen.Load(o.Dir, v.ID())
 	if err != nil {
-		return ledger.Report{}, err
+		return Report{}, err
 	}
 	c.Seen = append(c.Seen, h.Ledger)
 	if h.Ledger.Size > c.Remembered.Size {
@@ -241,14 +248,15 @@ func Verify(ctx context.Context, o *act.Office, checkpoint []byte) (ledger.Repor
 	if checkpoint != nil {
 		given, err := ledger.CheckCheckpoint(checkpoint, v.ID(), c.Trusted)
 		if err != nil {
-			return ledger.Report{}, err
+			return Report{}, err
 		}
 		c.Seen = append(c.Seen, given)
 		if given.Size > c.Remembered.Size {
 			c.Remembered = given
 		}
 	}
-	rep, err := ledger.Verify(ctx, c)
+	found, err := ledger.Verify(ctx, c)
+	rep := Report{found, v.Head()}
 	if err == nil && len(rep.Bad) > 0 {
 		err = allod.Errorf(allod.Corrupt, "verify the ledger: %d objects are not what was stored; the first is %s", len(rep.Bad), rep.Bad[0].Object)
 		err = allod.WithHint(err, "Keep this store as it is, and look at its versions, its copies and who could write to it. docs/verify.md says how to go on.")

@@ -222,7 +222,7 @@ func (c *Console) verify(ctx context.Context, dir string, given []byte) error {
 		for _, b := range rep.Bad {
 			list = append(list, bad{b.Object, b.What, b.Kind.String()})
 		}
-		c.Print(map[string]any{"entries": rep.Entries, "tiles": rep.Tiles, "checkpoints": rep.Checkpoints, "witnessed": rep.Witnessed, "bad": list})
+		c.Print(map[string]any{"entries": rep.Entries, "tiles": rep.Tiles, "checkpoints": rep.Checkpoints, "witnessed": rep.Witnessed, "log": rep.Log, "bad": list})
 		if err != nil {
 			return c.Said(err)
 		}
@@ -231,7 +231,8 @@ func (c *Console) verify(ctx context.Context, dir string, given []byte) error {
 	for _, b := range rep.Bad {
 		c.para("     ", "BAD  %s: %s (%s)", b.Object, b.What, b.Kind)
 	}
-	c.para("", "%d entries, %d tiles, %d checkpoints and %d that witnesses have cosigned; %d bad.", rep.Entries, rep.Tiles, rep.Checkpoints, rep.Witnessed, len(rep.Bad))
+	c.para("", "Ledger: %d entries, %d tiles, %d checkpoints, %d cosigned by witnesses, %d bad.", rep.Entries, rep.Tiles, rep.Checkpoints, rep.Witnessed, len(rep.Bad))
+	c.outf("Log: %d entries, chained and signed, the last one\n  %s\n", rep.Log.N, rep.Log.Digest)
 	return err
 }
 
