@@ -16,6 +16,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/blob"
 	"allod/internal/govern/gate"
 	"allod/internal/vault"
 	"allod/internal/vault/keyring"
@@ -368,9 +369,9 @@ type Rotated struct {
 	Reasons     []string             `json:"reasons,omitempty"`
 }
 
-// Rotate writes every slot anew for a fresh epoch under a new state key, and
-// destroys the old ones. Partial when a place still has old ones: they are
-// destroyed by the next call, and by `allod serve`.
+// Rotate writes every slot anew for a fresh epoch under a new state key, locks
+// them where their places can, and destroys the old ones. Partial when a place
+// still has old ones: Renew destroys them when their locks have ended.
 func Rotate(ctx context.Context, o *act.Office) (*Rotated, error) {
 	b := open(o)
 	g, l, err := Terms(ctx, o)
@@ -388,6 +389,15 @@ func Rotate(ctx context.Context, o *act.Office) (*Rotated, error) {
 		for _, p := range o.Config().AcceptSlotHistory {
 			r.Reasons = append(r.Reasons, "what is deleted in "+p+" is not gone, which was accepted when the vault was made: the old slots there are not provably destroyed")
 		}
+		locked, err := b.vault.Slots().Lock(ctx, g) // the new ones, before the old ones go
+		for _, l := range locked {
+			if l.Err != nil {
+				r.Left = append(r.Left, fmt.Sprintf("%s: the new slots are not locked: %v", l.Place, l.Err))
+			}
+		}
+		if err != nil {
+			return 0, err
+		}
 		r.Destroyed, err = b.vault.DestroySlots(ctx, s)
 		return r.Slots, err
 	})
@@ -400,14 +410,15 @@ func Rotate(ctx context.Context, o *act.Office) (*Rotated, error) {
 		}
 	}
 	if len(r.Left) > 0 {
-		return r, allod.WithHint(allod.Errorf(allod.Partial, "rotate the keys: old slots are left in %s", strings.Join(r.Left, "; ")), "They are destroyed when their locks have ended, by the next rotation or by `allod serve`.")
+		return r, allod.WithHint(allod.Errorf(allod.Partial, "rotate the keys: not everything is done: %s", strings.Join(r.Left, "; ")), "Old slots are destroyed when their locks have ended, by `allod serve` or `allod vault keys renew`.")
 	}
 	return r, nil
 }
 
 // Renew renews the rolling locks of the slots of the epoch in force, in every
-// place that can lock. Call it once a day, or oftener: what is locked long enough
-// is left alone. No key is needed. The error joins those of the places.
+// place that can lock, and destroys those of before whose locks have ended. Call
+// it once a day, or oftener: what is locked long enough is left alone. The error
+// joins those of the places.
 func Renew(ctx context.Context, o *act.Office) ([]rack.Renewal, error) {
 	b := open(o)
 	g, _, err := Terms(ctx, o)
@@ -421,5 +432,33 @@ func Renew(ctx context.Context, o *act.Office) ([]rack.Renewal, error) {
 			errs = append(errs, allod.Errorf(allod.KindOf(r.Err), "%s of slots: %w", r.Place, r.Err))
 		}
 	}
-	return out, errors.Join(errs...)
+	return out, errors.Join(append(errs, b.finish(ctx))...)
+}
+
+// finish destroys the slots of former epochs that no lock keeps any more: any
+// process with the right does (design/vault.md, "Puncture, step by step").
+func (b *bench) finish(ctx context.Context) error {
+	epoch, err := b.vault.Slots().Epoch(ctx)
+	if err != nil {
+		return err
+	}
+	now := b.deps.Now()
+	due := func(p places.Place) bool {
+		return p.Lost == "" && p.Oldest > 0 && p.Oldest < epoch && !now.Before(p.Locked)
+	}
+	if !slices.ContainsFunc(b.vault.Slots().Count(ctx), due) {
+		return nil // nothing is decided, and nothing recorded
+	}
+	var failed []error
+	err = b.do(ctx, "slots-destroyed", func(s gate.Session) (n int, err error) {
+		done, err := b.vault.DestroySlots(ctx, s)
+		for _, d := range done {
+			n += d.Slots
+			if d.Err != nil && !errors.Is(d.Err, blob.ErrLocked) {
+				failed = append(failed, allod.Errorf(allod.KindOf(d.Err), "%s of slots: %w", rack.PlaceName(d.Place-1), d.Err))
+			}
+		}
+		return n, err
+	})
+	return errors.Join(append(failed, err)...)
 }

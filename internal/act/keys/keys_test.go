@@ -72,6 +72,15 @@ func (s *site) set(t *testing.T, k keyspec.Settings) {
 	}
 }
 
+// renew does what a process of its own does once a day.
+func (s *site) renew(t *testing.T) {
+	t.Helper()
+	s.reopen(t)
+	if _, err := Renew(t.Context(), s.Office); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func days(n int) *int { return &n }
 
 func no() *bool { f := false; return &f }
@@ -107,7 +116,7 @@ func TestTerms(t *testing.T) {
 }
 
 // Slots that are locked outlive a rotation until the date that it names; then
-// the next one destroys them. An exported slot keeps it pending until somebody
+// the next renewal of locks destroys them. An exported slot keeps it pending until somebody
 // says that it was destroyed.
 func TestRotateLocked(t *testing.T) {
 	s := newSite(t, blob.Facts{})
@@ -124,6 +133,15 @@ func TestRotateLocked(t *testing.T) {
 	if allod.KindOf(err) != allod.Partial || r == nil || len(r.Left) != 2 || r.Epoch != 2 || r.Slots != 4 || !r.Final.Equal(final) || len(r.Reasons) != 1 {
 		t.Fatalf("rotated %+v, %v, want Partial with both places until %s", r, err, final)
 	}
+	slots, _, err := List(ctx, s.Office)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range slots {
+		if !e.Locked.Equal(final) {
+			t.Errorf("slot %s of epoch %d is locked until %s, want %s", e.Name, e.Epoch, e.Locked, final)
+		}
+	}
 	pending, err := Pending(ctx, s.Office, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -136,10 +154,15 @@ func TestRotateLocked(t *testing.T) {
 	if !cmp.Equal(got, want) {
 		t.Errorf("pending %v, want %v", got, want)
 	}
+	s.now = final.Add(-time.Second)
+	s.renew(t)
+	if pending, err = Pending(ctx, s.Office, 2); err != nil || len(pending) != 3 {
+		t.Errorf("before the locks have ended: pending %+v, %v, want all three", pending, err)
+	}
 	s.now = final
-	s.reopen(t)
-	if r, err = Rotate(ctx, s.Office); err != nil || r.Epoch != 3 || len(r.Left) != 0 {
-		t.Fatalf("rotated %+v, %v, want everything gone: the slots of epoch 2 were not locked", r, err)
+	s.renew(t)
+	if pending, err = Pending(ctx, s.Office, 2); err != nil || len(pending) != 1 || pending[0].Place != "stick" {
+		t.Fatalf("when the locks have ended: pending %+v, %v, want stick alone", pending, err)
 	}
 	if err := Declare(ctx, s.Office, "stick", "Anna Berg", "shredded"); err != nil {
 		t.Fatal(err)

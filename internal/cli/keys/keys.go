@@ -367,8 +367,9 @@ func (c *Console) renewCommand() *cobra.Command {
 		Use: "renew", Short: "Renew the locks of the slots, where their places can lock", Args: cobra.NoArgs,
 		Long: `Lock every slot of the epoch in force for keys: lock_days of allod.yaml (14), in
 every place that can lock: nobody, administrator included, can then destroy the
-vault by destroying its keys, and an erasure is final that much later. Run it
-once a day; folders do not lock.`,
+vault by destroying its keys, and an erasure is final that much later. Slots of
+before whose locks have ended are destroyed. ` + "`allod serve`" + ` does both with
+every task; folders do not lock.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.With(cmd.Context(), func(o *act.Office) error {
 				renewed, err := keys.Renew(cmd.Context(), o)

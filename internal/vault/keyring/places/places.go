@@ -186,7 +186,7 @@ func next(p Place, s State) string {
 	case s == Waiting && p.Kind == Worker:
 		return "wait until its lease has ended"
 	case s == Waiting && p.Locked.IsZero():
-		return "destroy the older slots: `allod vault keys rotate` and `allod serve` do"
+		return "destroy the older slots: `allod vault keys renew` does, and `allod serve`"
 	case s == Waiting:
 		return "wait until the locks of the older slots have ended"
 	case p.Kind == Copy || p.Kind == Exported:
