@@ -16,13 +16,16 @@ type OfficeState struct {
 	// Hidden are records that are to be erased: no function shows them from
 	// here on, while their keys are still there.
 	Hidden []RecordTag `json:"hidden,omitempty"`
+	// Pending is how many erasures are committed and not final.
+	Pending int `json:"pending,omitempty"`
 }
 
-// Hidden returns the records that the newest entry of the office hides, as the
-// log is known now.
-func (v *Vault) Hidden(ctx context.Context) ([]RecordTag, error) {
+// OfficeState returns the state of the newest entry of the office, as the log is
+// known now. Do not change it.
+func (v *Vault) OfficeState(ctx context.Context) (OfficeState, error) {
+	var state OfficeState
 	if err := v.needKeys("ask what is hidden"); err != nil {
-		return nil, err
+		return state, err
 	}
 	all := v.log.Entries()
 	for i := len(all) - 1; i >= 0; i-- {
@@ -33,20 +36,19 @@ func (v *Vault) Hidden(ctx context.Context) ([]RecordTag, error) {
 		v.hiding.Lock()
 		defer v.hiding.Unlock()
 		if v.hiddenAt == e.N {
-			return v.hidden, nil
+			return v.office, nil
 		}
 		part, err := v.content.Part(ctx, e)
 		if err != nil {
-			return nil, err
+			return state, err
 		}
-		var state OfficeState
 		if len(part.State) > 0 {
 			if err := json.Unmarshal(part.State, &state); err != nil {
-				return nil, object.Named(vlog.EntryName(e.N), allod.Errorf(allod.Corrupt, "read the state of the office: %w", err))
+				return state, object.Named(vlog.EntryName(e.N), allod.Errorf(allod.Corrupt, "read the state of the office: %w", err))
 			}
 		}
-		v.hiddenAt, v.hidden = e.N, state.Hidden
-		return v.hidden, nil
+		v.hiddenAt, v.office = e.N, state
+		return state, nil
 	}
-	return nil, nil
+	return state, nil
 }

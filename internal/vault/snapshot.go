@@ -259,7 +259,7 @@ func (s *Snapshot) opener(ctx context.Context) (*content.Opener, error) {
 	if err := s.v.inForce(ctx); err != nil {
 		return nil, object.Named("open rows", err)
 	}
-	hidden, err := s.v.Hidden(ctx)
+	office, err := s.v.OfficeState(ctx)
 	if err != nil {
 		return nil, object.Named("open rows", err)
 	}
@@ -267,7 +267,7 @@ func (s *Snapshot) opener(ctx context.Context) (*content.Opener, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range hidden {
+	for _, t := range office.Hidden {
 		o.Hide(t.Environment, t.Table, t.Tag)
 	}
 	return o, nil

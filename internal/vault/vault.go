@@ -68,8 +68,8 @@ type Vault struct {
 	signer     ed25519.PrivateKey // of use capture
 
 	hiding   sync.Mutex
-	hiddenAt uint64 // entry of the office that hidden was read from; 0 = none
-	hidden   []RecordTag
+	hiddenAt uint64 // entry that office was read from; 0 = none
+	office   OfficeState
 
 	fileObject int // files of more plain bytes become objects; stage.SmallFile but in tests
 }

@@ -103,7 +103,7 @@ func (d *desk) save(ctx context.Context, id allod.GUID, change func(*rights.Eras
 			return nil, allod.Errorf(allod.Internal, "write erasure %s: %w", id, err)
 		}
 		row := allod.Row{Table: table, Key: id, Cells: []allod.Value{allod.StringValue(string(b))}}
-		err = office.WriteHiding(ctx, d.vault, s, snap, tables(), []allod.Row{row}, rights.Hidden(all), d.deps.Now())
+		err = office.WriteState(ctx, d.vault, s, snap, tables(), []allod.Row{row}, vault.OfficeState{Hidden: rights.Hidden(all), Pending: rights.Pending(all)}, d.deps.Now())
 		if err == nil || allod.KindOf(err) != allod.Conflict {
 			return e, err
 		}
@@ -442,12 +442,8 @@ func (d *desk) waits(ctx context.Context, e *rights.Erasure) ([]rights.Item, err
 // it does and records nothing. It returns how many were carried on.
 func Carry(ctx context.Context, o *act.Office) (int, error) {
 	d := open(o)
-	hidden, err := d.vault.Hidden(ctx)
-	if err != nil {
-		return 0, err
-	}
-	status, err := d.vault.Status(ctx)
-	if err != nil || len(hidden) == 0 && status.ErasuresPending == 0 {
+	state, err := d.vault.OfficeState(ctx)
+	if err != nil || len(state.Hidden) == 0 && state.Pending == 0 {
 		return 0, err
 	}
 	before, err := List(ctx, o)

@@ -213,3 +213,14 @@ func Hidden(all []Erasure) []vault.RecordTag {
 	}
 	return Order(tags)
 }
+
+// Pending is how many erasures are committed and not final.
+func Pending(all []Erasure) int {
+	n := 0
+	for _, e := range all {
+		if !e.Committed.IsZero() && e.Final.IsZero() {
+			n++
+		}
+	}
+	return n
+}

@@ -113,6 +113,9 @@ func TestHiddenAndDigest(t *testing.T) {
 	if got, want := Hidden(all), []vault.RecordTag{tag(1), tag(2), tag(3)}; !slices.Equal(got, want) {
 		t.Errorf("hidden: got %v, want %v", got, want)
 	}
+	if got := Pending(append(all, Erasure{Committed: monday, Final: monday})); got != 1 {
+		t.Errorf("pending: got %d, want 1", got)
+	}
 	seen := map[string]string{}
 	for _, e := range []Erasure{
 		all[0], all[1],

@@ -33,17 +33,17 @@ func Read(ctx context.Context, v *vault.Vault, s gate.Session) (*vault.Snapshot,
 // somebody has written since; read again, decide again and write again. Now only
 // labels the commit. The session is as for Read.
 func Write(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault.Snapshot, tables []allod.Table, rows []allod.Row, now time.Time) error {
-	hidden, err := v.Hidden(ctx)
+	state, err := v.OfficeState(ctx)
 	if err != nil {
 		return err
 	}
-	return WriteHiding(ctx, v, s, seen, tables, rows, hidden, now)
+	return WriteState(ctx, v, s, seen, tables, rows, state, now)
 }
 
-// WriteHiding is Write that also says, in the same commit, which records no
-// function shows from here on: all of them, those that are hidden already too.
-func WriteHiding(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault.Snapshot, tables []allod.Table, rows []allod.Row, hidden []vault.RecordTag, now time.Time) error {
-	state, err := json.Marshal(vault.OfficeState{Hidden: hidden})
+// WriteState is Write that also sets, in the same commit, the whole state of the
+// office: which records no function shows from here on, for one.
+func WriteState(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault.Snapshot, tables []allod.Table, rows []allod.Row, office vault.OfficeState, now time.Time) error {
+	state, err := json.Marshal(office)
 	if err != nil {
 		return allod.Errorf(allod.Internal, "write to the office: %w", err)
 	}
