@@ -145,7 +145,7 @@ type Kept struct {
 // latest of the puncture and of the days at which deleted keys are gone, which may
 // still be to come.
 func (c *Certificate) Final() (time.Time, bool) {
-	at := c.Puncture.Time
+	at := c.Puncture.Time.Truncate(time.Second) // like all other times
 	for _, p := range c.Places {
 		if p.Destroyed.IsZero() || p.LatencyDays < 0 {
 			return time.Time{}, false

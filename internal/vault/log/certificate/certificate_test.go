@@ -139,6 +139,10 @@ func TestVerify(t *testing.T) {
 	if final, ok := c.Final(); !ok || !final.Equal(at(11)) {
 		t.Errorf("final %v, %v", final, ok)
 	}
+	c.Puncture.Time = at(12).Add(999 * time.Millisecond) // within the second in which it was issued
+	if text := c.Text(); !strings.Contains(text, "FINAL since 2026-11-21 12:00:00 UTC") {
+		t.Errorf("issued at once it says\n%s", text)
+	}
 }
 
 // TestVerifyRefuses: certificates that were signed by a key that counts and say
