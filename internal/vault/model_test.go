@@ -24,12 +24,18 @@ type model struct {
 	order  []allod.SnapshotID
 	now    map[int]string
 	erased map[int]bool
+	forgot map[int]int // record → number of snapshots whose versions of it were destroyed
 }
 
 func (m *model) at(id allod.SnapshotID) map[int]string {
 	out := maps.Clone(m.snaps[id])
 	for n := range m.erased {
 		delete(out, n)
+	}
+	for n, until := range m.forgot {
+		if slices.Index(m.order, id) < until {
+			delete(out, n)
+		}
 	}
 	return out
 }
@@ -71,14 +77,14 @@ func TestModel(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		v := newVault(t, mem.New(mem.Options{}))
-		m := &model{snaps: map[allod.SnapshotID]map[int]string{}, now: map[int]string{}, erased: map[int]bool{}}
+		m := &model{snaps: map[allod.SnapshotID]map[int]string{}, now: map[int]string{}, erased: map[int]bool{}, forgot: map[int]int{}}
 		done := func(s allod.Snapshot, c Changes, err error) {
 			if err != nil {
 				rt.Fatal(err)
 			}
 			m.snaps[s.ID] = maps.Clone(m.now)
 			m.order = append(m.order, s.ID)
-			if want := int64(len(m.now)); s.Rows != want && len(m.erased) == 0 {
+			if want := int64(len(m.now)); s.Rows != want && len(m.erased)+len(m.forgot) == 0 {
 				rt.Fatalf("rows alive: got %d, want %d", s.Rows, want)
 			}
 		}
@@ -123,6 +129,26 @@ func TestModel(t *testing.T) {
 				}
 				m.erased[n] = true
 				delete(m.now, n)
+			},
+			"forget the past": func(rt *rapid.T) {
+				n := rapid.IntRange(1, 12).Draw(rt, "record")
+				if m.erased[n] || len(m.order) == 0 {
+					rt.Skip()
+				}
+				if err := v.erase(EraseOptions{Past: true}, n); err != nil {
+					rt.Fatal(err)
+				}
+				m.forgot[n] = len(m.order)
+				delete(m.now, n)
+			},
+			"rotate": func(rt *rapid.T) {
+				s := v.session(gate.ActionKeys)
+				if _, err := v.Rotate(t.Context(), s); err != nil {
+					rt.Fatal(err)
+				}
+				if _, err := v.DestroySlots(t.Context(), s); err != nil {
+					rt.Fatal(err)
+				}
 			},
 			"reopen": func(rt *rapid.T) {
 				v = v.reopen(v.store)
