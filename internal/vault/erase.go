@@ -108,9 +108,10 @@ func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opt
 }
 
 // Rotate makes the state key and every slot anew, without destroying the key of
-// any record: after DestroySlots whoever kept the old slots opens nothing that
-// is stored from now on, and what was stored before only while the old pages of
-// the tree exist. Errors as Erase, for a session opened for keys.
+// any record. After DestroySlots a slot that nobody had kept is of no use to
+// whoever comes upon it later; one that was kept still opens the old pages of
+// the tree, whose seeds are those of later rows too (THREATS.md). Errors as
+// Erase, for a session opened for keys.
 func (v *Vault) Rotate(ctx context.Context, s gate.Session) (*puncture.Done, error) {
 	if err := v.mayPuncture(s, gate.ActionKeys); err != nil {
 		return nil, err
@@ -173,8 +174,7 @@ func (v *Vault) DestroySlots(ctx context.Context, s gate.Session) ([]puncture.De
 	return puncture.Destroy(ctx, v.cfg.Slots, v.log.Epoch()), nil
 }
 
-// Places returns the places of slots, as configured: to be asked about, not to
-// be written to.
+// Places returns the places of slots, to be asked about, not to be written to.
 func (v *Vault) Places() []blob.Mutable { return v.cfg.Slots }
 
 // Certify completes a certificate with the vault, the log entry of its puncture

@@ -363,7 +363,11 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 		return err
 	}
 	e.Erasure = *saved
-	return people.Spend(ctx, o, e.Erasure.Approval)
+	if err := people.Spend(ctx, o, e.Erasure.Approval); err != nil {
+		return err
+	}
+	_, err = keys.Renew(ctx, o) // the new slots are locked before the old ones go
+	return err
 }
 
 // still refuses at the last moment what was taken back, or whose approval ended.
