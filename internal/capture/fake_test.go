@@ -331,6 +331,7 @@ func (plainWrapper) Kind() string { return "plain" }
 func (plainWrapper) Wrap(_ context.Context, _ keyring.Of, b []byte) ([]byte, error) {
 	return bytes.Clone(b), nil
 }
+
 func (plainWrapper) Unwrap(_ context.Context, _ keyring.Of, b []byte) ([]byte, error) {
 	return bytes.Clone(b), nil
 }

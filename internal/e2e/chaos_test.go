@@ -48,7 +48,7 @@ import (
 func TestChaos(t *testing.T) {
 	seeds, rows := 1, 800
 	if os.Getenv("ALLOD_INTEGRATION") != "" {
-		seeds, rows = 8, 10_000
+		seeds, rows = 20, 10_000
 	}
 	if s := os.Getenv("ALLOD_CHAOS"); s != "" {
 		if _, err := fmt.Sscanf(s, "%dx%d", &seeds, &rows); err != nil {
