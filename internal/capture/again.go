@@ -97,7 +97,10 @@ func (t *tableRun) pages(ctx context.Context, req source.ReadRequest) iter.Seq2[
 	return func(yield func(source.Page, error) bool) {
 		last := false
 		dater, _ := t.src.(source.Dater)
-		before := t.counter.Now()
+		before := t.counter.Now() // a token is as old as the first page
+		if req.Cursor.Kind == source.CursorNext {
+			before = 0 // which was read who knows when
+		}
 		for page, err := range t.src.Read(ctx, req) {
 			last = err != nil || page.Last
 			if dater != nil && page.Delta != (source.Cursor{}) {
@@ -106,7 +109,6 @@ func (t *tableRun) pages(ctx context.Context, req source.ReadRequest) iter.Seq2[
 			if !yield(page, err) || last {
 				return
 			}
-			before = t.counter.Now()
 		}
 		if !last {
 			yield(source.Page{}, allod.Errorf(allod.Unavailable, "read %s: the source ended before its last page", req.Table.Name))

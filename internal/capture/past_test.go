@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"allod"
@@ -330,4 +331,37 @@ func TestTokensWentBack(t *testing.T) {
 		r.same("account")
 		r.same("contact")
 	}
+}
+
+// A token that comes with the last page is as old as the first one, and older
+// than those that other tables had meanwhile: nothing went back.
+func TestTokenOfALongRead(t *testing.T) {
+	r := newRig(t)
+	r.schema.Tables[1].Tracking, r.dates = true, true
+	r.fill("account", 0, 95)
+	r.fill("contact", 0, 5)
+	begun, done := make(chan struct{}), make(chan struct{})
+	var first, last sync.Once
+	r.beforeRow = func(table, what string, n int) error {
+		switch {
+		case table == "account" && what == "start" && n == 1:
+			first.Do(func() {
+				close(begun)
+				<-done
+			})
+		case table == "contact" && what == "start":
+			<-begun
+			r.put("contact", 6, "later")
+		}
+		return nil
+	}
+	res, err := r.run(t.Context(), Options{Parallel: 2, Progress: func(p Progress) {
+		if p.TablesDone > 0 {
+			last.Do(func() { close(done) })
+		}
+	}})
+	if err != nil || !res.Complete {
+		t.Fatalf("complete %t: %v", res.Complete, err)
+	}
+	r.same("account")
 }
