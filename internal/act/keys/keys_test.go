@@ -164,15 +164,15 @@ func TestRotateLocked(t *testing.T) {
 	if pending, err = Pending(ctx, s.Office, 2); err != nil || len(pending) != 1 || pending[0].Place != "stick" {
 		t.Fatalf("when the locks have ended: pending %+v, %v, want stick alone", pending, err)
 	}
-	if err := Declare(ctx, s.Office, "stick", "Anna Berg", "shredded"); err != nil {
+	if err := Declare(ctx, s.Office, "stick", "custodian", "shredded"); err != nil {
 		t.Fatal(err)
 	}
 	all, pending, err := Places(ctx, s.Office)
 	if err != nil || len(pending) != 0 || len(all) != 4 {
 		t.Fatalf("%+v, pending %+v, %v, want four places and nothing pending", all, pending, err)
 	}
-	if d := all[2].Destroyed; all[2].Name != "stick" || d == nil || d.By != "Anna Berg" || d.Text != "shredded" || !d.At.Equal(s.now) {
-		t.Errorf("got %+v, want stick declared destroyed by Anna Berg", all[2])
+	if d := all[2].Destroyed; all[2].Name != "stick" || d == nil || d.By != "custodian" || d.Text != "shredded" || !d.At.Equal(s.now) {
+		t.Errorf("got %+v, want stick declared destroyed by custodian", all[2])
 	}
 }
 
@@ -246,15 +246,15 @@ func TestPlacesRefused(t *testing.T) {
 		"taken":            {Count(ctx, s.Office, places.Place{Name: "tape", Kind: places.Copy}), allod.Conflict},
 		"taken by itself":  {Count(ctx, s.Office, places.Place{Name: "place-1", Kind: places.Copy}), allod.Conflict},
 		"nobody":           {Declare(ctx, s.Office, "tape", "", ""), allod.Invalid},
-		"a place of slots": {Declare(ctx, s.Office, "place-1", "Anna Berg", ""), allod.NotFound},
-		"declared":         {Declare(ctx, s.Office, "tape", "Anna Berg", ""), 0},
-		"declared again":   {Declare(ctx, s.Office, "tape", "Anna Berg", strings.Repeat("x", 2000)), allod.Invalid},
+		"a place of slots": {Declare(ctx, s.Office, "place-1", "custodian", ""), allod.NotFound},
+		"declared":         {Declare(ctx, s.Office, "tape", "custodian", ""), 0},
+		"declared again":   {Declare(ctx, s.Office, "tape", "custodian", strings.Repeat("x", 2000)), allod.Invalid},
 	} {
 		if tt.want == 0 && tt.err != nil || tt.want != 0 && allod.KindOf(tt.err) != tt.want {
 			t.Errorf("%s: got %v, want %v", name, tt.err, tt.want)
 		}
 	}
-	if err := Declare(ctx, s.Office, "tape", "Anna Berg", ""); allod.KindOf(err) != allod.Conflict {
+	if err := Declare(ctx, s.Office, "tape", "custodian", ""); allod.KindOf(err) != allod.Conflict {
 		t.Errorf("declared twice: got %v, want Conflict", err)
 	}
 }

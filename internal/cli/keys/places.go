@@ -83,7 +83,7 @@ without slots keeps none waiting.`,
 func (c *Console) declareCommand() *cobra.Command {
 	var by, how string
 	cmd := &cobra.Command{
-		Use: "declare-destroyed NAME", Short: "Record that a person says a place was destroyed", Args: cobra.ExactArgs(1), Example: "  allod vault places declare-destroyed stick --by \"Anna Berg\" --how shredded",
+		Use: "declare-destroyed NAME", Short: "Record that a person says a place was destroyed", Args: cobra.ExactArgs(1), Example: "  allod vault places declare-destroyed stick --by \"custodian\" --how shredded",
 		Long: `Record that a named person says that a place which was added by hand was
 destroyed: erasures do not wait for it any more, and their certificates say who
 said so. It is not taken back.`,
