@@ -89,35 +89,39 @@ func digitsOf(s string) string {
 
 // hit says what a value of another record names: "reference", "text", or "".
 func (n *names) hit(v allod.Value) string {
-	switch v.Type() {
-	case allod.Lookup, allod.ID:
-		if n.ids[v.GUID()] {
-			return "reference"
+	switch t := v.Type(); {
+	case (t == allod.Lookup || t == allod.ID) && n.ids[v.GUID()]:
+		return "reference"
+	case (t == allod.String || t == allod.JSON) && n.inText(strings.ToLower(v.Text())):
+		return "text"
+	}
+	return ""
+}
+
+// inText reports whether a text, in lower case, names one of them.
+func (n *names) inText(text string) bool {
+	for t := range n.texts {
+		if strings.Contains(text, t) {
+			return true
 		}
-	case allod.String, allod.JSON:
-		text := strings.ToLower(v.Text())
-		for t := range n.texts {
-			if strings.Contains(text, t) {
-				return "text"
-			}
-		}
-		if len(text) >= 36 {
-			for id := range n.ids {
-				if strings.Contains(text, id.String()) {
-					return "text"
-				}
-			}
-		}
-		if len(n.phones) > 0 && strings.ContainsAny(text, "0123456789") {
-			digits := onlyDigits(text)
-			for p := range n.phones {
-				if strings.Contains(digits, p) {
-					return "text"
-				}
+	}
+	if len(text) >= 36 {
+		for id := range n.ids {
+			if strings.Contains(text, id.String()) {
+				return true
 			}
 		}
 	}
-	return ""
+	if len(n.phones) == 0 || !strings.ContainsAny(text, "0123456789") {
+		return false
+	}
+	digits := onlyDigits(text)
+	for p := range n.phones {
+		if strings.Contains(digits, p) {
+			return true
+		}
+	}
+	return false
 }
 
 func onlyDigits(s string) string {
