@@ -340,7 +340,7 @@ func TestEraseBesideResticAndBorg(t *testing.T) {
 	figure(t, fmt.Sprintf("Allod: one person with %d records out of %d snapshots", len(plan.Records), days), fmt.Sprintf("plan and search %s, erase %s; no pack changed, %d bytes of new ones for the register; %d hits outside of what the plan kept (%d columns)",
 		seconds(planned), seconds(took), folderBytes(t, filepath.Join(m.dir, "vault", "packs"))-before, left, len(plan.Kept)), "")
 	check(t, left == 0, "Allod: nothing names the person but what the plan kept")
-	figure(t, "Allod: stored, 30 days", mebibytes(folderBytes(t, filepath.Join(m.dir, "vault"))), "")
+	figure(t, fmt.Sprintf("Allod: stored, %d days", days), mebibytes(folderBytes(t, filepath.Join(m.dir, "vault"))), "")
 
 	if !full() {
 		return // the others are compared at the real size
@@ -401,7 +401,7 @@ func (m *month) restic(t *testing.T, days int) {
 	}
 	version := strings.Join(strings.Fields(p.run("/", "version"))[:2], " ")
 	figure(t, version+": the same person", fmt.Sprintf("erase %s (restore, filter, back up, forget, prune), %d lines removed, %d hits left; stored in %s", seconds(took), removed, left, seconds(stored)), "")
-	figure(t, version+": stored, 30 days", mebibytes(size), "")
+	figure(t, fmt.Sprintf("%s: stored, %d days", version, days), mebibytes(size), "")
 	check(t, left == 0, version+": nothing names the person")
 }
 
@@ -452,6 +452,6 @@ func (m *month) borg(t *testing.T, days int) {
 	}
 	version := strings.TrimSpace(p.run("/", "--version"))
 	figure(t, version+": the same person", fmt.Sprintf("erase %s (extract, filter, create, delete, compact), %d lines removed, %d hits left; stored in %s", seconds(took), removed, left, seconds(stored)), "")
-	figure(t, version+": stored, 30 days", mebibytes(size), "")
+	figure(t, fmt.Sprintf("%s: stored, %d days", version, days), mebibytes(size), "")
 	check(t, left == 0, version+": nothing names the person")
 }
