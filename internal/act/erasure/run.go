@@ -242,10 +242,14 @@ func Find(ctx context.Context, o *act.Office, id string) (*Open, error) {
 func Cancel(ctx context.Context, o *act.Office, id allod.GUID) (*Open, error) {
 	d := open(o)
 	e, err := d.save(ctx, id, func(e *rights.Erasure) (*rights.Erasure, error) {
-		switch {
-		case e == nil:
+		if e == nil {
 			return nil, allod.Errorf(allod.NotFound, "take back erasure %s: there is none", id)
-		case !e.Committed.IsZero() || d.entryOf(ctx, e) != nil:
+		}
+		done, err := d.entryOf(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if done != nil || !e.Committed.IsZero() {
 			return nil, allod.Errorf(allod.Conflict, "take back erasure %s: the keys are destroyed", id)
 		}
 		if e.Cancelled.IsZero() {
@@ -313,14 +317,10 @@ func (d *desk) run(ctx context.Context, o *act.Office, e *Open) (*Open, error) {
 // runOf is the run id of an erasure in the log.
 func runOf(e *rights.Erasure) string { return strings.ReplaceAll(e.ID.String(), "-", "") }
 
-// entryOf finds the log entry of an erasure: after a crash the log alone says
-// that it was committed.
-func (d *desk) entryOf(ctx context.Context, e *rights.Erasure) *vault.Erased {
-	done, err := d.vault.ErasedBy(ctx, runOf(e))
-	if err != nil {
-		return nil
-	}
-	return done
+// entryOf finds the log entry of an erasure, nil when there is none: after a
+// crash the log alone says that it was committed.
+func (d *desk) entryOf(ctx context.Context, e *rights.Erasure) (*vault.Erased, error) {
+	return d.vault.ErasedBy(ctx, runOf(e))
 }
 
 // erase destroys the keys, unless a crash came between that and the register.
@@ -329,13 +329,19 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 	if err != nil {
 		return err
 	}
-	done := d.entryOf(ctx, &e.Erasure)
+	done, err := d.entryOf(ctx, &e.Erasure)
+	if err != nil {
+		return err
+	}
 	if done == nil {
 		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: func(ctx context.Context) error { return d.still(ctx, o, e) }})
 		if err != nil {
 			return err
 		}
-		if done = d.entryOf(ctx, &e.Erasure); done == nil {
+		if done, err = d.entryOf(ctx, &e.Erasure); err != nil {
+			return err
+		}
+		if done == nil {
 			return allod.Errorf(allod.Internal, "erase: the log has no entry of it")
 		}
 	}
