@@ -12,6 +12,7 @@ import (
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
+	"allod/internal/vault/internal/compare"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/meta"
 )
@@ -43,20 +44,9 @@ type Manifest struct {
 	Complete bool                  // this entry closes the run
 }
 
-// Changes counts what Finish found.
-type Changes struct {
-	Before    int64 // alive before
-	Created   int64
-	Updated   int64
-	Unchanged int64
-	Deleted   int64 // by Delete, and by DeleteMissing
-	Missing   int64 // ModeFull: alive before, not put now; still alive unless DeleteMissing is called
-	Unknown   int64 // Delete of records the vault never held, or holds as deleted
-	Erased    int64 // rows of erased records that came back: not stored
-}
-
-// After returns how many rows are alive once the changes are committed.
-func (c Changes) After() int64 { return c.Before + c.Created - c.Deleted }
+// Changes counts what Finish found; Deleted those of Delete and of
+// DeleteMissing.
+type Changes = compare.Changes
 
 // Run is one capture run of one environment. Commit may be called several
 // times. Methods may be called from several goroutines.

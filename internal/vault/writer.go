@@ -1,17 +1,15 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"iter"
 	"slices"
 
 	"allod"
+	"allod/internal/vault/internal/compare"
 	"allod/internal/vault/internal/content"
-	"allod/internal/vault/keytree"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
-	"allod/internal/vault/pack"
 	"allod/internal/vault/rowcodec"
 	"allod/internal/vault/seal"
 	"allod/internal/vault/shelf"
@@ -31,8 +29,6 @@ type TableWriter struct {
 	mode   Mode
 	o      *content.Opener
 	past   *shelf.Past
-	before *meta.Manifest  // of the past; nil for none
-	same   map[uint32]bool // schema number → its cells compare as bytes
 
 	sorter  *spill.Sorter
 	seq     uint64
@@ -55,7 +51,7 @@ func newTableWriter(r *Run, number uint32, mode Mode) (*TableWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &TableWriter{r: r, number: number, table: r.schema.TableOf(number), schema: r.schema, mode: mode, o: o, past: r.v.content.Past(r.env, r.capture), same: map[uint32]bool{}}
+	w := &TableWriter{r: r, number: number, table: r.schema.TableOf(number), schema: r.schema, mode: mode, o: o, past: r.v.content.Past(r.env, r.capture)}
 	w.sorter = spill.NewSorter(r.v.cfg.TempDir, sortMemory)
 	w.files = stage.NewFiles(r.v.place(), r.v.fileObject)
 	return w, nil
@@ -146,7 +142,13 @@ func (w *TableWriter) Finish(ctx context.Context) (Changes, error) {
 
 func (w *TableWriter) finish(ctx context.Context) error {
 	w.r.mu.Lock() // commits of other tables may have come between
-	w.past, w.before = w.r.v.content.Past(w.r.env, w.r.capture), w.r.last
+	w.past = w.r.v.content.Past(w.r.env, w.r.capture)
+	before := int64(0)
+	if w.r.last != nil {
+		if t := w.r.last.Table(w.number); t != nil {
+			before = t.Rows
+		}
+	}
 	w.r.mu.Unlock()
 	in, err := w.sorter.Sorted()
 	if err != nil {
@@ -158,11 +160,17 @@ func (w *TableWriter) finish(ctx context.Context) error {
 	if w.missing, err = spill.NewQueue(w.r.v.cfg.TempDir); err != nil {
 		return err
 	}
-	compare := w.compareDelta
-	if w.mode == ModeFull {
-		compare = w.compareFull
+	table := compare.Table{
+		Past: &compare.Stored{Past: w.past, Opener: w.o, Schema: w.schema, Number: w.number, Tree: w.r.v.content.Tree},
+		Tree: w.r.v.content.Tree, Leaf: w.o.Leaf, Changed: w.changed, Missing: w.missing,
 	}
-	if err := compare(ctx, &latest{in: in}); err != nil {
+	if w.mode == ModeFull {
+		err = table.Full(ctx, in)
+	} else {
+		table.Changes.Before = before
+		err = table.Delta(ctx, in)
+	}
+	if w.changes = table.Changes; err != nil {
 		return err
 	}
 	if err := w.changed.End(); err != nil {
@@ -178,220 +186,6 @@ func (w *TableWriter) finish(ctx context.Context) error {
 	defer w.r.mu.Unlock()
 	w.finished = true
 	return nil
-}
-
-// latest yields the last record put under each tag.
-type latest struct {
-	in   *spill.Sorted
-	last keytree.Tag
-	any  bool
-}
-
-func (l *latest) Next() bool {
-	for l.in.Next() {
-		tag := stage.TagOf(l.in.Key())
-		if l.any && tag == l.last {
-			continue
-		}
-		l.last, l.any = tag, true
-		return true
-	}
-	return false
-}
-
-// compareDelta looks each record up.
-func (w *TableWriter) compareDelta(ctx context.Context, in *latest) error {
-	if w.before != nil {
-		if t := w.before.Table(w.number); t != nil {
-			w.changes.Before = t.Rows
-		}
-	}
-	for in.Next() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		old, err := w.past.Find(w.number, in.last)
-		if err != nil {
-			return err
-		}
-		if err := w.decide(in.last, in.in.Value(), old); err != nil {
-			return err
-		}
-	}
-	return in.in.Err()
-}
-
-// compareFull walks the new records and the newest old ones side by side.
-func (w *TableWriter) compareFull(ctx context.Context, in *latest) error {
-	past, err := w.past.Newest(w.number)
-	if err != nil {
-		return err
-	}
-	more, have := in.Next(), past.Next()
-	for more || have {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		order := 0
-		switch {
-		case !more:
-			order = 1
-		case !have:
-			order = -1
-		default:
-			tag := past.Entry().Key.Tag()
-			order = bytes.Compare(in.last[:], tag[:])
-		}
-		var old *pack.Entry
-		if order >= 0 {
-			old = past.Entry()
-			alive, err := w.alive(old)
-			if err != nil {
-				return err
-			}
-			if alive {
-				w.changes.Before++
-				if order > 0 {
-					err = w.lost(old)
-				}
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if order <= 0 {
-			if err := w.decide(in.last, in.in.Value(), old); err != nil {
-				return err
-			}
-			more = in.Next()
-		}
-		if order >= 0 {
-			have = past.Next()
-		}
-	}
-	if err := in.in.Err(); err != nil {
-		return err
-	}
-	return past.Err()
-}
-
-// alive reports whether an old version is a row that can still be opened.
-func (w *TableWriter) alive(old *pack.Entry) (bool, error) {
-	if old.Meta[0] == seal.OpDelete {
-		return false, nil
-	}
-	if w.r.v.content.Tree().Punctures() == 0 {
-		return true, nil
-	}
-	_, _, err := w.o.Open(old)
-	if content.Withheld(err) != "" {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// lost notes a record that was alive and was not put.
-func (w *TableWriter) lost(old *pack.Entry) error {
-	row, _, err := w.o.Open(old)
-	if err != nil {
-		return err
-	}
-	w.changes.Missing++
-	row.Content = nil
-	return w.missing.Add(stage.SortKey(old.Key.Tag(), 0), stage.AppendRow(nil, seal.OpDelete, &row))
-}
-
-// decide compares one record with its newest old version, nil for none.
-func (w *TableWriter) decide(tag keytree.Tag, pending []byte, old *pack.Entry) error {
-	op, row, err := stage.ReadRow(pending)
-	if err != nil {
-		return err
-	}
-	tree := w.r.v.content.Tree()
-	if tree.Punctures() > 0 {
-		if _, _, err := tree.Current(w.o.Leaf(tag)); content.Withheld(err) != "" {
-			w.changes.Erased++
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	exists := old != nil && old.Meta[0] == seal.OpPut
-	switch {
-	case op == seal.OpDelete && !exists:
-		w.changes.Unknown++
-		return nil
-	case op == seal.OpDelete:
-		w.changes.Deleted++
-	case !exists:
-		w.changes.Created++
-	default:
-		same, err := w.unchanged(&row, old)
-		if err != nil {
-			return err
-		}
-		if same {
-			w.changes.Unchanged++
-			return nil
-		}
-		w.changes.Updated++
-	}
-	return w.changed.Add(stage.SortKey(tag, 0), pending)
-}
-
-// unchanged compares content: bytes where both rows have the same layout, else
-// cell by cell under the new schema.
-func (w *TableWriter) unchanged(row *seal.Row, old *pack.Entry) (bool, error) {
-	before, at, err := w.o.Open(old)
-	if content.Withheld(err) != "" {
-		return false, nil // a superseded generation: what comes now is stored
-	}
-	if err != nil {
-		return false, err
-	}
-	comparable, err := w.comparable(at)
-	if err != nil {
-		return false, err
-	}
-	if comparable {
-		return bytes.Equal(before.Content, row.Content), nil
-	}
-	then, err := w.o.Decode(&before, at, w.number)
-	if err != nil {
-		return false, err
-	}
-	now, err := rowcodec.Decode(row.Content, w.schema.Names)
-	if err != nil {
-		return false, err
-	}
-	for i := range w.table.Columns {
-		var cell allod.Value
-		if i < len(now) {
-			cell = now[i]
-		}
-		if then.Cell(i) != cell {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// comparable reports whether a row version has the layout of new rows.
-func (w *TableWriter) comparable(at seal.Meta) (bool, error) {
-	same, known := w.same[at.Schema]
-	if known {
-		return same, nil
-	}
-	from, err := w.o.SchemaOf(at)
-	if err != nil {
-		return false, err
-	}
-	same = from == w.schema
-	if t := from.TableOf(w.number); !same && t != nil {
-		same = from.Names.Equal(w.schema.Names) && slices.EqualFunc(t.Columns, w.table.Columns, func(a, b allod.Column) bool { return a.Name == b.Name && a.ID == b.ID })
-	}
-	w.same[at.Schema] = same
-	return same, nil
 }
 
 // Missing yields, after Finish in ModeFull, the records alive before and not
