@@ -482,7 +482,7 @@ func TestRefusedDefinitions(t *testing.T) {
 		{"a table without a primary name", "POST", "EntityDefinitions", bank("new_Bare", `"Attributes":[]`), 400, "0x80040203"},
 		{"a table without a collection name", "POST", "EntityDefinitions", `{"SchemaName":"new_Bare","DisplayName":` + label("X") + `}`, 400, "0x80040203"},
 		{"an unknown owner", "POST", "EntityDefinitions", bank("new_Bare", `"OwnershipType":"BusinessOwned"`), 400, "0x80040203"},
-		{"an activity", "POST", "EntityDefinitions", bank("new_Bare", `"IsActivity":true`), 501, "0x80040800"},
+		{"an activity with another name", "POST", "EntityDefinitions", bank("new_Bare", `"IsActivity":true`), 400, "0x80040203"},
 		{"no JSON", "POST", "EntityDefinitions", `{`, 400, "0x80048d19"},
 		{"too deep", "POST", "EntityDefinitions", strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40), 400, "0x80048d19"},
 		{"a wrong type", "POST", "EntityDefinitions", bank("new_Bare", `"IsQuickCreateEnabled":"yes"`), 400, "0x80048d19"},

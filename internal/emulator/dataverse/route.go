@@ -108,6 +108,9 @@ func (c *call) routeReference() (*request.Reply, error) {
 }
 
 func (c *call) routeSet(t *entity.Table, path []query.Segment) (*request.Reply, error) {
+	if t.TableType == "Virtual" {
+		return nil, wire.NotHere(t.LogicalName)
+	}
 	if elastic.Is(t) {
 		if err := c.Expire(t); err != nil {
 			return nil, err

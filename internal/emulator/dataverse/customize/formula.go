@@ -16,6 +16,9 @@ func (w *work) source(t *entity.Table, c *entity.Column, o entity.Object) ([]*en
 	if kind == 0 {
 		return nil, nil
 	}
+	if t.TableType == "Virtual" {
+		return nil, invalid("SourceType of the attribute %s must be 0: the entity %s is virtual.", c.LogicalName, t.LogicalName)
+	}
 	if err := w.evaluates(t, c, kind, text(o, "FormulaDefinition")); err != nil {
 		return nil, err
 	}

@@ -72,6 +72,9 @@ func (w *work) oneToMany(o, lookup entity.Object, kind entity.ColumnKind) (id, c
 	if many.Intersect || one.Intersect {
 		return id, column, invalid("An intersect entity takes part in no relationships.")
 	}
+	if many.TableType == "Virtual" && one.TableType == "Virtual" {
+		return id, column, invalid("Two virtual entities take part in no relationship.")
+	}
 	schema, err := schemaName("attribute", text(lookup, "SchemaName"))
 	if err != nil {
 		return id, column, err

@@ -40,7 +40,7 @@ func (w *work) createTable() error {
 	if err != nil {
 		return err
 	}
-	rels := w.standard(t, text(primary, "SchemaName"))
+	rels := w.columns(t, text(primary, "SchemaName"))
 	tracked, _ := flag(w.body, "ChangeTrackingEnabled")
 	derive(t, rels)
 	t.ChangeTracking = tracked
@@ -61,6 +61,14 @@ func (w *work) createTable() error {
 	}
 	if t.Said, err = w.keep(t.Definition(), w.body, fresh(entity.Member{Name: "CollectionSchemaName", Value: t.SchemaName + "s"}), modelled()...); err != nil {
 		return err
+	}
+	switch {
+	case t.Activity:
+		w.takeParties(t)
+		w.takeNotes(t)
+		w.activityMask(t)
+	case t.TableType == "Virtual":
+		w.provide(t)
 	}
 	w.takeOn(t)
 	w.made = "EntityDefinitions(" + t.MetadataID.String() + ")"
@@ -86,18 +94,15 @@ func (w *work) describeTable(t *entity.Table) error {
 		t.Ownership = 1
 	case "OrganizationOwned":
 		t.Ownership = 8
+	case "TeamOwned":
+		t.Ownership = 2
 	default:
 		return invalid("OwnershipType %s is not valid for a custom table.", owner)
 	}
-	switch kind := text(w.body, "TableType"); kind {
-	case "Standard", "":
-	case "Elastic":
-		t.TableType = kind
-	default:
-		return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator makes no tables of TableType %s.", kind)
-	}
-	if activity, _ := flag(w.body, "IsActivity"); activity {
-		return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator makes no activity tables.")
+	t.PrimaryID = t.LogicalName + "id"
+	t.ODataKey = t.PrimaryID
+	if err := w.nature(t); err != nil {
+		return err
 	}
 	t.SetName = text(w.body, "EntitySetName")
 	if t.SetName == "" {
@@ -107,8 +112,6 @@ func (w *work) describeTable(t *entity.Table) error {
 		return duplicate(t.SetName, "EntitySet")
 	}
 	t.LogicalSet = strings.ToLower(t.SetName)
-	t.PrimaryID = t.LogicalName + "id"
-	t.ODataKey = t.PrimaryID
 	t.TypeCode = 10000
 	for _, x := range w.m.Tables {
 		t.TypeCode = max(t.TypeCode, x.TypeCode+1)
@@ -149,10 +152,25 @@ func primaryColumn(t *entity.Table, body entity.Object) (primary entity.Object, 
 	if kind := kindOf(primary); kind != "String" {
 		return nil, nil, invalid("The primary name attribute must be of type String, not %s.", kind)
 	}
+	if t.Activity {
+		if name := text(primary, "SchemaName"); name != "Subject" {
+			return nil, nil, invalid("The schema name of the primary attribute of the activity entity %s must be Subject, not %s.", t.SchemaName, name)
+		}
+		return primary, others, nil
+	}
 	if _, err := schemaName("attribute", text(primary, "SchemaName")); err != nil {
 		return nil, nil, err
 	}
 	return primary, others, nil
+}
+
+// columns gives the table the columns that come with it, and returns the
+// relationships behind its lookups.
+func (w *work) columns(t *entity.Table, primary string) []*entity.Relationship {
+	if t.Activity {
+		return w.inherit(t)
+	}
+	return w.standard(t, primary)
 }
 
 // standard gives the table the columns every table has, and returns the
@@ -182,6 +200,9 @@ func (w *work) standard(t *entity.Table, primary string) (rels []*entity.Relatio
 	add("Uniqueidentifier", "Edm.Guid", t.PrimaryID)
 	t.PrimaryName = strings.ToLower(primary)
 	t.Columns = append(t.Columns, &entity.Column{LogicalName: t.PrimaryName, SchemaName: primary, Kind: "String", EdmType: "Edm.String"})
+	if t.TableType == "Virtual" { // the rest is what the source has
+		return nil
+	}
 	add("DateTime", "Edm.DateTimeOffset", "createdon", "modifiedon", "overriddencreatedon")
 	add("BigInt", "Edm.Int64", "versionnumber")
 	add("Integer", "Edm.Int32", "importsequencenumber", "timezoneruleversionnumber", "utcconversiontimezonecode")
@@ -227,7 +248,7 @@ func (w *work) takeActivities(t *entity.Table) {
 	w.regard(t, "activitypointer", column, t.LogicalName+"_ActivityPointers", column+"_"+t.LogicalName)
 	for _, x := range slices.Clone(w.m.Tables) {
 		if x.BaseType == "activitypointer" {
-			w.regard(t, x.LogicalName, column, t.LogicalName+"_"+x.SchemaName+"s", column+"_"+t.LogicalName+"_"+x.LogicalName)
+			w.regard(t, x.LogicalName, column, t.LogicalName+"_"+collections(x), column+"_"+t.LogicalName+"_"+x.LogicalName)
 		}
 	}
 }
@@ -286,6 +307,9 @@ func (w *work) updateTable() error {
 	}
 	if on, ok := flag(w.body, "IsAuditEnabled"); ok {
 		t.Audit = on
+	}
+	if t.TableType == "Virtual" {
+		w.provide(t)
 	}
 	w.takeOn(t)
 	w.made = "EntityDefinitions(" + t.MetadataID.String() + ")"
@@ -354,8 +378,8 @@ func (w *work) untarget(r *entity.Relationship) {
 	w.m.Index()
 }
 
-// letGo deletes the notes on rows of a table that is gone, and clears what
-// regards them.
+// letGo deletes the notes on rows of a table that is gone and their parties,
+// and clears what regards them.
 func (w *work) letGo(r *entity.Relationship) error {
 	return w.Org.Store.Update(func(tx *store.Tx) error {
 		if !tx.Has(r.Referencing) {
@@ -377,7 +401,7 @@ func (w *work) letGo(r *entity.Relationship) error {
 		}
 		at := tx.Column(r.Referencing, r.ReferencingAttr)
 		for _, id := range about {
-			if r.Referencing == "annotation" {
+			if r.Referencing == "annotation" || r.Referencing == "activityparty" {
 				tx.Delete(r.Referencing, id)
 				continue
 			}

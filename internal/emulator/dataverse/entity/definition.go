@@ -134,14 +134,14 @@ func (t *Table) privileges() []Object {
 		return []Object{}
 	}
 	verbs := []string{"Create", "Read", "Write", "Delete", "Append", "AppendTo"}
-	if t.Ownership == 1 {
+	if t.Ownership == 1 || t.Ownership == 2 {
 		verbs = append(verbs, "Assign", "Share")
 	}
 	out := make([]Object, 0, len(verbs))
 	for _, v := range verbs {
 		name := "prv" + v + t.SchemaName
 		out = append(out, Object{
-			{"CanBeBasic", t.Ownership == 1},
+			{"CanBeBasic", t.Ownership == 1 || t.Ownership == 2},
 			{"CanBeDeep", t.Ownership != 8},
 			{"CanBeGlobal", true},
 			{"CanBeLocal", t.Ownership != 8},

@@ -112,7 +112,10 @@ func Run(env Env, q *Query) (*Result, error) {
 
 func (r *run) plan(e *Entity, parent int) error {
 	t := r.env.Schema.Model.Table(e.Name)
-	if t == nil || t.TableType == "Virtual" || t.Abstract {
+	if t != nil && t.TableType == "Virtual" {
+		return wire.NotHere(e.Name)
+	}
+	if t == nil || t.Abstract && e.Name != "activitypointer" {
 		return wire.Refuse(http.StatusBadRequest, "0x80041102", "The entity with a name = '%s' with namemapping = 'Logical' was not found in the MetadataCache.", e.Name)
 	}
 	n := &node{e: e, t: t, parent: parent, alias: e.Alias, hidden: r.env.Hidden(t)}

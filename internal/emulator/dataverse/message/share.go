@@ -86,7 +86,7 @@ func maskOf(text string) (mask int64, err error) {
 // mayShare refuses rows that cannot be shared, that the caller does not see or
 // whose table the caller may not share.
 func mayShare(c change.Writer, a *platform.Act, t *entity.Table, id allod.GUID, message string) error {
-	if t.Ownership != 1 || t.Column("ownerid") == nil {
+	if t.Ownership != 1 && t.Ownership != 2 || t.Column("ownerid") == nil {
 		return wire.Refuse(http.StatusMethodNotAllowed, "0x80040800", "The '%s' method does not support entities of type '%s'.", message, t.LogicalName)
 	}
 	if err := a.Allow("Share", t); err != nil {

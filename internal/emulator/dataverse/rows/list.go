@@ -121,7 +121,7 @@ func (c Reader) supported(t *entity.Table) error {
 		}
 	}
 	if t.TableType == "Virtual" {
-		return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer virtual tables.")
+		return wire.NotHere(t.LogicalName)
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ func ownership(mask int) string {
 	switch mask {
 	case 1:
 		return "UserOwned"
+	case 2:
+		return "TeamOwned"
 	case 4:
 		return "BusinessOwned"
 	case 8:

@@ -70,6 +70,12 @@ func NoProperty(name, table string) *Error {
 	return Refuse(http.StatusBadRequest, "0x0", "Could not find a property named '%s' on type 'Microsoft.Dynamics.CRM.%s'.", name, table)
 }
 
+// NotHere is the 400 of rows of a virtual table: they lie in another system,
+// which the emulator does not have.
+func NotHere(table string) *Error {
+	return Refuse(http.StatusBadRequest, "0x80048d0b", "The rows of the virtual entity %s could not be reached: its data provider does not answer.", table)
+}
+
 // BadPayload is the 400 of a body that does not fit the type.
 func BadPayload(format string, args ...any) *Error {
 	return Refuse(http.StatusBadRequest, "0x80048d19", "Error identified in Payload provided by the user for Entity :'', For more information on this error please follow this help link https://go.microsoft.com/fwlink/?linkid=2195293  ---->  InnerException : Microsoft.OData.ODataException: "+format, args...)

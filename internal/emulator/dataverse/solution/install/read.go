@@ -75,6 +75,7 @@ type table struct {
 		SetName   string   `xml:"EntitySetName"`
 		Ownership string   `xml:"OwnershipTypeMask"`
 		Audit     string   `xml:"IsAuditEnabled"`
+		Activity  string   `xml:"IsActivity"`
 		Tracking  string   `xml:"ChangeTrackingEnabled"`
 		Keys      []key    `xml:"EntityKeys>EntityKey"`
 	} `xml:"EntityInfo>entity"`

@@ -171,12 +171,19 @@ func (p *pack) column(c *column) (body object, ok bool) {
 
 func (x *table) definition(columns []object) object {
 	owner := "UserOwned"
-	if x.Info.Ownership == "OrgOwned" {
+	switch x.Info.Ownership {
+	case "OrgOwned":
 		owner = "OrganizationOwned"
+	case "TeamOwned":
+		owner = x.Info.Ownership
+	}
+	activity := x.Info.Activity == "1"
+	if activity { // the primary column of activities is never custom
+		columns = append(columns, object{"@odata.type": request.Namespace + "StringAttributeMetadata", "SchemaName": "Subject", "IsPrimaryName": true, "DisplayName": localized("Subject")})
 	}
 	name := first(x.Info.Names)
 	return object{
-		"SchemaName": x.SchemaName, "DisplayName": localized(name), "DisplayCollectionName": localized(name + "s"), "OwnershipType": owner, "EntitySetName": x.Info.SetName,
+		"SchemaName": x.SchemaName, "DisplayName": localized(name), "DisplayCollectionName": localized(name + "s"), "OwnershipType": owner, "EntitySetName": x.Info.SetName, "IsActivity": activity,
 		"ChangeTrackingEnabled": x.Info.Tracking == "1", "IsAuditEnabled": object{"Value": x.Info.Audit == "1"}, "Attributes": columns,
 	}
 }
