@@ -440,35 +440,3 @@ func (p *page) puncture(s *State, at path, kind Kind, logNumber uint64) {
 	i, _ := slices.BinarySearchFunc(p.absents, at, func(a absent, q path) int { return a.at.compare(q) })
 	p.absents = slices.Insert(p.absents, i, absent{at: at, kind: kind, log: logNumber})
 }
-
-// RecordSeed returns the seed of a record's node, to be sealed to a container
-// or a hold before it is punctured. NotFound or Corrupt as Seed.
-func (s *State) RecordSeed(leaf Leaf) (Seed, error) {
-	p := path{leaf: uint64(leaf), depth: LeafDepth}
-	nodes, _ := s.lists(leaf)
-	if i, ok := cover(nodes, p); ok {
-		return s.descend(nodes[i], p), nil
-	}
-	return Seed{}, s.why(leaf, path{leaf: uint64(leaf), depth: Depth})
-}
-
-// PutBack returns a copy of the tree, one epoch later, with a record's node
-// that was punctured as restricted or held; Invalid if it was not.
-func (s *State) PutBack(leaf Leaf, seed Seed) (*State, error) {
-	n := s.clone()
-	n.epoch++
-	number := uint16(uint64(leaf) >> (LeafDepth - PageDepth))
-	at := path{leaf: uint64(leaf), depth: LeafDepth}
-	if n.pages[number] == nil {
-		return nil, allod.Errorf(allod.Invalid, "put a key back: it is not absent")
-	}
-	p := n.touch(s, number)
-	i := slices.IndexFunc(p.absents, func(a absent) bool { return a.at == at && (a.kind == Restricted || a.kind == Held) })
-	if i < 0 {
-		return nil, allod.Errorf(allod.Invalid, "put a key back: it is not restricted or held")
-	}
-	p.absents = slices.Delete(p.absents, i, i+1)
-	j, _ := slices.BinarySearchFunc(p.nodes, at, func(a node, q path) int { return a.at.compare(q) })
-	p.nodes = slices.Insert(p.nodes, j, node{at: at, seed: seed})
-	return n, nil
-}

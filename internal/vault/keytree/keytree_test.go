@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 
@@ -94,7 +95,11 @@ func TestPunctureModel(t *testing.T) {
 		// Few leaves close together and far apart, so that paths share nodes.
 		leaves := []Leaf{0, 1, 2, 1 << 51, 1<<52 - 1, 1 << 52, 1 << 63, ^Leaf(0), ^Leaf(0) - 1, 0x123456789abcdef0}
 		objects := map[string][]byte{}
-		seeds := map[Leaf]Seed{}
+		type kept struct {
+			keys Kept
+			gone map[int]held
+		}
+		escrow := map[Leaf]kept{}
 		logNo := uint64(0)
 		check := func() {
 			for _, leaf := range leaves {
@@ -130,8 +135,8 @@ func TestPunctureModel(t *testing.T) {
 				if gone[leaf] == nil {
 					gone[leaf] = map[int]held{}
 				}
-				if seed, err := s.RecordSeed(leaf); err == nil {
-					seeds[leaf] = seed
+				if keys, err := s.Keep(leaf); err == nil && gen < 0 {
+					escrow[leaf] = kept{keys, maps.Clone(gone[leaf])}
 				}
 				next, err := s.Puncture([]Target{{leaf, gen}}, kind, logNo)
 				if err != nil {
@@ -148,18 +153,15 @@ func TestPunctureModel(t *testing.T) {
 			"put back": func(t *rapid.T) {
 				leaf := rapid.SampledFrom(leaves).Draw(t, "leaf")
 				h, whole := gone[leaf][-1]
-				next, err := s.PutBack(leaf, seeds[leaf])
+				next, err := s.PutBack([]Return{{leaf, escrow[leaf].keys}})
 				if ok := whole && (h.kind == Restricted || h.kind == Held); ok != (err == nil) {
 					t.Fatalf("put back: got %v, want success %v", err, ok)
 				}
 				if err != nil {
 					return
 				}
-				// Generations punctured before stay gone only if they were
-				// punctured after the seed was taken: the model takes the
-				// seed only while the node is whole.
-				s = next
-				delete(gone, leaf)
+				s = next // generations that were gone before are gone again
+				gone[leaf] = escrow[leaf].gone
 			},
 			"store and load": func(t *rapid.T) {
 				key := [32]byte{byte(s.Epoch())}
@@ -209,6 +211,38 @@ func checkSeed(t *rapid.T, s, first *State, leaf Leaf, gen uint8, gone map[int]h
 	}
 	if a.Kind != why.kind || a.Log != why.log {
 		t.Fatalf("seed of %x/%d: got %v by %d, want %v by %d", leaf, gen, a.Kind, a.Log, why.kind, why.log)
+	}
+}
+
+// TestPutBackRefusesNonsense hands in what Keep never returns.
+func TestPutBackRefusesNonsense(t *testing.T) {
+	s := fixed(t, 1)
+	p, err := s.Puncture([]Target{{Leaf: 42, Generation: -1}}, Restricted, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := KeptNode{Depth: LeafDepth}
+	for name, k := range map[string]Kept{
+		"nothing":              {},
+		"a node above":         {Nodes: []KeptNode{{Depth: LeafDepth - 1}}},
+		"a node too deep":      {Nodes: []KeptNode{{Depth: Depth + 1}}},
+		"stray bits":           {Nodes: []KeptNode{{Depth: LeafDepth, Generation: 1}}},
+		"twice":                {Nodes: []KeptNode{whole, whole}},
+		"descending":           {Nodes: []KeptNode{{Depth: Depth, Generation: 2}, {Depth: Depth, Generation: 1}}},
+		"whole and absent":     {Nodes: []KeptNode{whole}, Absents: []KeptAbsent{{Depth, 0, Superseded, 1}}},
+		"an unknown kind":      {Nodes: []KeptNode{{Depth: Depth, Generation: 1}}, Absents: []KeptAbsent{{Depth, 0, 9, 1}}},
+		"the record's own":     {Nodes: []KeptNode{{Depth: Depth, Generation: 1}}, Absents: []KeptAbsent{{LeafDepth, 0, Superseded, 1}}},
+		"derivable yet absent": {Nodes: []KeptNode{{Depth: Depth, Generation: 1}}, Absents: []KeptAbsent{{Depth, 1, Superseded, 1}}},
+	} {
+		if _, err := p.PutBack([]Return{{42, k}}); allod.KindOf(err) != allod.Invalid {
+			t.Errorf("%s: got %v, want kind invalid", name, err)
+		}
+	}
+	if w := p.Whole(42); w == nil || w.Kind != Restricted || w.Log != 3 {
+		t.Errorf("whole record: got %v, want restricted by entry 3", w)
+	}
+	if got := p.Kinds()[Restricted]; got != 1 {
+		t.Errorf("restricted records: got %d, want 1", got)
 	}
 }
 

@@ -54,6 +54,7 @@ type Order struct {
 	Kind    vlog.Kind        // erase, restrict, rectify or slot
 	Absent  keytree.Kind     // how the absent list names the targets
 	Targets []keytree.Target // at most MaxTargets
+	Held    []keytree.Target // like Targets, listed as held: their keys lie in escrow
 	Back    []Back           // records whose keys are put back
 	Run     string           // shared by the entries of one act; at most 64 bytes
 	Ledger  vlog.LedgerRoot  // head of the ledger with the decision that allowed it
@@ -67,10 +68,10 @@ type Order struct {
 	Draft func(ctx context.Context, e *vlog.Entry) error
 }
 
-// Back is a record whose key is put back.
+// Back is what one root derived of records that are put back.
 type Back struct {
-	Leaf keytree.Leaf
-	Seed keytree.Seed
+	Root    uint64
+	Records []keytree.Return
 }
 
 // Done says what a puncture did. Times are UTC.
@@ -98,8 +99,8 @@ type Done struct {
 // Conflict when the epoch has moved meanwhile; Invalid for a vault with more
 // than one root; Denied for secrets that may not sign.
 func Commit(ctx context.Context, s Site, secrets keyring.Secrets, tree *keytree.State, o Order) (*Done, error) {
-	if len(o.Targets) > MaxTargets {
-		return nil, allod.Errorf(allod.Invalid, "puncture the key tree: %d records are more than %d", len(o.Targets), MaxTargets)
+	if n := len(o.Targets) + len(o.Held); n > MaxTargets {
+		return nil, allod.Errorf(allod.Invalid, "puncture the key tree: %d records are more than %d", n, MaxTargets)
 	}
 	if len(secrets.Older) > 0 {
 		return nil, allod.Errorf(allod.Invalid, "puncture the key tree: this version handles one root, the vault has %d", len(secrets.Older)+1)
@@ -172,12 +173,20 @@ func (a *attempt) prepare(ctx context.Context, e *vlog.Entry) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range a.order.Back {
-		if next, err = next.PutBack(b.Leaf, b.Seed); err != nil {
+	if len(a.order.Held) > 0 {
+		if next, err = next.Puncture(a.order.Held, keytree.Held, e.N); err != nil {
 			return err
 		}
 	}
-	epoch, err := a.free(ctx)
+	for _, b := range a.order.Back {
+		if b.Root != next.Root() {
+			return allod.Errorf(allod.Invalid, "put a key back: this version handles one root, and it is not %d", b.Root)
+		}
+		if next, err = next.PutBack(b.Records); err != nil {
+			return err
+		}
+	}
+	epoch, err := a.free(ctx, next.Epoch())
 	if err != nil {
 		return err
 	}
@@ -207,17 +216,15 @@ func (a *attempt) prepare(ctx context.Context, e *vlog.Entry) error {
 	a.next = next
 	a.done = Done{
 		Entry: e.N, Time: e.Time, Root: e.Root, EpochBefore: a.tree.Epoch(), Epoch: epoch, AbsentBefore: e.AbsentBefore, AbsentAfter: e.AbsentAfter,
-		Records: len(a.order.Targets), Written: written,
+		Records: len(a.order.Targets) + len(a.order.Held), Written: written,
 	}
 	return nil
 }
 
-// free returns the lowest epoch after the tree's that nobody has written to:
+// free returns the lowest epoch from the given one on that nobody has written to:
 // what a crash has left there must not be taken for ours.
-func (a *attempt) free(ctx context.Context) (uint64, error) {
-	epoch := a.tree.Epoch()
+func (a *attempt) free(ctx context.Context, epoch uint64) (uint64, error) {
 	for range maxEpochs {
-		epoch++
 		prefix := strings.TrimSuffix(keytree.RootName(a.tree.Root(), epoch), "root")
 		used := false
 		for _, err := range a.site.Store.List(ctx, prefix) {
@@ -230,6 +237,7 @@ func (a *attempt) free(ctx context.Context) (uint64, error) {
 		if !used {
 			return epoch, nil
 		}
+		epoch++
 	}
 	return 0, allod.Errorf(allod.Internal, "look for a free epoch: %d attempts were left behind", maxEpochs)
 }

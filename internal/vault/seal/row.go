@@ -22,8 +22,12 @@ const (
 	OpDelete = 2
 )
 
-// KindTree is the key kind of a key from the key tree.
-const KindTree = 0
+// Key kinds: whether the seed of a row comes from the key tree, or was drawn and
+// wrapped for the record's escrow (FORMAT.md §6.3). The numbers are stored.
+const (
+	KindTree   = 0
+	KindEscrow = 1
+)
 
 const (
 	formatVersion = 1
@@ -61,7 +65,7 @@ func ParseMeta(b []byte) (Meta, error) {
 		return Meta{}, allod.Errorf(allod.Corrupt, "read a row: its description has %d bytes, not %d", len(b), MetaSize)
 	}
 	m := Meta{Op: b[0], KeyKind: b[1], Root: binary.BigEndian.Uint64(b[2:]), Schema: binary.BigEndian.Uint32(b[10:]), Dictionary: binary.BigEndian.Uint32(b[14:])}
-	if m.Op != OpPut && m.Op != OpDelete || m.KeyKind != KindTree || m.Dictionary != 0 {
+	if m.Op != OpPut && m.Op != OpDelete || m.KeyKind > KindEscrow || m.Dictionary != 0 {
 		return Meta{}, allod.Errorf(allod.Corrupt, "read a row: operation %d, key kind %d, dictionary %d are not of version 1", m.Op, m.KeyKind, m.Dictionary)
 	}
 	return m, nil
@@ -219,11 +223,19 @@ func (c *Codec) encode(op uint8, r *Row) {
 // errForm says only that: the bytes are content.
 var errForm = allod.Errorf(allod.Corrupt, "open a row: not well formed inside its seal")
 
+// CheckLength is Corrupt for salt and ciphertext of a length that no row has.
+func CheckLength(sealed []byte) error {
+	if len(sealed) < keytree.SaltSize+padTo+overhead || (len(sealed)-keytree.SaltSize-overhead)%padTo != 0 {
+		return allod.Errorf(allod.Corrupt, "open a row: it has a length no row has")
+	}
+	return nil
+}
+
 // Open opens salt and ciphertext. Content is valid until the next call.
 // Corrupt if it does not open.
 func (c *Codec) Open(p *Place, seed keytree.Seed, sealed []byte) (Row, error) {
-	if len(sealed) < keytree.SaltSize+padTo+overhead || (len(sealed)-keytree.SaltSize-overhead)%padTo != 0 {
-		return Row{}, allod.Errorf(allod.Corrupt, "open a row: it has a length no row has")
+	if err := CheckLength(sealed); err != nil {
+		return Row{}, err
 	}
 	aead, err := newGCM(rowKey(seed, sealed[:keytree.SaltSize]))
 	if err != nil {
