@@ -208,9 +208,9 @@ func (v *testVault) way(t *testing.T, n int) (way, beside []keytree.Seed) {
 		seed = left
 		beside = append(beside, right)
 	}
-	want, err := v.content.Tree().RecordSeed(keytree.Leaf(leaf))
-	if err != nil || want != seed {
-		t.Fatalf("the seed of the record: got %x, want %x, %v", seed, want, err)
+	want, err := v.content.Tree().Keep(keytree.Leaf(leaf))
+	if err != nil || want.Nodes[0].Seed != seed {
+		t.Fatalf("the seed of the record: got %x, want %v, %v", seed, want, err)
 	}
 	return append(way[1:], seed), beside // where the first step leads, and what lies beside
 }
