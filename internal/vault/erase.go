@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"allod"
@@ -15,6 +14,7 @@ import (
 	"allod/internal/vault/log/certificate"
 	"allod/internal/vault/object"
 	"allod/internal/vault/puncture"
+	"allod/internal/vault/reseal"
 )
 
 // RecordTag names a record of the vault without saying which one it is to
@@ -57,7 +57,9 @@ func (v *Vault) Tags(ctx context.Context, s gate.Session, env string, refs []all
 // EraseOptions of Erase.
 type EraseOptions struct {
 	// Past destroys what is stored until now and keeps a place for what comes:
-	// the record's present generation is punctured, the next one is open.
+	// the record's present generation is punctured, the next one is open. The
+	// newest version of a record that is alive is sealed anew under it, in the
+	// same step. All records must be of one environment.
 	Past bool
 	Run  string // id of the act, at most 64 bytes
 	// Check, if there is one, is asked right before the log entry is written,
@@ -85,26 +87,47 @@ func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opt
 	index := keytree.NewIndexer(v.secrets.Index)
 	o := puncture.Order{Kind: vlog.KindErase, Absent: keytree.Erased, Run: opts.Run}
 	if opts.Past {
-		o.Absent = keytree.Superseded
+		return v.forgetPast(ctx, s, o, tags, opts)
 	}
 	for _, t := range tags {
-		target := keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1}
-		if opts.Past {
-			generation, _, err := v.content.Tree().Current(target.Leaf)
-			if err != nil {
-				return nil, object.Named("forget the past of a record", err)
-			}
-			if generation == math.MaxUint8 {
-				return nil, allod.Errorf(allod.Invalid, "forget the past of a record: it is in its last generation")
-			}
-			target.Generation = int(generation)
-		}
-		o.Targets = append(o.Targets, target)
+		o.Targets = append(o.Targets, keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1})
 	}
 	if opts.Check != nil {
 		o.Draft = func(ctx context.Context, _ *vlog.Entry) error { return opts.Check(ctx) }
 	}
 	return v.puncture(ctx, s, o)
+}
+
+// forgetPast erases all but the newest version of records, if that is a row.
+func (v *Vault) forgetPast(ctx context.Context, s gate.Session, o puncture.Order, tags []RecordTag, opts EraseOptions) (*puncture.Done, error) {
+	e, err := v.environment(ctx, tags[0].Environment)
+	if err != nil {
+		return nil, err
+	}
+	var records []reseal.Record
+	for _, t := range tags {
+		if t.Environment != tags[0].Environment {
+			return nil, allod.Errorf(allod.Invalid, "forget the past of records: they are of several environments")
+		}
+		records = append(records, reseal.Record{Table: t.Table, Tag: t.Tag, Newest: true})
+	}
+	o.Absent = keytree.Superseded
+	done, _, err := v.replace(ctx, s, o, e, records, opts.Check)
+	return done, object.Named("forget the past of a record", err)
+}
+
+// environment returns the name of an environment from its number.
+func (v *Vault) environment(ctx context.Context, number uint32) (string, error) {
+	envs, _, err := v.environments(ctx)
+	for name, e := range envs {
+		if e.Environment == number {
+			return name, err
+		}
+	}
+	if err == nil {
+		err = allod.Errorf(allod.NotFound, "find environment %d: it has no snapshot", number)
+	}
+	return "", err
 }
 
 // Rotate makes the state key and every slot anew, without destroying the key of
@@ -232,7 +255,8 @@ func (v *Vault) Absences(tags []RecordTag) ([]string, error) {
 	return out, nil
 }
 
-// Erased is what the log says of an erasure that was committed.
+// Erased is what the log says of an erasure, or of a rectification, that was
+// committed.
 type Erased struct {
 	Entry                     uint64
 	Digest                    vlog.Digest
@@ -241,7 +265,7 @@ type Erased struct {
 	AbsentBefore, AbsentAfter vlog.Digest
 }
 
-// ErasedBy finds the erasure of a run in the log; nil when it has none: nothing
+// ErasedBy finds the erasure or rectification of a run in the log; nil when it has none: nothing
 // was destroyed by it.
 func (v *Vault) ErasedBy(ctx context.Context, run string) (*Erased, error) {
 	if err := v.log.Refresh(ctx); err != nil {
@@ -249,7 +273,7 @@ func (v *Vault) ErasedBy(ctx context.Context, run string) (*Erased, error) {
 	}
 	before := uint64(1)
 	for _, e := range v.log.Entries() {
-		if e.Kind == vlog.KindErase && e.Run == run {
+		if (e.Kind == vlog.KindErase || e.Kind == vlog.KindRectify) && e.Run == run {
 			return &Erased{e.N, e.Digest, e.Time, e.Root, before, e.Epoch, e.AbsentBefore, e.AbsentAfter}, nil
 		}
 		before = e.Epoch

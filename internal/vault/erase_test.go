@@ -179,26 +179,36 @@ func TestTwoEraseAtOnce(t *testing.T) {
 	a.reopen(a.store).wantRows(first.ID, want)
 }
 
-// TestForgetThePast destroys what is stored of a record; what comes later is
-// stored and shown.
+// TestForgetThePast destroys what is stored of a record but its newest version,
+// which is sealed anew in the same step; what comes later is stored and shown.
 func TestForgetThePast(t *testing.T) {
 	v := newVault(t, mem.New(mem.Options{}))
 	first := v.mustCapture(ModeFull, numbered(3, "x"))
+	gone := numbered(3, "x")
+	delete(gone, 2)
 	for i := range 3 {
-		if err := v.erase(EraseOptions{Past: true}, 2); err != nil {
-			t.Fatal(err)
-		}
-		without := numbered(3, "x")
-		delete(without, 2)
-		v.wantRows(first.ID, without)
 		name := fmt.Sprintf("after %d", i)
 		snap, c, err := v.captureRows(ModeDelta, map[int]string{2: name})
 		if err != nil || c.Erased != 0 {
 			t.Fatalf("capture: got %+v, %v", c, err)
 		}
-		without[2] = name
-		v.wantRows(snap.ID, without)
+		with := maps.Clone(gone)
+		with[2] = name
+		if err := v.erase(EraseOptions{Past: true}, 2); err != nil {
+			t.Fatal(err)
+		}
+		v.wantRows(first.ID, gone)
+		v.wantRows(snap.ID, with)
+		if _, c, err := v.captureRows(ModeFull, with); err != nil || c.Unchanged != 3 {
+			t.Errorf("a full read: got %+v, %v, want no change", c, err)
+		}
 	}
+	deleted := v.mustCapture(ModeDelta, nil, 3)
+	if err := v.erase(EraseOptions{Past: true}, 3, 1); err != nil {
+		t.Fatal(err)
+	}
+	v.wantRows(first.ID, map[int]string{1: "x 1"})
+	v.wantRows(deleted.ID, map[int]string{1: "x 1", 2: "after 2"})
 	if err := v.puncture(2); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,17 @@ type model struct {
 	now    map[int]string
 	erased map[int]bool
 	forgot map[int]int // record → number of snapshots whose versions of it were destroyed
+	since  map[int]int // record that is alive → number of snapshots before its newest version
+}
+
+// take notes what the next snapshot holds.
+func (m *model) take(now map[int]string) {
+	for n, s := range now {
+		if was, alive := m.now[n]; !alive || was != s {
+			m.since[n] = len(m.order)
+		}
+	}
+	m.now = now
 }
 
 func (m *model) at(id allod.SnapshotID) map[int]string {
@@ -77,7 +88,7 @@ func TestModel(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		v := newVault(t, mem.New(mem.Options{}))
-		m := &model{snaps: map[allod.SnapshotID]map[int]string{}, now: map[int]string{}, erased: map[int]bool{}, forgot: map[int]int{}}
+		m := &model{snaps: map[allod.SnapshotID]map[int]string{}, now: map[int]string{}, erased: map[int]bool{}, forgot: map[int]int{}, since: map[int]int{}}
 		done := func(s allod.Snapshot, c Changes, err error) {
 			if err != nil {
 				rt.Fatal(err)
@@ -96,7 +107,7 @@ func TestModel(t *testing.T) {
 				for n := range m.erased {
 					delete(want, n)
 				}
-				m.now = want
+				m.take(want)
 				s, c, err := v.captureRows(ModeFull, put)
 				done(s, c, err)
 			},
@@ -108,14 +119,16 @@ func TestModel(t *testing.T) {
 						deletes = append(deletes, n)
 					}
 				}
+				want := maps.Clone(m.now)
 				for n, s := range put {
 					if !m.erased[n] {
-						m.now[n] = s
+						want[n] = s
 					}
 				}
 				for _, n := range deletes {
-					delete(m.now, n)
+					delete(want, n)
 				}
+				m.take(want)
 				s, c, err := v.captureRows(ModeDelta, put, deletes...)
 				done(s, c, err)
 			},
@@ -139,7 +152,23 @@ func TestModel(t *testing.T) {
 					rt.Fatal(err)
 				}
 				m.forgot[n] = len(m.order)
-				delete(m.now, n)
+				if _, alive := m.now[n]; alive {
+					m.forgot[n] = m.since[n]
+				}
+			},
+			"rectify": func(rt *rapid.T) {
+				n := rapid.IntRange(1, 12).Draw(rt, "record")
+				if m.erased[n] || len(m.order) == 0 {
+					rt.Skip()
+				}
+				if _, err := v.rectify(n, "right", RectifyOptions{}); err != nil {
+					rt.Fatal(err)
+				}
+				for _, snap := range append(slices.Collect(maps.Values(m.snaps)), m.now) {
+					if _, alive := snap[n]; alive {
+						snap[n] = "right"
+					}
+				}
 			},
 			"rotate": func(rt *rapid.T) {
 				s := v.session(gate.ActionKeys)

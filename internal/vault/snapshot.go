@@ -15,6 +15,7 @@ import (
 	"allod/internal/source"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
+	"allod/internal/vault/keytree"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
 	"allod/internal/vault/pack"
@@ -304,7 +305,7 @@ func (s *Snapshot) each(ctx context.Context, table string, cursor func(*shelf.Pa
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		switch err := f(o, c.Entry()); {
+		switch err := s.open(o, c.Entry(), f); {
 		case err == nil || content.Withheld(err) != "":
 		case errors.Is(err, errStop):
 			return nil
@@ -316,6 +317,23 @@ func (s *Snapshot) each(ctx context.Context, table string, cursor func(*shelf.Pa
 		return s.fail(table, err)
 	}
 	return nil
+}
+
+// open calls f with a version that was found, or with the one that was sealed
+// anew in its place since.
+func (s *Snapshot) open(o *content.Opener, e *pack.Entry, f func(o *content.Opener, e *pack.Entry) error) error {
+	err := f(o, e)
+	if content.Withheld(err) != keytree.Superseded.String() {
+		return err
+	}
+	again, lookErr := s.past.Again(e)
+	if lookErr != nil {
+		return lookErr
+	}
+	if again == nil {
+		return err
+	}
+	return f(o, again)
 }
 
 // Rows yields every row of the table alive in the snapshot, in tag order. Rows
@@ -382,14 +400,16 @@ func (s *Snapshot) Get(ctx context.Context, table string, refs []allod.RecordRef
 		if e == nil || e.Meta[0] == seal.OpDelete {
 			continue
 		}
-		row, err := o.Row(e)
-		if content.Withheld(err) != "" {
-			continue
-		}
-		if err != nil {
+		err = s.open(o, e, func(o *content.Opener, e *pack.Entry) error {
+			row, err := o.Row(e)
+			if err == nil {
+				out = append(out, *row)
+			}
+			return err
+		})
+		if err != nil && content.Withheld(err) == "" {
 			return nil, s.fail(table, err)
 		}
-		out = append(out, *row)
 	}
 	return out, nil
 }

@@ -364,7 +364,7 @@ func (m *maker) facts(ctx context.Context) error {
 		m.warn("%d of the records were in %s at the last backup: delete them there too, or the next backup ends with the gap %s", live, m.request.Environment, allod.GapErasedReturned)
 	}
 	if live > 0 && m.request.Past {
-		m.warn("%d of the records were in %s at the last backup: they are stored again once they change, or with `allod backup %s --full`", live, m.request.Environment, m.request.Environment)
+		m.warn("%d of the records were in %s at the last backup: what it holds of them stays, all before it goes", live, m.request.Environment)
 	}
 	for _, short := range m.who.skipped {
 		m.warn("values of %s are too short to be looked for", short)

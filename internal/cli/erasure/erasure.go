@@ -69,7 +69,7 @@ pairs, parties, connections, queue items and list members.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&r.Also, "also", nil, "erase `TABLE:ID` as well; may be repeated")
 	f.StringSliceVar(&r.Related, "related", nil, "follow `KIND:DEPTH`, e.g. children:2; see restore --help")
-	f.BoolVar(&r.Past, "forget-past", false, "destroy what is stored until now; what comes later is stored again")
+	f.BoolVar(&r.Past, "forget-past", false, "destroy all but the newest version of each record")
 	f.BoolVar(&r.Urgent, "urgent", false, "do not wait 72 hours once two people have approved")
 	f.StringVar(&r.Ground, "ground", "", "why, for the certificate; no content of records")
 	f.BoolVar(&planOnly, "plan", false, "show the plan and ask for nothing")

@@ -1,6 +1,9 @@
 package shelf
 
 import (
+	"slices"
+	"sync"
+
 	"allod"
 	"allod/internal/vault/journal"
 	vlog "allod/internal/vault/log"
@@ -11,28 +14,50 @@ import (
 // Past is what an environment held as of a capture. Methods may be called from
 // several goroutines.
 type Past struct {
-	shelf     *Shelf
-	env       uint32
-	k         uint64
-	entries   []*journal.Entry // with packs, newest first
-	rewritten bool             // an entry holds rows of other captures than its own
+	shelf   *Shelf
+	log     func() []*journal.Entry
+	env     uint32
+	k       uint64
+	entries []*journal.Entry // captures with packs, newest first
+
+	mu   sync.Mutex
+	seen int              // entries of the log that were looked at for anew
+	anew []*journal.Entry // with versions of before, sealed anew; newest first
 }
 
-// Past returns what the environment held as of capture k, from all entries of
-// the log.
-func (c *Shelf) Past(all []*journal.Entry, env uint32, k uint64) *Past {
-	p := &Past{shelf: c, env: env, k: k}
+// Past returns what the environment held as of capture k, as log knows it.
+// Versions that are sealed anew later on take the place of those of before in
+// a Past that is there already: the keys of those are gone.
+func (c *Shelf) Past(log func() []*journal.Entry, env uint32, k uint64) *Past {
+	p := &Past{shelf: c, log: log, env: env, k: k}
+	all := log()
 	for i := len(all) - 1; i >= 0; i-- {
-		e := all[i]
-		if e.Environment != env {
-			continue
-		}
-		p.rewritten = p.rewritten || e.Kind == vlog.KindRectify || e.Kind == vlog.KindCompact
-		if e.Capture != 0 && e.Capture <= k && len(e.Packs()) > 0 {
+		if e := all[i]; e.Environment == env && e.Capture != 0 && e.Capture <= k && len(e.Packs()) > 0 {
 			p.entries = append(p.entries, e)
 		}
 	}
 	return p
+}
+
+// Anew reports whether an entry holds versions of before, sealed anew, rather
+// than a capture (FORMAT.md §6).
+func Anew(e *journal.Entry) bool {
+	kind := e.Kind == vlog.KindErase || e.Kind == vlog.KindRestrict || e.Kind == vlog.KindRectify
+	return kind && e.Capture == 0 && len(e.Packs()) > 0
+}
+
+// resealed returns the entries with versions sealed anew, as the log is known
+// now, newest first.
+func (p *Past) resealed() []*journal.Entry {
+	all := p.log()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ; p.seen < len(all); p.seen++ {
+		if e := all[p.seen]; e.Environment == p.env && Anew(e) {
+			p.anew = append([]*journal.Entry{e}, p.anew...)
+		}
+	}
+	return p.anew
 }
 
 // firstPart returns the index of the first pack of an entry whose last key is
@@ -109,13 +134,15 @@ const scanMemory = 16 << 20 // read-ahead of one scan over all packs, bytes
 func (p *Past) Newest(table uint32) (*Newest, error) { return p.cursor(table, false) }
 
 // Every returns a cursor over all versions of a table's records as of the
-// capture, by tag, newest first.
+// capture, by tag, newest first. For one capture number only the highest
+// generation counts.
 func (p *Past) Every(table uint32) (*Newest, error) { return p.cursor(table, true) }
 
 func (p *Past) cursor(table uint32, every bool) (*Newest, error) {
-	readAhead := min(256<<10, scanMemory/max(1, len(p.entries)))
+	all := slices.Concat(p.resealed(), p.entries)
+	readAhead := min(256<<10, scanMemory/max(1, len(all)))
 	var cs []pack.Cursor
-	for _, e := range p.entries {
+	for _, e := range all {
 		c, err := p.shelf.tableCursor(e, table, readAhead)
 		if err != nil {
 			return nil, err
@@ -129,7 +156,7 @@ func (p *Past) cursor(table uint32, every bool) (*Newest, error) {
 func (n *Newest) Next() bool {
 	for n.m.Next() {
 		e := n.m.Entry()
-		if e.Key.Capture() > n.k || n.any && !n.every && n.last.SameRecord(&e.Key) {
+		if e.Key.Capture() > n.k || n.any && n.last.SameRecord(&e.Key) && (!n.every || n.last.Capture() == e.Key.Capture()) {
 			continue
 		}
 		n.last, n.any = e.Key, true
@@ -146,12 +173,16 @@ func (n *Newest) Err() error { return n.m.Err() }
 
 var _ pack.Cursor = (*Newest)(nil)
 
-// Versions yields the stored versions of one record as of capture k from the
-// newest entry to the oldest; within an entry newest first. What is yielded is
-// valid until the next.
+// Versions yields the stored versions of one record as of capture k: first
+// those sealed anew, then those of the captures from the newest to the oldest;
+// within an entry newest first. What is yielded is valid until the next.
 func (p *Past) Versions(table uint32, tag [16]byte, yield func(*pack.Entry) (more bool)) error {
+	return p.versions(slices.Concat(p.resealed(), p.entries), table, tag, yield)
+}
+
+func (p *Past) versions(entries []*journal.Entry, table uint32, tag [16]byte, yield func(*pack.Entry) (more bool)) error {
 	key := pack.MakeKey(table, tag, ^uint64(0), 255)
-	for _, e := range p.entries {
+	for _, e := range entries {
 		packs := e.Packs()
 		i, err := p.shelf.firstPart(packs, p.env, &key)
 		if err != nil {
@@ -184,25 +215,50 @@ func (p *Past) Versions(table uint32, tag [16]byte, yield func(*pack.Entry) (mor
 }
 
 // Find returns the newest version of one record as of capture k, nil when
-// there is none. The entry is a copy. Every entry of kind capture holds its own
-// capture number only, so the first hit is the newest, unless a rectification
-// has stored earlier captures anew.
+// there is none. The entry is a copy. An entry of a capture holds its own
+// capture number only, so the first hit among them is their newest.
 func (p *Past) Find(table uint32, tag [16]byte) (*pack.Entry, error) {
 	var best *pack.Entry
-	err := p.Versions(table, tag, func(e *pack.Entry) bool {
+	take := func(e *pack.Entry) {
 		if best == nil || e.Key.Compare(&best.Key) < 0 {
-			best = &pack.Entry{Key: e.Key, Meta: e.Meta, Sealed: append([]byte(nil), e.Sealed...)}
+			best = copyOf(e)
 		}
-		return p.rewritten
+	}
+	if err := p.versions(p.resealed(), table, tag, func(e *pack.Entry) bool { take(e); return true }); err != nil {
+		return nil, err
+	}
+	err := p.versions(p.entries, table, tag, func(e *pack.Entry) bool { take(e); return false })
+	return best, err
+}
+
+// Again returns the version of the same record and capture that was sealed anew
+// under a higher generation than e, nil when there is none: a scan that began
+// before may come upon one whose key is gone since.
+func (p *Past) Again(e *pack.Entry) (*pack.Entry, error) {
+	var best *pack.Entry
+	key := e.Key
+	err := p.versions(p.resealed(), key.Table(), key.Tag(), func(o *pack.Entry) bool {
+		if o.Key.Capture() == key.Capture() && o.Key.Generation() > key.Generation() && (best == nil || o.Key.Compare(&best.Key) < 0) {
+			best = copyOf(o)
+		}
+		return true
 	})
 	return best, err
 }
 
+func copyOf(e *pack.Entry) *pack.Entry {
+	return &pack.Entry{Key: e.Key, Meta: e.Meta, Sealed: slices.Clone(e.Sealed)}
+}
+
 // SmallFile finds the pack that holds a small file: in its capture's entry or
-// in a later one; Corrupt if none does.
+// in a later one, for capture 0 among those sealed anew; Corrupt if none does.
 func (p *Past) SmallFile(id [16]byte, capture uint64) (*Pack, error) {
-	for i := len(p.entries) - 1; i >= 0; i-- {
-		e := p.entries[i]
+	entries := p.entries
+	if capture == 0 {
+		entries = p.resealed()
+	}
+	for i := len(entries) - 1; i >= 0; i-- {
+		e := entries[i]
 		if e.Capture < capture {
 			continue
 		}

@@ -73,6 +73,8 @@ func (s *shelves) commit(capture uint64, kind vlog.Kind, packs ...vlog.Object) {
 	s.log = append(s.log, &journal.Entry{Entry: vlog.Entry{N: uint64(len(s.log)) + 1, Kind: kind, Environment: env, Capture: capture, Objects: packs}})
 }
 
+func (s *shelves) entries() []*journal.Entry { return s.log }
+
 func row(table uint32, tag byte, capture uint64, generation uint8) pack.Entry {
 	return pack.Entry{Key: pack.MakeKey(table, [16]byte{tag}, capture, generation), Meta: [18]byte{0: 1, 9: 1}, Sealed: binary.BigEndian.AppendUint64(make([]byte, 40), capture)}
 }
@@ -109,7 +111,7 @@ func TestPast(t *testing.T) {
 		s.commit(0, vlog.KindSlot) // not a capture
 	}
 	for k, limit := range map[uint64]int64{0: 1 << 20, 3: 1, 5: 1 << 20, captures: 1 << 20, 99: 1 << 20} { // 1: one pack at a time
-		past := s.open(limit).Past(s.log, env, k)
+		past := s.open(limit).Past(s.entries, env, k)
 		for table := uint32(1); table <= tables+1; table++ {
 			newest := map[byte]pack.Key{}
 			versions := map[byte]int{}
@@ -152,17 +154,52 @@ func TestPast(t *testing.T) {
 	}
 }
 
-// TestRewritten stores an earlier capture anew under a higher generation.
-func TestRewritten(t *testing.T) {
+// TestSealedAnew stores earlier captures anew under a higher generation: they
+// count for every moment, also for one that was opened before, and only from
+// an entry that may hold them.
+func TestSealedAnew(t *testing.T) {
 	s := newShelves(t)
-	s.commit(1, vlog.KindCapture, s.put([]pack.Entry{row(1, 1, 1, 0)}))
+	s.commit(1, vlog.KindCapture, s.put([]pack.Entry{row(1, 1, 1, 0), row(1, 2, 1, 0)}))
 	s.commit(2, vlog.KindCapture, s.put([]pack.Entry{row(1, 1, 2, 0)}))
-	s.commit(3, vlog.KindRectify, s.put(sorted([]pack.Entry{row(1, 1, 1, 1)})))
-	for k, want := range map[uint64]pack.Key{3: row(1, 1, 2, 0).Key, 2: row(1, 1, 2, 0).Key, 1: row(1, 1, 1, 0).Key} {
-		e, err := s.open(1<<20).Past(s.log, env, k).Find(1, [16]byte{1})
-		if err != nil || e == nil || e.Key != want {
-			t.Errorf("as of %d: got %v, %v, want %x", k, e, err, want)
+	opened := map[uint64]*Past{1: s.open(1<<20).Past(s.entries, env, 1), 2: s.open(1<<20).Past(s.entries, env, 2), 3: s.open(1<<20).Past(s.entries, env, 3)}
+	s.commit(0, vlog.KindRectify, s.put(sorted([]pack.Entry{row(1, 1, 1, 1), row(1, 1, 2, 1)}), 7))
+	s.commit(0, vlog.KindCapture, s.put([]pack.Entry{row(1, 1, 2, 9)})) // who captures may not rewrite
+	s.commit(3, vlog.KindCapture, s.put([]pack.Entry{row(1, 1, 3, 1)}))
+	for _, past := range []func(k uint64) *Past{
+		func(k uint64) *Past { return opened[k] },
+		func(k uint64) *Past { return s.open(1<<20).Past(s.entries, env, k) },
+	} {
+		for k, want := range map[uint64]pack.Key{2: row(1, 1, 2, 1).Key, 1: row(1, 1, 1, 1).Key} {
+			p := past(k)
+			e, err := p.Find(1, [16]byte{1})
+			if err != nil || e == nil || e.Key != want {
+				t.Errorf("as of %d: got %v, %v, want %x", k, e, err, want)
+			}
+			var got []pack.Key
+			c, err := p.Every(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for c.Next() {
+				got = append(got, c.Entry().Key)
+			}
+			if len(got) != int(k)+1 || got[0] != want || c.Err() != nil {
+				t.Errorf("as of %d: got %x, %v, want %d versions and %x first", k, got, c.Err(), k+1, want)
+			}
+			old := row(1, 1, k, 0)
+			if e, err := p.Again(&old); err != nil || e == nil || e.Key != want {
+				t.Errorf("as of %d, again: got %v, %v, want %x", k, e, err, want)
+			}
+			if e, err := p.Again(e); err != nil || e != nil {
+				t.Errorf("as of %d, of the highest: got %v, %v, want none", k, e, err)
+			}
+			if f, err := p.SmallFile([16]byte{7}, 0); err != nil || !f.HasBlob([16]byte{7}) {
+				t.Errorf("a file sealed anew: got %v", err)
+			}
 		}
+	}
+	if e, err := s.open(1<<20).Past(s.entries, env, 3).Find(1, [16]byte{1}); err != nil || e.Key != row(1, 1, 3, 1).Key {
+		t.Errorf("a later capture: got %v, %v", e, err)
 	}
 }
 
@@ -170,7 +207,7 @@ func TestSmallFiles(t *testing.T) {
 	s := newShelves(t)
 	s.commit(1, vlog.KindCapture, s.put([]pack.Entry{row(1, 1, 1, 0)}, 1))
 	s.commit(2, vlog.KindCapture, s.put(nil, 2))
-	past := s.open(1<<20).Past(s.log, env, 2)
+	past := s.open(1<<20).Past(s.entries, env, 2)
 	for _, tc := range []struct {
 		id      byte
 		capture uint64

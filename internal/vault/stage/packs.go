@@ -81,6 +81,9 @@ func (p *Packs) Done() []vlog.Object { return p.done }
 // Empty reports whether nothing needed a pack so far.
 func (p *Packs) Empty() bool { return p.pack == nil && len(p.done) == 0 }
 
+// Open reports whether a pack is begun and not stored.
+func (p *Packs) Open() bool { return p.pack != nil }
+
 // Queue is rows of one table, ascending by SortKey, with one row for each tag.
 type Queue struct {
 	Rows   *spill.Queue
@@ -137,6 +140,20 @@ func (p *Packs) Table(ctx context.Context, table, schema uint32, queues []Queue)
 			}
 		}
 	}
+}
+
+// Sealed adds a row version that is sealed already; keys must rise.
+func (p *Packs) Sealed(ctx context.Context, e *pack.Entry) error {
+	if err := p.flush(); err != nil {
+		return err
+	}
+	if err := p.open(); err != nil {
+		return err
+	}
+	if err := p.pack.Add(e); err != nil || p.pack.Size() < partSize {
+		return err
+	}
+	return p.end(ctx, nil, nil)
 }
 
 // lowest returns the first feed with the lowest tag, nil when all have ended.

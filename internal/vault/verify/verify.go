@@ -24,6 +24,7 @@ import (
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
 	"allod/internal/vault/pack"
 	"allod/internal/vault/seal"
@@ -294,11 +295,19 @@ func (c *check) contents(ctx context.Context) error {
 	if c.opts.Public {
 		return nil
 	}
-	c.Reader.Forget() // what is in memory proves nothing about the store
+	c.Reader.Forget()                   // what is in memory proves nothing about the store
+	last := map[uint32]*journal.Entry{} // capture of each environment
 	for _, e := range c.entries {
+		if shelf.Anew(e) {
+			if err := c.anew(ctx, e, last[e.Environment]); err != nil {
+				return err
+			}
+			continue
+		}
 		if e.Capture == 0 {
 			continue
 		}
+		last[e.Environment] = e
 		m, err := c.Reader.Manifest(ctx, e)
 		if err != nil {
 			if err := c.bad(objectOf(err, vlog.EntryName(e.N)), err); err != nil {
@@ -313,17 +322,38 @@ func (c *check) contents(ctx context.Context) error {
 			}
 			continue
 		}
-		o, err := c.Reader.Opener(e.Environment, schema)
-		if err != nil {
-			return err
-		}
-		err = c.entryContents(ctx, e, o)
-		o.Close()
-		if err != nil {
+		if err := c.opened(ctx, e, schema, e.Capture); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// anew opens versions of before that an entry holds sealed anew, by the schema
+// of the last capture before it.
+func (c *check) anew(ctx context.Context, e, capture *journal.Entry) error {
+	if capture == nil {
+		return c.bad(vlog.EntryName(e.N), allod.Errorf(allod.Corrupt, "it holds versions of an environment that has no capture"))
+	}
+	var schema *meta.Schema
+	m, err := c.Reader.Manifest(ctx, capture)
+	if err == nil {
+		schema, err = c.Reader.Schema(e.Environment, m.Schema, m.SchemaEntry)
+	}
+	if err != nil {
+		return c.bad(objectOf(err, vlog.EntryName(capture.N)), err)
+	}
+	return c.opened(ctx, e, schema, capture.Capture)
+}
+
+// opened opens what an entry holds, rows of captures until the given one.
+func (c *check) opened(ctx context.Context, e *journal.Entry, schema *meta.Schema, until uint64) error {
+	o, err := c.Reader.Opener(e.Environment, schema)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	return c.entryContents(ctx, e, o, until)
 }
 
 // objectOf takes the object's name out of an error that begins with it.
@@ -335,7 +365,7 @@ func objectOf(err error, otherwise string) string {
 	return otherwise
 }
 
-func (c *check) entryContents(ctx context.Context, e *journal.Entry, o *content.Opener) error {
+func (c *check) entryContents(ctx context.Context, e *journal.Entry, o *content.Opener, until uint64) error {
 	for _, obj := range e.Objects {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -345,7 +375,7 @@ func (c *check) entryContents(ctx context.Context, e *journal.Entry, o *content.
 		case obj.Role == vlog.RoleFile && c.opts.Sample >= 1:
 			err = c.file(ctx, o, obj.Name())
 		case obj.Role == vlog.RolePack:
-			err = c.pack(ctx, e, o, obj)
+			err = c.pack(ctx, e, o, obj, until)
 		}
 		if err := c.bad(obj.Name(), err); err != nil {
 			return err
@@ -362,11 +392,11 @@ func (c *check) file(ctx context.Context, o *content.Opener, name string) error 
 			err = e
 		}
 	}
-	return c.opened(err)
+	return c.count(err)
 }
 
-// opened counts a file that was read to its end.
-func (c *check) opened(err error) error {
+// count counts a file that was read to its end.
+func (c *check) count(err error) error {
 	if content.Withheld(err) != "" {
 		c.Erased++
 		return nil
@@ -377,8 +407,9 @@ func (c *check) opened(err error) error {
 	return err
 }
 
-// pack reads every block and opens the sampled rows.
-func (c *check) pack(ctx context.Context, e *journal.Entry, o *content.Opener, obj vlog.Object) error {
+// pack reads every block and opens the sampled rows, which are of captures until
+// the given one.
+func (c *check) pack(ctx context.Context, e *journal.Entry, o *content.Opener, obj vlog.Object, until uint64) error {
 	p, err := c.Reader.Pack(obj, e.Environment)
 	if err != nil {
 		return err
@@ -389,7 +420,7 @@ func (c *check) pack(ctx context.Context, e *journal.Entry, o *content.Opener, o
 	for it.Next() {
 		rows++
 		en := it.Entry()
-		if en.Key.Capture() > e.Capture {
+		if en.Key.Capture() > until {
 			return allod.Errorf(allod.Corrupt, "a row is of a later capture than its entry")
 		}
 		if sum := sha256.Sum256(en.Key[:]); uint64(binary.BigEndian.Uint32(sum[:])) >= limit {
@@ -435,7 +466,7 @@ func (c *check) blob(o *content.Opener, p *shelf.Pack, id [16]byte) error {
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
 	}
-	return c.opened(err)
+	return c.count(err)
 }
 
 // unfit says why checkpoint n does not fit the log.

@@ -185,10 +185,10 @@ func (r *Reader) Trees() []*keytree.State {
 	return out
 }
 
-// Past returns what the environment held as of capture k, as the log is known
-// now.
+// Past returns what the environment held as of capture k, of the captures that
+// the log is known to have now.
 func (r *Reader) Past(env uint32, k uint64) *shelf.Past {
-	return r.packs.Past(r.log.Entries(), env, k)
+	return r.packs.Past(r.log.Entries, env, k)
 }
 
 // Pack opens a pack that an entry of the environment names.

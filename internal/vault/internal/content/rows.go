@@ -144,6 +144,24 @@ func (o *Opener) Decode(r *seal.Row, m seal.Meta, table uint32) (*allod.Row, err
 	return &allod.Row{Table: t.Name, Key: r.Key, Pair: r.Pair, Version: r.Version, Modified: r.Modified, Cells: cells}, nil
 }
 
+// Own decodes a put that Open opened with the columns of its own schema, not
+// those of the view: as it was stored.
+func (o *Opener) Own(r *seal.Row, m seal.Meta, table uint32) (*allod.Row, *allod.Table, *meta.Schema, error) {
+	from, err := o.SchemaOf(m)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	t := from.TableOf(table)
+	if t == nil {
+		return nil, nil, nil, allod.Errorf(allod.Corrupt, "decode a row: its schema has no such table")
+	}
+	cells, err := rowcodec.Decode(r.Content, from.Names)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return &allod.Row{Table: t.Name, Key: r.Key, Pair: r.Pair, Version: r.Version, Modified: r.Modified, Cells: cells}, t, from, nil
+}
+
 // SchemaOf returns the schema that a row version names.
 func (o *Opener) SchemaOf(m seal.Meta) (*meta.Schema, error) {
 	return o.r.earlier(o.env, m.Schema, o.view)
