@@ -68,12 +68,13 @@ type EraseOptions struct {
 }
 
 // Erase destroys the keys of records in every snapshot at once: steps 1 to 3 of
-// package puncture, in one epoch for all of them. No pack is touched. When it
+// package puncture, in one epoch for all of them and in every root of the key
+// tree. The past of a record in its last generation is forgotten by beginning a
+// new root in the same step. No pack is touched. When it
 // returns nil the log has the entry, and this process derives nothing of the
 // records any more; who holds the slots of the epoch before still does, until
 // DestroySlots has removed them everywhere. Denied unless the session was opened
-// to erase; Invalid for no records, or one that is in its last generation;
-// Conflict when somebody else has punctured meanwhile.
+// to erase; Invalid for no records; Conflict when somebody else has punctured meanwhile.
 func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opts EraseOptions) (*puncture.Done, error) {
 	if err := v.mayPuncture(s, gate.ActionErase); err != nil {
 		return nil, err
@@ -130,19 +131,31 @@ func (v *Vault) environment(ctx context.Context, number uint32) (string, error) 
 	return "", err
 }
 
-// Rotate makes the state key and every slot anew, without destroying the key of
+// Rotate makes the state keys and every slot anew, without destroying the key of
 // any record. After DestroySlots a slot that nobody had kept is of no use to
 // whoever comes upon it later; one that was kept still opens the old pages of
 // the tree, whose seeds are those of later rows too (THREATS.md). Errors as
 // Erase, for a session opened for keys.
 func (v *Vault) Rotate(ctx context.Context, s gate.Session) (*puncture.Done, error) {
+	return v.rotate(ctx, s, false)
+}
+
+// BeginRoot is Rotate, and begins a new root of the key tree: with a slot from
+// before nobody opens a row that is sealed from here on. Rows that are there stay
+// readable with the slots of now, and as open to whoever kept one as they were.
+// Invalid when there are too many roots.
+func (v *Vault) BeginRoot(ctx context.Context, s gate.Session) (*puncture.Done, error) {
+	return v.rotate(ctx, s, true)
+}
+
+func (v *Vault) rotate(ctx context.Context, s gate.Session, begin bool) (*puncture.Done, error) {
 	if err := v.mayPuncture(s, gate.ActionKeys); err != nil {
 		return nil, err
 	}
 	if err := v.settle(ctx); err != nil {
 		return nil, object.Named("rotate the slots", err)
 	}
-	return v.puncture(ctx, s, puncture.Order{Kind: vlog.KindSlot})
+	return v.puncture(ctx, s, puncture.Order{Kind: vlog.KindSlot, Begin: begin})
 }
 
 func (v *Vault) mayPuncture(s gate.Session, a gate.Action) error {
@@ -165,20 +178,22 @@ func (v *Vault) settle(ctx context.Context) error {
 
 func (v *Vault) puncture(ctx context.Context, s gate.Session, o puncture.Order) (*puncture.Done, error) {
 	v.keys.Lock()
-	secrets, tree := v.secrets, v.content.Tree()
+	secrets, trees := v.secrets, v.content.Trees()
 	v.keys.Unlock()
+	last := len(trees) - 1
+	o.Older = trees[:last]
 	seen := s.Ledger()
 	o.Ledger = vlog.LedgerRoot{Size: seen.Size, Hash: vlog.Digest(seen.Hash)}
 	site := puncture.Site{Store: v.cfg.Store, Places: v.cfg.Slots, Log: v.log, Pin: v.cfg.Pin, Now: v.cfg.Now}
-	done, err := puncture.Commit(ctx, site, secrets, tree, o)
+	done, err := puncture.Commit(ctx, site, secrets, trees[last], o)
 	if err != nil {
 		return nil, err
 	}
 	v.keys.Lock()
 	defer v.keys.Unlock()
-	if v.content.Epoch(done.Root) < done.Epoch { // another goroutine may have followed already
-		v.content.Replace(done.Tree)
-		v.secrets.Epoch, v.secrets.State = done.Secrets.Epoch, done.Secrets.State
+	if v.content.Tree().Epoch() < done.Epoch { // another goroutine may have followed already
+		v.content.Replace(done.Trees)
+		v.secrets.RootKey, v.secrets.Older = done.Secrets.RootKey, done.Secrets.Older
 	}
 	return done, nil
 }
@@ -215,7 +230,7 @@ func (v *Vault) Certify(ctx context.Context, s gate.Session, c *certificate.Cert
 	if err != nil {
 		return nil, err
 	}
-	c.Vault, c.Puncture.Digest, c.Puncture.Time = v.ID(), e.Digest, e.Time
+	c.Vault, c.Puncture.Digest, c.Puncture.Time, c.Puncture.Roots = v.ID(), e.Digest, e.Time, e.Roots
 	if c.Puncture.Object, err = object.Get(ctx, v.cfg.Store, vlog.EntryName(e.N), vlog.MaxEntry); err != nil {
 		return nil, err
 	}

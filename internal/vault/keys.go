@@ -51,10 +51,9 @@ func (v *Vault) inForce(ctx context.Context) error {
 		return nil
 	}
 	moved := func(err error) error {
-		chain := v.log.Chain()
-		e := allod.Errorf(allod.Conflict, "the key tree has moved to epoch %d while this process holds an earlier one", chain.Epochs[chain.Root()])
+		e := allod.Errorf(allod.Conflict, "the key tree has moved to epoch %d while this process holds an earlier one", v.log.Epoch())
 		if err != nil {
-			e = allod.Errorf(allod.KindOf(err), "follow the key tree to epoch %d: %w", chain.Epochs[chain.Root()], err)
+			e = allod.Errorf(allod.KindOf(err), "follow the key tree to epoch %d: %w", v.log.Epoch(), err)
 		}
 		return allod.WithHint(e, "Run the command again.")
 	}
@@ -68,19 +67,16 @@ func (v *Vault) inForce(ctx context.Context) error {
 	if err := v.content.Load(ctx, s); err != nil {
 		return moved(err)
 	}
-	v.secrets.Root, v.secrets.Epoch, v.secrets.State, v.secrets.Older = s.Root, s.Epoch, s.State, s.Older
+	v.secrets.RootKey, v.secrets.Older = s.RootKey, s.Older
 	if !v.current() {
 		return moved(nil)
 	}
 	return nil
 }
 
-// current reports whether no root has moved beyond what is loaded.
+// current reports whether neither root nor epoch has moved beyond what is
+// loaded: all roots share one epoch.
 func (v *Vault) current() bool {
-	for root, epoch := range v.log.Chain().Epochs {
-		if v.content.Epoch(root) < epoch {
-			return false
-		}
-	}
-	return true
+	chain, tree := v.log.Chain(), v.content.Tree()
+	return tree.Root() >= chain.Root() && tree.Epoch() >= chain.Epoch()
 }

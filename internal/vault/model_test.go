@@ -14,6 +14,7 @@ import (
 	"allod"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/puncture"
 	"allod/internal/vault/verify"
 )
 
@@ -57,6 +58,14 @@ func (v *testVault) puncture(n int) error {
 }
 
 func (v *testVault) erase(o EraseOptions, ns ...int) error {
+	if _, err := v.eraseTags(o, ns...); err != nil {
+		return err
+	}
+	return v.destroySlots(v.session(gate.ActionErase))
+}
+
+// eraseTags erases records of table account, and leaves the old slots.
+func (v *testVault) eraseTags(o EraseOptions, ns ...int) (*puncture.Done, error) {
 	ctx := context.Background()
 	var refs []allod.RecordRef
 	for _, n := range ns {
@@ -64,13 +73,13 @@ func (v *testVault) erase(o EraseOptions, ns ...int) error {
 	}
 	tags, err := v.Tags(ctx, v.session(gate.ActionRead), "contoso", refs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := v.session(gate.ActionErase)
-	if _, err := v.Erase(ctx, s, tags, o); err != nil {
-		return err
-	}
-	places, err := v.DestroySlots(ctx, s)
+	return v.Erase(ctx, v.session(gate.ActionErase), tags, o)
+}
+
+func (v *testVault) destroySlots(s gate.Session) error {
+	places, err := v.DestroySlots(context.Background(), s)
 	for _, p := range places {
 		err = errors.Join(err, p.Err)
 	}
@@ -175,7 +184,12 @@ func TestModel(t *testing.T) {
 				if _, err := v.Rotate(t.Context(), s); err != nil {
 					rt.Fatal(err)
 				}
-				if _, err := v.DestroySlots(t.Context(), s); err != nil {
+				if err := v.destroySlots(s); err != nil {
+					rt.Fatal(err)
+				}
+			},
+			"new root": func(rt *rapid.T) {
+				if err := v.beginRoot(); err != nil {
 					rt.Fatal(err)
 				}
 			},

@@ -161,7 +161,7 @@ func (w *TableWriter) finish(ctx context.Context) error {
 		return err
 	}
 	table := compare.Table{
-		Past: &compare.Stored{Past: w.past, Opener: w.o, Schema: w.schema, Number: w.number, Tree: w.r.v.content.Tree},
+		Past: &compare.Stored{Past: w.past, Opener: w.o, Schema: w.schema, Number: w.number},
 		Tree: w.r.v.content.Tree, Leaf: w.o.Leaf, Changed: w.changed, Missing: w.missing,
 	}
 	if w.mode == ModeFull {

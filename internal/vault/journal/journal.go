@@ -88,11 +88,11 @@ func (l *Log) Chain() vlog.Chain {
 	return c
 }
 
-// Epoch returns the epoch that the log says is in force for its last root; 0
-// when the log is empty.
+// Epoch returns the epoch that the log says is in force; 0 when the log is
+// empty.
 func (l *Log) Epoch() uint64 {
 	c := l.Chain()
-	return c.Epochs[c.Root()]
+	return c.Epoch()
 }
 
 // Refresh reads the entries that came since, checks them and keeps them.

@@ -35,12 +35,12 @@ type KeptAbsent struct {
 func (s *State) Keep(leaf Leaf) (Kept, error) {
 	own := path{leaf: uint64(leaf), depth: LeafDepth}
 	nodes, absents := s.lists(leaf)
-	if i, ok := cover(nodes, own); ok {
+	if i, ok := cover(nodes, own); ok && listed(absents, own) < 0 {
 		return Kept{Nodes: []KeptNode{{Depth: LeafDepth, Seed: s.descend(nodes[i], own)}}}, nil
 	}
 	var k Kept
 	for _, n := range nodes {
-		if own.contains(n.at) {
+		if own.contains(n.at) && listed(absents, n.at) < 0 {
 			k.Nodes = append(k.Nodes, KeptNode{n.at.depth, n.at.gen, n.seed})
 		}
 	}
@@ -88,12 +88,11 @@ type Return struct {
 	Kept Kept
 }
 
-// PutBack returns a copy of the tree, one epoch later, with what Keep returned
+// PutBack returns a copy of the tree, one epoch later as Puncture, with what Keep returned
 // of records that were then punctured as restricted or held. Invalid if one was
 // not, or has something that Keep does not return.
 func (s *State) PutBack(back []Return) (*State, error) {
-	n := s.clone()
-	n.epoch++
+	n := s.later()
 	for _, r := range back {
 		own := path{leaf: uint64(r.Leaf), depth: LeafDepth}
 		if err := r.Kept.check(own); err != nil {
@@ -110,10 +109,33 @@ func (s *State) PutBack(back []Return) (*State, error) {
 	return n, nil
 }
 
+// Admit returns a copy of the tree, one epoch later as Puncture, that refuses no
+// longer a record which it has listed as restricted or held since it was begun,
+// and whose node it has: nothing is to be put back. It returns s itself for a
+// record that is not listed so; Invalid for one that must be put back.
+func (s *State) Admit(leaf Leaf) (*State, error) {
+	own := path{leaf: uint64(leaf), depth: LeafDepth}
+	nodes, absents := s.lists(leaf)
+	i := listed(absents, own)
+	if i < 0 || absents[i].at != own || absents[i].kind != Restricted && absents[i].kind != Held {
+		return s, nil
+	}
+	if _, ok := cover(nodes, own); !ok {
+		return nil, allod.Errorf(allod.Invalid, "put a key back under root %d: what was kept of it was not given", s.root)
+	}
+	n := s.later()
+	p := n.touch(s, uint16(uint64(leaf)>>(LeafDepth-PageDepth)))
+	p.absents = slices.Delete(p.absents, i, i+1)
+	return n, nil
+}
+
 func (p *page) putBack(own path, k Kept) error {
 	i := slices.IndexFunc(p.absents, func(a absent) bool { return a.at == own && (a.kind == Restricted || a.kind == Held) })
 	if i < 0 {
 		return allod.Errorf(allod.Invalid, "put a key back: it is not restricted or held")
+	}
+	if _, ok := cover(p.nodes, own); ok {
+		return allod.Errorf(allod.Invalid, "put a key back: it was never taken out")
 	}
 	var absents []absent
 	for _, a := range k.Absents {

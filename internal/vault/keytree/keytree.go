@@ -194,6 +194,7 @@ type State struct {
 	nodes   []node // depth ≤ 12, untouched by punctures
 	absents []absent
 	pages   map[uint16]*page
+	fresh   bool // not sealed since it came of another
 	rand    io.Reader
 }
 
@@ -274,8 +275,8 @@ func cover(nodes []node, p path) (i int, found bool) {
 // without one.
 func (s *State) Seed(leaf Leaf, generation uint8) (Seed, error) {
 	p := path{leaf: uint64(leaf), gen: generation, depth: Depth}
-	nodes, _ := s.lists(leaf)
-	if i, ok := cover(nodes, p); ok {
+	nodes, absents := s.lists(leaf)
+	if i, ok := cover(nodes, p); ok && listed(absents, p) < 0 {
 		return s.descend(nodes[i], p), nil
 	}
 	return Seed{}, s.why(leaf, p)
@@ -284,24 +285,34 @@ func (s *State) Seed(leaf Leaf, generation uint8) (Seed, error) {
 // Current returns the lowest generation that can be derived, and its seed.
 func (s *State) Current(leaf Leaf) (uint8, Seed, error) {
 	p := path{leaf: uint64(leaf), depth: Depth}
-	nodes, _ := s.lists(leaf)
+	nodes, absents := s.lists(leaf)
 	i, ok := cover(nodes, p)
-	if ok {
+	if ok && listed(absents, p) < 0 {
 		return 0, s.descend(nodes[i], p), nil
 	}
-	if i < len(nodes) && nodes[i].at.leaf == uint64(leaf) && nodes[i].at.depth > LeafDepth {
+	if !ok && i < len(nodes) && nodes[i].at.leaf == uint64(leaf) && nodes[i].at.depth > LeafDepth {
 		p.gen = nodes[i].at.gen
 		return p.gen, s.descend(nodes[i], p), nil
 	}
 	return 0, Seed{}, s.why(leaf, p)
 }
 
+// listed returns the index of the listing that covers p, -1 for none. What is
+// listed is refused whether or not it can be derived: a new root is begun with
+// the records that the one before it refuses, and not punctured for them.
+func listed(absents []absent, p path) int {
+	i := sort.Search(len(absents), func(i int) bool { return absents[i].at.compare(p) > 0 })
+	if i > 0 && absents[i-1].at.contains(p) {
+		return i - 1
+	}
+	return -1
+}
+
 // why explains the absence of p.
 func (s *State) why(leaf Leaf, p path) error {
 	_, absents := s.lists(leaf)
-	i := sort.Search(len(absents), func(i int) bool { return absents[i].at.compare(p) > 0 })
-	if i > 0 && absents[i-1].at.contains(p) {
-		return &allod.Error{Kind: allod.NotFound, Err: &AbsentError{Kind: absents[i-1].kind, Log: absents[i-1].log}}
+	if i := listed(absents, p); i >= 0 {
+		return &allod.Error{Kind: allod.NotFound, Err: &AbsentError{Kind: absents[i].kind, Log: absents[i].log}}
 	}
 	return allod.Errorf(allod.Corrupt, "derive a key under root %d: it is neither derivable nor listed as absent", s.root)
 }
@@ -319,17 +330,44 @@ func (t Target) path() path {
 	return path{leaf: uint64(t.Leaf), gen: uint8(t.Generation), depth: Depth}
 }
 
-// Puncture returns a copy of the tree, one epoch later, from which the targets
+// Begin returns a fresh tree for the root after s, one epoch later as Puncture.
+// It lists the records that are absent from s as a whole, and refuses them, but
+// is not punctured for them: nothing was ever sealed under it. rnd nil =
+// crypto/rand.
+func (s *State) Begin(rnd io.Reader) (*State, error) {
+	n, err := New(s.vault, s.root+1, rnd)
+	if err != nil {
+		return nil, err
+	}
+	n.epoch, n.fresh = s.later().epoch, true
+	for number, p := range s.pages {
+		var whole []absent
+		for _, a := range p.absents {
+			if a.at.depth == LeafDepth && a.kind != Superseded {
+				whole = append(whole, a)
+			}
+		}
+		if len(whole) > 0 {
+			q := n.materialise(number)
+			q.absents, q.dirty = whole, true
+		}
+	}
+	return n, nil
+}
+
+// Puncture returns a copy of the tree, one epoch later than the last that was
+// sealed, from which the targets
 // cannot be derived, and lists them as absent with the kind and the log number.
-// A target that is absent already only changes its listing when it covers more.
+// A target that is absent already changes its listing when it covers at least
+// as much; but what was erased stays so, and what was superseded as a whole does
+// not become restricted or held.
 // Invalid for a generation beyond 255. The old State still derives them:
 // forget it.
 func (s *State) Puncture(targets []Target, kind Kind, logNumber uint64) (*State, error) {
 	if kind < Erased || kind > Held {
 		return nil, allod.Errorf(allod.Invalid, "puncture the key tree: unknown kind %d", kind)
 	}
-	n := s.clone()
-	n.epoch++
+	n := s.later()
 	for _, t := range targets {
 		if t.Generation > 255 {
 			return nil, allod.Errorf(allod.Invalid, "puncture the key tree: generation %d needs a new root", t.Generation)
@@ -363,9 +401,14 @@ func (s *State) Forget(next *State) {
 	}
 }
 
-// clone returns a copy that shares the pages.
-func (s *State) clone() *State {
+// later returns a copy that shares the pages, at the epoch after the last that
+// was sealed.
+func (s *State) later() *State {
 	n := *s
+	if !s.fresh {
+		n.epoch++
+		n.fresh = true
+	}
 	n.nodes, n.absents = slices.Clone(s.nodes), slices.Clone(s.absents)
 	n.pages = maps.Clone(s.pages)
 	return &n
@@ -425,16 +468,23 @@ func (s *State) split(from node, at path) (Seed, []node) {
 }
 
 func (p *page) puncture(s *State, at path, kind Kind, logNumber uint64) {
+	if j := listed(p.absents, at); j >= 0 {
+		was, stays := p.absents[j].kind, kind == Restricted || kind == Held
+		switch {
+		case p.absents[j].at != at:
+			return // the wider listing stays
+		case was == Erased && kind != Erased, was == Superseded && stays:
+			return // nothing is left that could be put back
+		case stays:
+			p.absents[j].kind, p.absents[j].log = kind, logNumber
+			return
+		}
+	}
 	if i, ok := cover(p.nodes, at); ok {
 		_, rest := s.split(p.nodes[i], at)
 		p.nodes = slices.Replace(p.nodes, i, i+1, rest...)
 	} else { // parts of it are gone already: drop what is left below it
 		p.nodes = slices.DeleteFunc(p.nodes, func(n node) bool { return at.contains(n.at) })
-	}
-	for _, a := range p.absents {
-		if a.at.contains(at) && a.at != at {
-			return // the wider listing stays
-		}
 	}
 	p.absents = slices.DeleteFunc(p.absents, func(a absent) bool { return at.contains(a.at) })
 	i, _ := slices.BinarySearchFunc(p.absents, at, func(a absent, q path) int { return a.at.compare(q) })

@@ -100,6 +100,7 @@ func TestPunctureModel(t *testing.T) {
 			gone map[int]held
 		}
 		escrow := map[Leaf]kept{}
+		root, carried := uint64(1), map[Leaf]bool{} // listed in a root that still has the node
 		logNo := uint64(0)
 		check := func() {
 			for _, leaf := range leaves {
@@ -130,7 +131,7 @@ func TestPunctureModel(t *testing.T) {
 				gen := rapid.IntRange(-1, 20).Draw(t, "generation")
 				kind := Superseded
 				if gen < 0 {
-					kind = rapid.SampledFrom([]Kind{Erased, Restricted, Held}).Draw(t, "kind")
+					kind = rapid.SampledFrom([]Kind{Erased, Restricted, Held, Superseded}).Draw(t, "kind")
 				}
 				if gone[leaf] == nil {
 					gone[leaf] = map[int]held{}
@@ -143,7 +144,13 @@ func TestPunctureModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				s = next
-				if _, whole := gone[leaf][-1]; !whole || gen < 0 {
+				was, whole := gone[leaf][-1]
+				escrow := kind == Restricted || kind == Held
+				if whole && (was.kind == Erased && kind != Erased || was.kind == Superseded && escrow) {
+					return
+				}
+				if !whole || gen < 0 {
+					carried[leaf] = carried[leaf] && whole && escrow
 					if gen < 0 {
 						clear(gone[leaf])
 					}
@@ -153,15 +160,46 @@ func TestPunctureModel(t *testing.T) {
 			"put back": func(t *rapid.T) {
 				leaf := rapid.SampledFrom(leaves).Draw(t, "leaf")
 				h, whole := gone[leaf][-1]
+				lift := whole && (h.kind == Restricted || h.kind == Held)
+				if next, err := s.Admit(leaf); (err == nil) != (!lift || carried[leaf]) || err == nil && !lift && next != s {
+					t.Fatalf("admit: got %v, want success %v", err, !lift || carried[leaf])
+				} else if lift && err == nil {
+					s = next
+					delete(gone, leaf)
+					return
+				}
 				next, err := s.PutBack([]Return{{leaf, escrow[leaf].keys}})
-				if ok := whole && (h.kind == Restricted || h.kind == Held); ok != (err == nil) {
-					t.Fatalf("put back: got %v, want success %v", err, ok)
+				if lift != (err == nil) {
+					t.Fatalf("put back: got %v, want success %v", err, lift)
 				}
 				if err != nil {
 					return
 				}
 				s = next // generations that were gone before are gone again
 				gone[leaf] = escrow[leaf].gone
+			},
+			"begin a root": func(t *rapid.T) {
+				next, err := s.Begin(bytes.NewReader(bytes.Repeat([]byte{byte(root)}, 16)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if next.Root() != root+1 || next.Epoch() <= s.Epoch() && !s.fresh {
+					t.Fatalf("root %d in epoch %d after root %d in epoch %d", next.Root(), next.Epoch(), root, s.Epoch())
+				}
+				root++
+				// What it would derive if it refused nothing.
+				if first, err = New(testVault, root, bytes.NewReader(bytes.Repeat([]byte{byte(root - 1)}, 16))); err != nil {
+					t.Fatal(err)
+				}
+				s, next.rand = next, s.rand
+				clear(escrow)
+				for leaf, why := range gone {
+					if h, whole := why[-1]; whole && h.kind != Superseded {
+						carried[leaf] = true
+						continue
+					}
+					delete(gone, leaf)
+				}
 			},
 			"store and load": func(t *rapid.T) {
 				key := [32]byte{byte(s.Epoch())}
@@ -172,7 +210,7 @@ func TestPunctureModel(t *testing.T) {
 				for _, o := range sealed {
 					objects[o.Name] = o.Data
 				}
-				loaded, err := Load(testVault, 1, s.Epoch(), key, func(name string) ([]byte, error) {
+				loaded, err := Load(testVault, root, s.Epoch(), key, func(name string) ([]byte, error) {
 					if b, ok := objects[name]; ok {
 						return b, nil
 					}

@@ -72,6 +72,7 @@ func (s *State) Seal(state [32]byte) ([]Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.fresh = false
 	return append(objects, Object{Name: RootName(s.root, s.epoch), Data: data}), nil
 }
 

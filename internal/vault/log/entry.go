@@ -103,6 +103,14 @@ type LedgerRoot struct {
 	Hash Digest `json:"hash"`
 }
 
+// Moved is an earlier root of the key tree whose epoch an entry moves, and the
+// digests of its absent list.
+type Moved struct {
+	Root         uint64 `json:"root"`
+	AbsentBefore Digest `json:"absent_before"`
+	AbsentAfter  Digest `json:"absent_after"`
+}
+
 // Entry is one log entry. Times are UTC with whole milliseconds.
 type Entry struct {
 	Magic  string    `json:"magic"`
@@ -123,6 +131,9 @@ type Entry struct {
 	Epoch        uint64 `json:"epoch"` // its epoch from this entry on
 	AbsentBefore Digest `json:"absent_before,omitzero"`
 	AbsentAfter  Digest `json:"absent_after,omitzero"`
+	// Roots are the earlier roots of the key tree, all of them, of an entry that
+	// moves the epoch: theirs moves with it, to the same number.
+	Roots []Moved `json:"roots,omitempty"`
 
 	Objects  []Object   `json:"objects"`
 	Counts   Counts     `json:"counts"`
@@ -143,6 +154,8 @@ const (
 
 	// MaxEntry is the most bytes an entry may have.
 	MaxEntry = 64 << 20
+	// MaxRoots is how many roots before the current one a key tree may have.
+	MaxRoots = 1000
 )
 
 // EntryName returns log/<20 digits>.
@@ -232,6 +245,13 @@ func (e *Entry) check() error {
 		return bad("negative ledger size")
 	case len(e.Run) > 64:
 		return bad("run id too long")
+	case len(e.Roots) > MaxRoots || len(e.Roots) > 0 && !mayMoveEpoch(e.Kind):
+		return bad("too many earlier roots, or a kind that may not move them")
+	}
+	for i, r := range e.Roots {
+		if r.Root == 0 || r.Root >= e.Root || i > 0 && r.Root <= e.Roots[i-1].Root {
+			return bad("earlier roots are not in order")
+		}
 	}
 	for _, o := range e.Objects {
 		if o.Role != RolePack && o.Role != RoleFile || o.Size < 0 || o.Tier < 0 || o.Tier > 3 {
@@ -261,12 +281,16 @@ func (c *Chain) Root() uint64 {
 	return root
 }
 
+// Epoch returns the epoch in force, which all roots have; 0 before entry 1.
+func (c *Chain) Epoch() uint64 { return c.Epochs[c.Root()] }
+
 // Add checks that e, whose object has digest d, follows, and moves on.
 // Anything else is Corrupt: numbers and chain, time not going back, capture
 // numbers rising, the epoch not going back, nor moved, nor another root begun,
-// by an entry whose kind may not.
+// by an entry whose kind may not; an epoch moved for some roots alone.
 func (c *Chain) Add(e *Entry, d Digest) error {
 	bad := func(why string) error { return allod.Errorf(allod.Corrupt, "check log entry %d: %s", e.N, why) }
+	root, epoch := c.Root(), c.Epoch()
 	switch {
 	case e.N != c.N+1:
 		return bad(fmt.Sprintf("it does not follow entry %d", c.N))
@@ -276,22 +300,42 @@ func (c *Chain) Add(e *Entry, d Digest) error {
 		return bad("it is earlier than the entry before it")
 	case e.Capture != 0 && (e.Capture <= c.Capture[e.Environment] || e.Base != c.Capture[e.Environment]):
 		return bad("its capture number does not follow")
-	case e.Epoch < c.Epochs[e.Root]:
-		return bad("its epoch is older than the one in force")
 	case e.Root == 0 || e.Epoch == 0:
 		return bad("roots and epochs begin at 1")
-	case len(c.Epochs) > 0 && (e.Root != c.Root() || e.Epoch != c.Epochs[e.Root]) && !mayMoveEpoch(e.Kind):
+	case e.Epoch < epoch:
+		return bad("its epoch is older than the one in force")
+	case root != 0 && (e.Root != root || e.Epoch != epoch) && !mayMoveEpoch(e.Kind):
 		return bad("an entry of this kind may not move the epoch or name another root")
+	case root != 0 && e.Root != root && (e.Root != root+1 || e.Epoch == epoch):
+		return bad("a root follows the one before it, in an epoch of its own")
+	case root != 0 && !c.moves(e):
+		return bad("an epoch moves for all roots, or for none")
 	}
 	if c.Epochs == nil {
 		c.Epochs, c.Capture = map[uint64]uint64{}, map[uint32]uint64{}
 	}
 	c.N, c.Last, c.Time = e.N, d, e.Time
 	c.Epochs[e.Root] = e.Epoch
+	for _, r := range e.Roots {
+		c.Epochs[r.Root] = e.Epoch
+	}
 	if e.Capture != 0 {
 		c.Capture[e.Environment] = e.Capture
 	}
 	return nil
+}
+
+// moves reports whether e names every earlier root where it moves the epoch, and
+// none where it does not.
+func (c *Chain) moves(e *Entry) bool {
+	want := 0
+	if e.Epoch != c.Epoch() {
+		want = len(c.Epochs)
+		if _, known := c.Epochs[e.Root]; known {
+			want--
+		}
+	}
+	return len(e.Roots) == want && !slices.ContainsFunc(e.Roots, func(r Moved) bool { return c.Epochs[r.Root] == 0 })
 }
 
 func mayMoveEpoch(k Kind) bool {

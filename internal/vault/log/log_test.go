@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -171,15 +172,72 @@ func TestChain(t *testing.T) {
 	if err := c.Add(erase, Digest{3}); err != nil {
 		t.Error(err)
 	}
-	root := entryOf(4, 0, Digest{3})
-	root.Kind, root.Base, root.Root = KindRectify, 0, 2
-	if err := c.Add(root, Digest{4}); err != nil || c.Root() != 2 {
-		t.Errorf("a new root: got %v, current root %d", err, c.Root())
+	root := func() *Entry {
+		e := entryOf(4, 0, Digest{3})
+		e.Kind, e.Base, e.Root, e.Epoch, e.Roots = KindSlot, 0, 2, 3, []Moved{{Root: 1}}
+		return e
 	}
-	back := entryOf(5, 3, Digest{4})
-	back.Base, back.Epoch = 2, 2
-	if err := c.Add(back, Digest{5}); allod.KindOf(err) != allod.Corrupt {
-		t.Errorf("a capture under the former root: got %v, want kind corrupt", err)
+	for name, change := range map[string]func(*Entry){
+		"in the epoch of the one before": func(e *Entry) { e.Epoch = 2 }, "without the one before": func(e *Entry) { e.Roots = nil },
+		"two at once": func(e *Entry) { e.Root = 3 }, "with one that there is not": func(e *Entry) { e.Roots = append(e.Roots, Moved{Root: 7}) },
+	} {
+		c, e := c, root()
+		c.Epochs = maps.Clone(c.Epochs)
+		change(e)
+		if err := c.Add(e, Digest{4}); allod.KindOf(err) != allod.Corrupt {
+			t.Errorf("a new root %s: got %v, want kind corrupt", name, err)
+		}
+	}
+	if err := c.Add(root(), Digest{4}); err != nil || c.Root() != 2 || c.Epoch() != 3 || c.Epochs[1] != 3 {
+		t.Errorf("a new root: got %v, current root %d, epochs %v", err, c.Root(), c.Epochs)
+	}
+	for name, change := range map[string]func(*Entry){
+		"a capture under the former root":      func(e *Entry) { e.Root = 1 },
+		"a capture that names the former root": func(e *Entry) { e.Roots = []Moved{{Root: 1}} },
+		"an erasure in the former root alone":  func(e *Entry) { e.Kind, e.Root, e.Epoch = KindErase, 1, 4 },
+		"an erasure in the new root alone":     func(e *Entry) { e.Kind, e.Epoch = KindErase, 4 },
+	} {
+		e := entryOf(5, 3, Digest{4})
+		e.Base, e.Root, e.Epoch = 2, 2, 3
+		change(e)
+		c := c
+		c.Epochs, c.Capture = maps.Clone(c.Epochs), maps.Clone(c.Capture)
+		if err := c.Add(e, Digest{5}); allod.KindOf(err) != allod.Corrupt {
+			t.Errorf("%s: got %v, want kind corrupt", name, err)
+		}
+	}
+	both := entryOf(5, 0, Digest{4})
+	both.Kind, both.Base, both.Root, both.Epoch, both.Roots = KindErase, 0, 2, 4, []Moved{{Root: 1, AbsentAfter: Digest{1}}}
+	if err := c.Add(both, Digest{5}); err != nil || c.Epochs[1] != 4 || c.Epochs[2] != 4 {
+		t.Errorf("an erasure in both: got %v, epochs %v", err, c.Epochs)
+	}
+}
+
+// An entry that moves several roots reads back as it was written; one that
+// names them out of order, or is of a kind that may not, is not written.
+func TestEntryOfSeveralRoots(t *testing.T) {
+	of := func() *Entry {
+		e := entryOf(5, 0, Digest{4})
+		e.Kind, e.Base, e.Root, e.Epoch, e.Roots = KindErase, 0, 3, 9, []Moved{{1, Digest{1}, Digest{2}}, {2, Digest{3}, Digest{4}}}
+		return e
+	}
+	e := of()
+	b, _, err := e.Encode(keyOf(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := Decode(b, 5, testPin()); err != nil || cmp.Diff(e, got) != "" {
+		t.Errorf("read back: %v (-want +got):\n%s", err, cmp.Diff(e, got))
+	}
+	for name, change := range map[string]func(*Entry){
+		"not in order": func(e *Entry) { e.Roots[0].Root = 2 }, "itself": func(e *Entry) { e.Roots[1].Root = 3 }, "root 0": func(e *Entry) { e.Roots[0].Root = 0 },
+		"by a capture": func(e *Entry) { e.Kind = KindCapture }, "too many": func(e *Entry) { e.Roots = make([]Moved, MaxRoots+1) },
+	} {
+		e := of()
+		change(e)
+		if _, _, err := e.Encode(keyOf(2)); allod.KindOf(err) != allod.Invalid {
+			t.Errorf("%s: got %v, want kind invalid", name, err)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package pack
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -77,6 +78,18 @@ type Entry struct {
 	Key    Key
 	Meta   [MetaSize]byte
 	Sealed []byte
+}
+
+// Compare orders versions as they count: by table and tag, then the later capture
+// first, the higher root of the key tree, the higher generation, the row under
+// the tree's own key. Within a pack, whose rows of one capture of a record are
+// of one root, that is the order of the keys.
+func (e *Entry) Compare(o *Entry) int {
+	return cmp.Or(
+		bytes.Compare(e.Key[:28], o.Key[:28]),     // table, tag, capture
+		bytes.Compare(o.Meta[2:10], e.Meta[2:10]), // root, as in seal.Meta
+		bytes.Compare(e.Key[28:], o.Key[28:]), cmp.Compare(e.Meta[1], o.Meta[1]),
+	)
 }
 
 // Flags of an entry in a block: what is as in the entry before.

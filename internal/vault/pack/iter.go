@@ -288,7 +288,7 @@ func (m *Merge) Err() error { return m.err }
 type cursors []Cursor
 
 func (h cursors) Len() int           { return len(h) }
-func (h cursors) Less(i, j int) bool { return h[i].Entry().Key.Compare(&h[j].Entry().Key) < 0 }
+func (h cursors) Less(i, j int) bool { return h[i].Entry().Compare(h[j].Entry()) < 0 }
 func (h cursors) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *cursors) Push(x any)        { *h = append(*h, x.(Cursor)) }
 func (h *cursors) Pop() any {

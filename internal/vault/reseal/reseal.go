@@ -71,9 +71,10 @@ type Sealed struct {
 
 // Seal seals the records' versions that still open under the generation after
 // the one that is current, each with its own capture number, schema and files.
-// NotFound for a record whose key is gone; Invalid for one that is in its last
-// generation, or has versions under an earlier root: there a new root is needed
-// before it can be sealed anew. Corrupt naming the object that does not open.
+// Those that stand under an earlier root of the key tree move to the current
+// one. NotFound for a record whose key is gone; Invalid for one that is in its
+// last generation: a new root is needed before it can be sealed anew. Corrupt
+// naming the object that does not open.
 func Seal(ctx context.Context, j Job, records []Record) (*Sealed, error) {
 	s, err := newSealer(j)
 	if err != nil {
@@ -175,7 +176,7 @@ func (s *sealer) target(r Record) (keytree.Target, error) {
 		return keytree.Target{}, object.Named("seal a record anew", err)
 	}
 	if generation == math.MaxUint8 {
-		return keytree.Target{}, allod.WithHint(allod.Errorf(allod.Invalid, "seal a record anew: it is in its last generation under root %d of the key tree", s.tree.Root()), "It needs a new root first.")
+		return keytree.Target{}, allod.WithHint(allod.Errorf(allod.Invalid, "seal a record anew: it is in its last generation under root %d of the key tree", s.tree.Root()), "Begin a new root with `allod vault keys new-root`, then run the command again.")
 	}
 	return keytree.Target{Leaf: leaf, Generation: int(generation)}, nil
 }
@@ -194,7 +195,7 @@ func (s *sealer) versions(r Record) ([]*pack.Entry, error) {
 		all = append(all, &pack.Entry{Key: e.Key, Meta: e.Meta, Sealed: slices.Clone(e.Sealed)})
 		return true
 	})
-	slices.SortFunc(all, func(a, b *pack.Entry) int { return a.Key.Compare(&b.Key) })
+	slices.SortFunc(all, func(a, b *pack.Entry) int { return a.Compare(b) })
 	return slices.CompactFunc(all, func(a, b *pack.Entry) bool { return a.Key.Capture() == b.Key.Capture() }), err
 }
 
@@ -215,9 +216,6 @@ func (s *sealer) open(e *pack.Entry, r Record) (opened, bool, error) {
 	}
 	if err != nil {
 		return opened{}, false, err
-	}
-	if m.Root != s.tree.Root() {
-		return opened{}, false, allod.WithHint(allod.Errorf(allod.Invalid, "a version stands under root %d of the key tree, the current one is %d", m.Root, s.tree.Root()), "This version of Allod seals anew what stands under the current root.")
 	}
 	out := opened{row: row, meta: m}
 	s.out.Versions++

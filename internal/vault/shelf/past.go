@@ -134,8 +134,8 @@ const scanMemory = 16 << 20 // read-ahead of one scan over all packs, bytes
 func (p *Past) Newest(table uint32) (*Newest, error) { return p.cursor(table, false) }
 
 // Every returns a cursor over all versions of a table's records as of the
-// capture, by tag, newest first. For one capture number only the highest
-// generation counts.
+// capture, by tag, newest first. For one capture number only the first counts
+// (pack.Entry.Compare).
 func (p *Past) Every(table uint32) (*Newest, error) { return p.cursor(table, true) }
 
 func (p *Past) cursor(table uint32, every bool) (*Newest, error) {
@@ -220,7 +220,7 @@ func (p *Past) versions(entries []*journal.Entry, table uint32, tag [16]byte, yi
 func (p *Past) Find(table uint32, tag [16]byte) (*pack.Entry, error) {
 	var best *pack.Entry
 	take := func(e *pack.Entry) {
-		if best == nil || e.Key.Compare(&best.Key) < 0 {
+		if best == nil || e.Compare(best) < 0 {
 			best = copyOf(e)
 		}
 	}
@@ -232,13 +232,13 @@ func (p *Past) Find(table uint32, tag [16]byte) (*pack.Entry, error) {
 }
 
 // Again returns the version of the same record and capture that was sealed anew
-// under a higher generation than e, nil when there is none: a scan that began
+// after e, nil when there is none: a scan that began
 // before may come upon one whose key is gone since.
 func (p *Past) Again(e *pack.Entry) (*pack.Entry, error) {
 	var best *pack.Entry
 	key := e.Key
 	err := p.versions(p.resealed(), key.Table(), key.Tag(), func(o *pack.Entry) bool {
-		if o.Key.Capture() == key.Capture() && o.Key.Generation() > key.Generation() && (best == nil || o.Key.Compare(&best.Key) < 0) {
+		if o.Key.Capture() == key.Capture() && o.Compare(e) < 0 && (best == nil || o.Compare(best) < 0) {
 			best = copyOf(o)
 		}
 		return true

@@ -266,7 +266,8 @@ func (c *check) digestOf(ctx context.Context, o vlog.Object) error {
 	return nil
 }
 
-// keyTree loads every root anew.
+// keyTree loads every root anew, and compares what it lists as absent with what
+// the log says.
 func (c *check) keyTree(ctx context.Context) error {
 	if c.opts.Public {
 		return nil
@@ -277,6 +278,9 @@ func (c *check) keyTree(ctx context.Context) error {
 			name = n
 			c.Objects++
 		})
+		if want := c.absent(k); err == nil && want != (vlog.Digest{}) && want != tree.AbsentDigest() {
+			err = allod.Errorf(allod.Corrupt, "it lists others as absent than the log says")
+		}
 		if err != nil {
 			if err := c.bad(name, err); err != nil {
 				return err
@@ -288,6 +292,25 @@ func (c *check) keyTree(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// absent returns the digest of the absent list of a root as of its epoch; zero if
+// no entry says it.
+func (c *check) absent(k keyring.RootKey) vlog.Digest {
+	for _, e := range slices.Backward(c.entries) {
+		if e.Epoch != k.Epoch {
+			continue
+		}
+		if e.Root == k.Root && e.AbsentAfter != (vlog.Digest{}) {
+			return e.AbsentAfter
+		}
+		for _, r := range e.Roots {
+			if r.Root == k.Root {
+				return r.AbsentAfter
+			}
+		}
+	}
+	return vlog.Digest{}
 }
 
 // contents opens manifests, schemas, rows and files.

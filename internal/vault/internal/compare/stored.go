@@ -21,7 +21,6 @@ type Stored struct {
 	Opener *content.Opener // of the schema
 	Schema *meta.Schema    // of the rows that come
 	Number uint32          // of the table in it
-	Tree   func() *keytree.State
 
 	same map[uint32]bool // schema number → its cells compare as bytes
 }
@@ -73,7 +72,7 @@ func (v *storedVersion) Alive() (bool, error) {
 	if v.e.Meta[0] == seal.OpDelete {
 		return false, nil
 	}
-	if v.of.Tree().Punctures() == 0 {
+	if !v.of.Opener.Punctured() {
 		return true, nil
 	}
 	_, _, err := v.of.Opener.Open(v.e)

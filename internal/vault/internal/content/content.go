@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -90,11 +89,13 @@ func (r *Reader) Load(ctx context.Context, s keyring.Secrets) error {
 	return nil
 }
 
-// Replace takes the tree in place of the one of its root, as Load does.
-func (r *Reader) Replace(tree *keytree.State) {
-	old := r.keys.Load()
-	t := &trees{root: old.root, by: maps.Clone(old.by)}
-	t.by[tree.Root()] = tree
+// Replace takes the trees of all roots, ascending, in place of those there are,
+// as Load does: new rows come under the last.
+func (r *Reader) Replace(all []*keytree.State) {
+	t := &trees{by: map[uint64]*keytree.State{}}
+	for _, tree := range all {
+		t.root, t.by[tree.Root()] = tree.Root(), tree
+	}
 	r.replace(t)
 }
 
@@ -167,12 +168,14 @@ func (r *Reader) Tree() *keytree.State {
 // tree returns the tree of a root; nil for one that is not known.
 func (r *Reader) tree(root uint64) *keytree.State { return r.keys.Load().by[root] }
 
-// Epoch returns the epoch of a root that was loaded; 0 for any other.
-func (r *Reader) Epoch(root uint64) uint64 {
-	if t := r.tree(root); t != nil {
-		return t.Epoch()
+// Punctured reports whether a key was taken out of any of the trees.
+func (r *Reader) Punctured() bool {
+	for _, t := range r.keys.Load().by {
+		if t.Punctures() > 0 {
+			return true
+		}
 	}
-	return 0
+	return false
 }
 
 // Trees returns the key trees, by root.

@@ -74,6 +74,10 @@ func Withheld(err error) string {
 	return ""
 }
 
+// Punctured reports whether a key was taken out of any root: where none was,
+// every row opens.
+func (o *Opener) Punctured() bool { return o.r.Punctured() }
+
 // Tag returns the tag of a record of the environment.
 func (o *Opener) Tag(table uint32, key allod.GUID, pair [2]allod.GUID) keytree.Tag {
 	o.identity = keytree.AppendIdentity(o.identity[:0], o.env, table, key, pair)

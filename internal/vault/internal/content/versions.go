@@ -46,7 +46,7 @@ func (o *Opener) Version(e *pack.Entry) (Version, error) {
 }
 
 // History returns the versions of one record, newest first. For one capture
-// number only the highest generation counts.
+// number only the first counts (pack.Entry.Compare).
 func (o *Opener) History(past *shelf.Past, table uint32, tag [16]byte) ([]Version, error) {
 	var entries []*pack.Entry
 	err := past.Versions(table, tag, func(e *pack.Entry) bool {
@@ -56,7 +56,7 @@ func (o *Opener) History(past *shelf.Past, table uint32, tag [16]byte) ([]Versio
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(entries, func(a, b *pack.Entry) int { return a.Key.Compare(&b.Key) })
+	slices.SortFunc(entries, func(a, b *pack.Entry) int { return a.Compare(b) })
 	var out []Version
 	for i, e := range entries {
 		if i > 0 && entries[i-1].Key.Capture() == e.Key.Capture() {

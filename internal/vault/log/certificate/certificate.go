@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -112,7 +113,30 @@ type Puncture struct {
 	Epoch        uint64      `json:"epoch"`
 	AbsentBefore vlog.Digest `json:"absent_before"`
 	AbsentAfter  vlog.Digest `json:"absent_after"`
-	Object       []byte      `json:"object"`
+	// Roots are the earlier roots of the key tree that it moved too, with the
+	// digests of theirs; the keys were taken out of each.
+	Roots  []vlog.Moved `json:"roots,omitempty"`
+	Object []byte       `json:"object"`
+}
+
+// roots names the roots that moved, in words.
+func (p *Puncture) roots() string {
+	if len(p.Roots) == 0 {
+		return fmt.Sprintf("root %d", p.Root)
+	}
+	var earlier []string
+	for _, r := range p.Roots {
+		earlier = append(earlier, strconv.FormatUint(r.Root, 10))
+	}
+	return fmt.Sprintf("roots %s and %d", strings.Join(earlier, ", "), p.Root)
+}
+
+// plural is the s of more than one thing beside another.
+func plural(others int) string {
+	if others > 0 {
+		return "s"
+	}
+	return ""
 }
 
 // Place is a counted place of keys and what became of those from before the
@@ -179,7 +203,7 @@ func (c *Certificate) check() error {
 		return bad("the key tree has not moved")
 	case len(c.Places) == 0:
 		return bad("no place of keys is counted")
-	case len(c.Places) > maxList || len(c.Pending) > maxList || len(c.Kept) > maxList || len(c.Residue) > maxList || len(c.SlotHistory) > maxList || len(c.Approval.Approvers) > maxList:
+	case len(c.Places) > maxList || len(c.Pending) > maxList || len(c.Kept) > maxList || len(c.Residue) > maxList || len(c.SlotHistory) > maxList || len(c.Approval.Approvers) > maxList || len(c.Puncture.Roots) > maxList:
 		return bad("a list is too long")
 	case len(c.Residue) == 0:
 		return bad("it does not say what is left")
@@ -360,7 +384,7 @@ func Verify(b []byte, pin vlog.Pin) (*Certificate, []string, error) {
 		return bad("its log entry has another digest")
 	case e.Kind != vlog.KindErase:
 		return bad("its log entry is of kind %s and erases nothing", e.Kind)
-	case e.Root != p.Root || e.Epoch != p.Epoch || e.AbsentBefore != p.AbsentBefore || e.AbsentAfter != p.AbsentAfter || !e.Time.Equal(p.Time):
+	case e.Root != p.Root || e.Epoch != p.Epoch || e.AbsentBefore != p.AbsentBefore || e.AbsentAfter != p.AbsentAfter || !slices.Equal(e.Roots, p.Roots) || !e.Time.Equal(p.Time):
 		return bad("its log entry says something else than it does")
 	case e.Run != strings.ReplaceAll(c.Erasure.String(), "-", ""):
 		return bad("its log entry belongs to another erasure")
@@ -378,7 +402,7 @@ func Verify(b []byte, pin vlog.Pin) (*Certificate, []string, error) {
 	}
 	return c, []string{
 		"signed by a key that may erase in this vault",
-		fmt.Sprintf("log entry %d, signed, moves root %d from epoch %d to %d and changes the absent list", p.Entry, p.Root, p.EpochBefore, p.Epoch),
+		fmt.Sprintf("log entry %d, signed, moves %s from epoch %d to %d and changes the absent list%s", p.Entry, p.roots(), p.EpochBefore, p.Epoch, plural(len(p.Roots))),
 		fmt.Sprintf("ledger entry %d records it (%s), in the ledger of %d entries", c.Ledger.Index, entry.Action, head.Size),
 	}, nil
 }
@@ -404,7 +428,7 @@ func (c *Certificate) InLog(pin vlog.Pin, object func(n uint64) ([]byte, error))
 			return chain.N, err
 		}
 		if n == c.Puncture.Entry {
-			if digest != c.Puncture.Digest || chain.Epochs[e.Root] != c.Puncture.EpochBefore {
+			if digest != c.Puncture.Digest || chain.Epoch() != c.Puncture.EpochBefore {
 				return chain.N, allod.Errorf(allod.Corrupt, "check a certificate: the log has another entry %d, or another epoch before it", n)
 			}
 			found = true

@@ -28,8 +28,16 @@ func (c *Certificate) Text() string {
 	p.line("")
 	p.line("How the keys were destroyed")
 	u := c.Puncture
-	p.para("  ", fmt.Sprintf("Log entry %d of %s moved root %d of the key tree from epoch %d to epoch %d.", u.Entry, when(u.Time), u.Root, u.EpochBefore, u.Epoch))
+	p.para("  ", fmt.Sprintf("Log entry %d of %s moved %s of the key tree from epoch %d to epoch %d.", u.Entry, when(u.Time), u.roots(), u.EpochBefore, u.Epoch))
 	p.field("  Entry", u.Digest.String())
+	for _, r := range u.Roots {
+		p.line(fmt.Sprintf("  Root %d", r.Root))
+		p.field("  Absent before", r.AbsentBefore.String())
+		p.field("  Absent after", r.AbsentAfter.String())
+	}
+	if len(u.Roots) > 0 {
+		p.line(fmt.Sprintf("  Root %d", u.Root))
+	}
 	p.field("  Absent before", u.AbsentBefore.String())
 	p.field("  Absent after", u.AbsentAfter.String())
 	p.line("")
