@@ -359,6 +359,7 @@ func Remove(ctx context.Context, o *act.Office, name string, force bool) (*Remov
 
 // Rotated says what a rotation did. Times are UTC.
 type Rotated struct {
+	Root        uint64               `json:"root"` // of the key tree, that new rows are sealed under
 	EpochBefore uint64               `json:"epoch_before"`
 	Epoch       uint64               `json:"epoch"`
 	Entry       uint64               `json:"entry"` // of the log
@@ -369,24 +370,29 @@ type Rotated struct {
 	Reasons     []string             `json:"reasons,omitempty"`
 }
 
-// Rotate writes every slot anew for a fresh epoch under a new state key, locks
+// Rotate writes every slot anew for a fresh epoch under new state keys, locks
 // them where their places can, and destroys the old ones. Partial when a place
 // still has old ones: Renew destroys them when their locks have ended.
 func Rotate(ctx context.Context, o *act.Office) (*Rotated, error) {
 	b := open(o)
-	g, l, err := Terms(ctx, o)
+	return b.rotate(ctx, "slots-rotated", b.vault.Rotate)
+}
+
+// rotate has every slot written anew, and puts it on record under the word.
+func (b *bench) rotate(ctx context.Context, word string, change func(context.Context, gate.Session) (*puncture.Done, error)) (*Rotated, error) {
+	g, l, err := Terms(ctx, b.office)
 	if err != nil {
 		return nil, err
 	}
 	r := &Rotated{}
-	err = b.do(ctx, "slots-rotated", func(s gate.Session) (int, error) {
-		done, err := b.vault.Rotate(ctx, s)
+	err = b.do(ctx, word, func(s gate.Session) (int, error) {
+		done, err := change(ctx, s)
 		if err != nil {
 			return 0, err
 		}
-		r.EpochBefore, r.Epoch, r.Entry, r.Slots = done.EpochBefore, done.Epoch, done.Entry, done.Slots
+		r.Root, r.EpochBefore, r.Epoch, r.Entry, r.Slots = done.Root, done.EpochBefore, done.Epoch, done.Entry, done.Slots
 		r.Final, r.Reasons = places.Final(done.Time, g, l)
-		for _, p := range o.Config().AcceptSlotHistory {
+		for _, p := range b.office.Config().AcceptSlotHistory {
 			r.Reasons = append(r.Reasons, "what is deleted in "+p+" is not gone, which was accepted when the vault was made: the old slots there are not provably destroyed")
 		}
 		locked, err := b.vault.Slots().Lock(ctx, g) // the new ones, before the old ones go

@@ -45,7 +45,7 @@ func (c *Console) Commands() []*cobra.Command {
 		return cmd
 	}
 	return []*cobra.Command{
-		group("keys", "The keys of the vault: list, add, prove, print, rotate", c.listCommand(), c.addCommand(), c.removeCommand(), c.rotateCommand(), c.proveCommand(), c.paperCommand(), c.renewCommand()),
+		group("keys", "The keys of the vault: list, add, prove, print, rotate", c.listCommand(), c.addCommand(), c.removeCommand(), c.rotateCommand(), c.newRootCommand(), c.proveCommand(), c.paperCommand(), c.renewCommand()),
 		group("places", "Where keys of the vault lie: list, add, declare destroyed", c.placesCommand(), c.countCommand(), c.declareCommand()),
 	}
 }
@@ -209,25 +209,30 @@ a slot. Ends with 3 while old slots are locked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.With(cmd.Context(), func(o *act.Office) error {
 				r, err := keys.Rotate(cmd.Context(), o)
-				if r == nil {
-					return err
-				}
-				if c.JSON() {
-					c.Print(r)
-					if err != nil {
-						return c.Said(err)
-					}
-					return nil
-				}
-				c.outf("Epoch %d is in force, log entry %d: %d %s written.\n", r.Epoch, r.Entry, r.Slots, plural("slot", r.Slots))
-				c.outf("The old slots are gone by %s.\n", r.Final.Format(time.RFC3339))
-				for _, reason := range r.Reasons {
-					c.para("  ", "  %s", reason)
-				}
-				return err
+				return c.rotated(r, err)
 			})
 		},
 	}
+}
+
+// rotated tells of a rotation, whole or in part; nil = it did not happen.
+func (c *Console) rotated(r *keys.Rotated, err error) error {
+	if r == nil {
+		return err
+	}
+	if c.JSON() {
+		c.Print(r)
+		if err != nil {
+			return c.Said(err)
+		}
+		return nil
+	}
+	c.outf("Epoch %d is in force, log entry %d: %d %s written.\n", r.Epoch, r.Entry, r.Slots, plural("slot", r.Slots))
+	c.outf("The old slots are gone by %s.\n", r.Final.Format(time.RFC3339))
+	for _, reason := range r.Reasons {
+		c.para("  ", "  %s", reason)
+	}
+	return err
 }
 
 func (c *Console) proveCommand() *cobra.Command {

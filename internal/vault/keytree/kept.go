@@ -151,7 +151,10 @@ func (p *page) putBack(own path, k Kept) error {
 	return nil
 }
 
-func (k KeptNode) path(own path) path { return path{leaf: own.leaf, gen: k.Generation, depth: k.Depth} }
+func (k KeptNode) path(own path) path {
+	return path{leaf: own.leaf, gen: k.Generation, depth: k.Depth}
+}
+
 func (k KeptAbsent) path(own path) path {
 	return path{leaf: own.leaf, gen: k.Generation, depth: k.Depth}
 }
