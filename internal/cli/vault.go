@@ -22,7 +22,7 @@ func (a *app) vaultCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "vault", Short: "Look after the vault: status, verify, keys", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand())
 	cmd.AddCommand(a.keyConsole().Commands()...)
-	cmd.AddCommand((&erasure.Console{Out: a.deps.Out, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
+	cmd.AddCommand((&erasure.Console{In: a.deps.In, Out: a.deps.Out, Moment: a.moment, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
 	return cmd
 }
 

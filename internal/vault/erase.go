@@ -65,6 +65,7 @@ type EraseOptions struct {
 	// Check, if there is one, is asked right before the log entry is written,
 	// with the log read to its end, at each attempt: holds may have come.
 	Check func(ctx context.Context) error
+	Spent []RecordTag // as in RectifyOptions
 }
 
 // Erase destroys the keys of records in every snapshot at once: steps 1 to 3 of
@@ -87,6 +88,9 @@ func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opt
 	}
 	index := keytree.NewIndexer(v.secrets.Index)
 	o := puncture.Order{Kind: vlog.KindErase, Absent: keytree.Erased, Run: opts.Run}
+	for _, t := range opts.Spent {
+		o.Targets = append(o.Targets, keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1})
+	}
 	if opts.Past {
 		return v.forgetPast(ctx, s, o, tags, opts)
 	}

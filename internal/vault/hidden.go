@@ -18,6 +18,8 @@ type OfficeState struct {
 	Hidden []RecordTag `json:"hidden,omitempty"`
 	// Pending is how many erasures are committed and not final.
 	Pending int `json:"pending,omitempty"`
+	// Waiting is how many rectifications were asked for and are not committed.
+	Waiting int `json:"waiting,omitempty"`
 }
 
 // OfficeState returns the state of the newest entry of the office, as the log is

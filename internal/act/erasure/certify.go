@@ -26,6 +26,9 @@ func Certify(ctx context.Context, o *act.Office, e *Open) ([]byte, *certificate.
 	if e.Committed.IsZero() {
 		return nil, nil, allod.WithHint(allod.Errorf(allod.Conflict, "certify erasure %s: its keys are not destroyed", e.ID), "`allod vault erasures` says what it waits for.")
 	}
+	if e.Rectify != nil {
+		return nil, nil, allod.WithHint(allod.Errorf(allod.Invalid, "certify %s: it corrected a record and erased none", e.ID), "`allod vault erasures --json` says what it did.")
+	}
 	d := open(o)
 	s, err := d.session(ctx, gate.ActionErase, e.Environment)
 	if err != nil {

@@ -201,8 +201,10 @@ func (m *maker) roots() ([]allod.RecordRef, error) {
 }
 
 // table finds a table by its name or that of its entity set.
-func (m *maker) table(name string) (*allod.Table, error) {
-	schema := m.snap.Schema()
+func (m *maker) table(name string) (*allod.Table, error) { return tableOf(m.snap, name) }
+
+func tableOf(snap *vault.Snapshot, name string) (*allod.Table, error) {
+	schema := snap.Schema()
 	if schema != nil {
 		for i := range schema.Tables {
 			if t := &schema.Tables[i]; strings.EqualFold(t.Name, name) || strings.EqualFold(t.Set, name) {
@@ -210,7 +212,7 @@ func (m *maker) table(name string) (*allod.Table, error) {
 			}
 		}
 	}
-	return nil, allod.WithHint(allod.Errorf(allod.NotFound, "find the table %q of %s: there is none", name, m.snap.Name()), "`allod schema %s` lists them.", m.request.Environment)
+	return nil, allod.WithHint(allod.Errorf(allod.NotFound, "find the table %q of %s: there is none", name, snap.Name()), "`allod schema %s` lists them.", snap.Meta().Environment)
 }
 
 // closure finds what belongs to the roots, each in the newest snapshot that has
@@ -381,7 +383,7 @@ func (m *maker) warn(format string, args ...any) {
 
 // forgetPlans removes the plans of restores that name one of the records: they
 // lie outside the vault, in the folder of this Allod.
-func (d *desk) forgetPlans(ctx context.Context, p *Plan) (int, error) {
+func (d *desk) forgetPlans(ctx context.Context, records []Planned) (int, error) {
 	dir := filepath.Join(d.office.Dir, "plans")
 	files, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
@@ -400,7 +402,7 @@ func (d *desk) forgetPlans(ctx context.Context, p *Plan) (int, error) {
 		if err != nil {
 			return n, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("look through the plan %s: %w", f.Name(), err)}
 		}
-		named := slices.ContainsFunc(p.Records, func(r Planned) bool {
+		named := slices.ContainsFunc(records, func(r Planned) bool {
 			first, _, _ := strings.Cut(r.ID, ",")
 			return strings.Contains(string(b), first)
 		})

@@ -28,14 +28,16 @@ const (
 	tries = 10        // writers of the office that may come between
 )
 
-// tables describes the office's table of erasures: one text column with the
-// JSON of rights.Erasure.
-func tables() []allod.Table {
-	id := allod.GUID{0xa1, 0x10, 0xd0, 0xf1, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 0x10}
+// described describes a table of the office, of erasures or of corrections: one
+// text column with the JSON of rights.Erasure or rights.Correction.
+func described(name string, last byte) allod.Table {
+	id := allod.GUID{0xa1, 0x10, 0xd0, 0xf1, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, last}
 	c := allod.Column{Name: "record", ID: id, Type: allod.String, Native: "text"}
 	c.ID[9] = 1
-	return []allod.Table{{Name: table, ID: id, Set: "erasures", SchemaName: table, Key: "erasureid", Class: allod.ClassData, Reason: "office", Columns: []allod.Column{c}}}
+	return allod.Table{Name: name, ID: id, Set: name + "s", SchemaName: name, Key: name + "id", Class: allod.ClassData, Reason: "office", Columns: []allod.Column{c}}
 }
+
+func tables() []allod.Table { return []allod.Table{described(table, 0x10)} }
 
 // Open is an erasure and where it stands.
 type Open struct {
@@ -47,19 +49,12 @@ type Open struct {
 // load reads all erasures, oldest first.
 func (d *desk) load(ctx context.Context, s gate.Session) (*vault.Snapshot, []rights.Erasure, error) {
 	snap, err := office.Read(ctx, d.vault, s)
-	if err != nil || snap == nil || snap.Schema() == nil || snap.Schema().Table(table) == nil {
-		return snap, nil, err
+	if err != nil {
+		return nil, nil, err
 	}
-	var all []rights.Erasure
-	for row, err := range snap.Rows(ctx, table) {
-		if err != nil {
-			return nil, nil, err
-		}
-		var e rights.Erasure
-		if err := json.Unmarshal([]byte(row.Cell(0).Text()), &e); err != nil || e.ID != row.Key {
-			return nil, nil, allod.Errorf(allod.Corrupt, "read erasure %s: it is not what this program writes", row.Key)
-		}
-		all = append(all, e)
+	all, err := rows(ctx, snap, table, func(e *rights.Erasure) allod.GUID { return e.ID })
+	if err != nil {
+		return nil, nil, err
 	}
 	slices.SortFunc(all, func(a, b rights.Erasure) int {
 		if c := a.Asked.Compare(b.Asked); c != 0 {
@@ -70,10 +65,40 @@ func (d *desk) load(ctx context.Context, s gate.Session) (*vault.Snapshot, []rig
 	return snap, all, nil
 }
 
-// save writes an erasure, and what is hidden as of then, in one commit.
+// rows reads a table of the office whose rows are the JSON of T. The error
+// names the row, not what it says.
+func rows[T any](ctx context.Context, snap *vault.Snapshot, name string, id func(*T) allod.GUID) ([]T, error) {
+	if snap == nil || snap.Schema() == nil || snap.Schema().Table(name) == nil {
+		return nil, nil
+	}
+	var all []T
+	for row, err := range snap.Rows(ctx, name) {
+		if err != nil {
+			return nil, err
+		}
+		var one T
+		if err := json.Unmarshal([]byte(row.Cell(0).Text()), &one); err != nil || id(&one) != row.Key {
+			return nil, allod.Errorf(allod.Corrupt, "read %s %s: it is not what this program writes", name, row.Key)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// rowOf is what rows reads.
+func rowOf(name string, id allod.GUID, v any) (allod.Row, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return allod.Row{}, allod.Errorf(allod.Internal, "write %s %s: %w", name, id, err)
+	}
+	return allod.Row{Table: name, Key: id, Cells: []allod.Value{allod.StringValue(string(b))}}, nil
+}
+
+// save writes an erasure, and what is hidden as of then, in one commit; with a
+// correction, if there is one.
 // change is called with the erasure as it is stored, nil for none, at each
 // attempt.
-func (d *desk) save(ctx context.Context, id allod.GUID, change func(*rights.Erasure) (*rights.Erasure, error)) (*rights.Erasure, error) {
+func (d *desk) save(ctx context.Context, id allod.GUID, with *rights.Correction, change func(*rights.Erasure) (*rights.Erasure, error)) (*rights.Erasure, error) {
 	s, err := d.session(ctx, gate.ActionOffice, vault.Office)
 	if err != nil {
 		return nil, err
@@ -98,12 +123,19 @@ func (d *desk) save(ctx context.Context, id allod.GUID, change func(*rights.Eras
 		} else {
 			all = append(all, *e)
 		}
-		b, err := json.Marshal(e)
+		row, err := rowOf(table, id, e)
 		if err != nil {
-			return nil, allod.Errorf(allod.Internal, "write erasure %s: %w", id, err)
+			return nil, err
 		}
-		row := allod.Row{Table: table, Key: id, Cells: []allod.Value{allod.StringValue(string(b))}}
-		err = office.WriteState(ctx, d.vault, s, snap, tables(), []allod.Row{row}, vault.OfficeState{Hidden: rights.Hidden(all), Pending: rights.Pending(all)}, d.deps.Now())
+		what, written := tables(), []allod.Row{row}
+		if with != nil {
+			if row, err = rowOf(corrections, with.ID, with); err != nil {
+				return nil, err
+			}
+			what, written = append(what, described(corrections, 0x11)), append(written, row)
+		}
+		state := vault.OfficeState{Hidden: rights.Hidden(all), Pending: rights.Pending(all), Waiting: rights.Waiting(all)}
+		err = office.WriteState(ctx, d.vault, s, snap, what, written, state, d.deps.Now())
 		if err == nil || allod.KindOf(err) != allod.Conflict {
 			return e, err
 		}
@@ -128,19 +160,28 @@ func Ask(ctx context.Context, o *act.Office, p *Plan, ground string) (*Open, err
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		e.Tables = append(e.Tables, rights.Count{Table: name, Records: counts[name]})
 	}
+	return d.ask(ctx, o, p.Records, &e, nil)
+}
+
+// ask records what is asked for, with the values of a correction, if it is one.
+func (d *desk) ask(ctx context.Context, o *act.Office, records []Planned, e *rights.Erasure, with *rights.Correction) (*Open, error) {
 	digest, err := e.Digest()
 	if err != nil {
 		return nil, err
 	}
-	request, err := people.Ask(ctx, o, approve.Erase, digest, says(&e))
+	what := approve.Erase
+	if with != nil {
+		what = approve.Rectify
+	}
+	request, err := people.Ask(ctx, o, what, digest, says(e))
 	if err != nil {
 		return nil, err
 	}
 	e.Approval = request.ID
-	if _, err := d.forgetPlans(ctx, p); err != nil {
+	if _, err := d.forgetPlans(ctx, records); err != nil {
 		return nil, err
 	}
-	saved, err := d.save(ctx, e.ID, func(*rights.Erasure) (*rights.Erasure, error) { return &e, nil })
+	saved, err := d.save(ctx, e.ID, with, func(*rights.Erasure) (*rights.Erasure, error) { return e, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +193,9 @@ func says(e *rights.Erasure) string {
 	var parts []string
 	for _, c := range e.Tables {
 		parts = append(parts, fmt.Sprintf("%d of %s", c.Records, c.Table))
+	}
+	if e.Rectify != nil {
+		return saysRectify(e)
 	}
 	how := "erase"
 	if e.Past {
@@ -241,7 +285,7 @@ func Find(ctx context.Context, o *act.Office, id string) (*Open, error) {
 // keys are destroyed.
 func Cancel(ctx context.Context, o *act.Office, id allod.GUID) (*Open, error) {
 	d := open(o)
-	e, err := d.save(ctx, id, func(e *rights.Erasure) (*rights.Erasure, error) {
+	e, err := d.save(ctx, id, nil, func(e *rights.Erasure) (*rights.Erasure, error) {
 		if e == nil {
 			return nil, allod.Errorf(allod.NotFound, "take back erasure %s: there is none", id)
 		}
@@ -334,8 +378,7 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 		return err
 	}
 	if done == nil {
-		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: func(ctx context.Context) error { return d.still(ctx, o, e) }})
-		if err != nil {
+		if err := d.commit(ctx, o, s, e); err != nil {
 			return err
 		}
 		if done, err = d.entryOf(ctx, &e.Erasure); err != nil {
@@ -345,10 +388,14 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 			return allod.Errorf(allod.Internal, "erase: the log has no entry of it")
 		}
 	}
-	if err := d.gate.Act(ctx, s, certificate.ActErased, map[string]int64{certificate.Records: int64(len(e.Tags))}); err != nil {
+	word := certificate.ActErased
+	if e.Rectify != nil {
+		word = actRectified
+	}
+	if err := d.gate.Act(ctx, s, word, map[string]int64{certificate.Records: int64(len(e.Tags))}); err != nil {
 		return err
 	}
-	saved, err := d.save(ctx, e.ID, func(was *rights.Erasure) (*rights.Erasure, error) {
+	saved, err := d.save(ctx, e.ID, nil, func(was *rights.Erasure) (*rights.Erasure, error) {
 		if was == nil {
 			return nil, allod.Errorf(allod.Corrupt, "record erasure %s: it is gone from the register", e.ID)
 		}
@@ -374,6 +421,20 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 	}
 	_, err = keys.Renew(ctx, o) // the new slots are locked before the old ones go
 	return err
+}
+
+// commit destroys the keys, and those of corrections that nobody needs any more.
+func (d *desk) commit(ctx context.Context, o *act.Office, s gate.Session, e *Open) error {
+	all, spent, err := d.spent(ctx, &e.Erasure)
+	if err != nil {
+		return err
+	}
+	check := func(ctx context.Context) error { return d.still(ctx, o, e) }
+	if e.Rectify == nil {
+		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: check, Spent: spent})
+		return err
+	}
+	return d.rectify(ctx, s, e, all, vault.RectifyOptions{Run: runOf(&e.Erasure), Check: check, Spent: spent})
 }
 
 // still refuses at the last moment what was taken back, or whose approval ended.
@@ -409,7 +470,7 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 			return err
 		}
 	}
-	saved, err := d.save(ctx, e.ID, func(was *rights.Erasure) (*rights.Erasure, error) {
+	saved, err := d.save(ctx, e.ID, nil, func(was *rights.Erasure) (*rights.Erasure, error) {
 		if was == nil {
 			return nil, allod.Errorf(allod.Corrupt, "record erasure %s: it is gone from the register", e.ID)
 		}
@@ -453,7 +514,7 @@ func (d *desk) waits(ctx context.Context, e *rights.Erasure) ([]rights.Item, err
 func Carry(ctx context.Context, o *act.Office) (int, error) {
 	d := open(o)
 	state, err := d.vault.OfficeState(ctx)
-	if err != nil || len(state.Hidden) == 0 && state.Pending == 0 {
+	if err != nil || len(state.Hidden) == 0 && state.Pending == 0 && state.Waiting == 0 {
 		return 0, err
 	}
 	before, err := List(ctx, o)

@@ -21,16 +21,18 @@ import (
 // Console is what the commands need of the command line around them. All fields
 // are required.
 type Console struct {
-	Out   io.Writer
-	Write func(path string, b []byte) error                            // a new file, durably
-	JSON  func() bool                                                  // machine-readable output was asked for
-	Print func(v any)                                                  // one JSON object to stdout
-	With  func(ctx context.Context, f func(o *act.Office) error) error // opens the Allod
+	In     io.Reader
+	Out    io.Writer
+	Moment func(s string) (act.Moment, error)                           // reads ENV@WHEN
+	Write  func(path string, b []byte) error                            // a new file, durably
+	JSON   func() bool                                                  // machine-readable output was asked for
+	Print  func(v any)                                                  // one JSON object to stdout
+	With   func(ctx context.Context, f func(o *act.Office) error) error // opens the Allod
 }
 
 // Commands are the commands, to be put under `vault`.
 func (c *Console) Commands() []*cobra.Command {
-	return []*cobra.Command{c.eraseCommand(), c.listCommand()}
+	return []*cobra.Command{c.eraseCommand(), c.listCommand(), c.rectifyCommand(), c.correctionsCommand()}
 }
 
 func (c *Console) outf(format string, args ...any) { fmt.Fprintf(c.Out, format, args...) }
@@ -159,7 +161,11 @@ func (c *Console) showPlan(p *erasure.Plan) {
 }
 
 func (c *Console) show(e *erasure.Open) {
-	c.outf("Erasure %s: %d records of %s, asked for %s\n", e.ID, len(e.Tags), e.Environment, e.Asked.Format(time.RFC3339))
+	if r := e.Rectify; r != nil {
+		c.outf("Rectification %s: %s of a %s of %s, asked for %s\n", e.ID, strings.Join(r.Columns, ", "), e.Tables[0].Table, e.Environment, e.Asked.Format(time.RFC3339))
+	} else {
+		c.outf("Erasure %s: %d records of %s, asked for %s\n", e.ID, len(e.Tags), e.Environment, e.Asked.Format(time.RFC3339))
+	}
 	switch {
 	case !e.Final.IsZero():
 		c.outf("  final since %s: log entry %d, epoch %d\n", e.Final.Format(time.RFC3339), e.Entry, e.Epoch)
@@ -191,10 +197,10 @@ func (c *Console) show(e *erasure.Open) {
 
 func (c *Console) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "erasures", Short: "List erasures and how far each has come", Args: cobra.NoArgs,
-		Long: `List every erasure that was asked for: what it waits for, or since when it is
-final. Pending places are named: a copy of the old keys there still opens what
-was erased.`,
+		Use: "erasures", Short: "List erasures and rectifications and how far each has come", Args: cobra.NoArgs,
+		Long: `List every erasure and rectification that was asked for: what it waits for, or
+since when it is final. Pending places are named: a copy of the old keys there
+still opens what was erased, or what was wrong.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.With(cmd.Context(), func(o *act.Office) error {
 				all, err := erasure.List(cmd.Context(), o)
@@ -212,7 +218,7 @@ was erased.`,
 		},
 	}
 	cancel := &cobra.Command{
-		Use: "cancel ID", Short: "Take an erasure back: its records are shown again", Args: cobra.ExactArgs(1),
+		Use: "cancel ID", Short: "Take an erasure or a rectification back", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.With(cmd.Context(), func(o *act.Office) error {
 				e, err := erasure.Find(cmd.Context(), o, args[0])

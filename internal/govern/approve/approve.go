@@ -23,6 +23,7 @@ type Act string
 // The acts.
 const (
 	Erase         Act = "erase"               // destroy keys of records; its urgent form too
+	Rectify       Act = "rectify"             // correct stored versions, and destroy the keys of what they were
 	Purge         Act = "purge"               // remove what retention would keep
 	Shorten       Act = "shorten-retention"   // keep less than before
 	Overwrite     Act = "overwrite"           // restore over rows of production
@@ -36,7 +37,7 @@ const (
 // Known reports whether the act is one of the constants of this package.
 func (a Act) Known() bool {
 	switch a {
-	case Erase, Purge, Shorten, Overwrite, ReleaseHold, LiftBlock, Leave, ChangeUsers, AcceptHistory:
+	case Erase, Rectify, Purge, Shorten, Overwrite, ReleaseHold, LiftBlock, Leave, ChangeUsers, AcceptHistory:
 		return true
 	}
 	return false

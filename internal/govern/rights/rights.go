@@ -33,18 +33,20 @@ const (
 	MaxRecords = 10_000
 )
 
-// Erasure is one request to erase records, and what became of it. Times are
-// UTC with whole seconds; zero = not yet.
+// Erasure is one request to destroy keys of records, of all that is stored of
+// them or, with Rectify, of versions that are stored anew with corrections; and
+// what became of it. Times are UTC with whole seconds; zero = not yet.
 type Erasure struct {
 	ID          allod.GUID        `json:"id"`
 	Environment string            `json:"environment"`
-	Tags        []vault.RecordTag `json:"tags"`             // ascending by table and tag, each once
-	Past        bool              `json:"past,omitempty"`   // forget what is stored until now, admit what comes
-	Urgent      bool              `json:"urgent,omitempty"` // without the wait
-	Tables      []Count           `json:"tables"`           // records per table, by name
-	Versions    int64             `json:"versions"`         // stored row versions that the plan found
-	Kept        []Kept            `json:"kept"`             // what else names the person and stays
-	Ground      string            `json:"ground,omitempty"` // why, as typed; no content of records
+	Tags        []vault.RecordTag `json:"tags"`              // ascending by table and tag, each once
+	Past        bool              `json:"past,omitempty"`    // forget what is stored until now, admit what comes
+	Urgent      bool              `json:"urgent,omitempty"`  // without the wait
+	Rectify     *Rectify          `json:"rectify,omitempty"` // corrects one record, which is shown meanwhile
+	Tables      []Count           `json:"tables"`            // records per table, by name
+	Versions    int64             `json:"versions"`          // stored row versions that the plan found
+	Kept        []Kept            `json:"kept"`              // what else names the person and stays
+	Ground      string            `json:"ground,omitempty"`  // why, as typed; no content of records
 	By          allod.Actor       `json:"by"`
 	Asked       time.Time         `json:"asked"`
 	Approval    allod.GUID        `json:"approval"` // request for approval
@@ -121,11 +123,20 @@ func (e *Erasure) Digest() (approve.Digest, error) {
 		Tags   []vault.RecordTag `json:"tags"`
 		Past   bool              `json:"past"`
 		Urgent bool              `json:"urgent"`
-	}{"allod erasure v1", e.ID, Order(e.Tags), e.Past, e.Urgent})
+		Values string            `json:"values,omitempty"`
+	}{"allod erasure v1", e.ID, Order(e.Tags), e.Past, e.Urgent, e.commitment()})
 	if err != nil {
 		return approve.Digest{}, allod.Errorf(allod.Internal, "digest an erasure: %w", err)
 	}
 	return sha256.Sum256(b), nil
+}
+
+// commitment is that of the values which a rectification puts in.
+func (e *Erasure) commitment() string {
+	if e.Rectify == nil {
+		return ""
+	}
+	return e.Rectify.Commitment
 }
 
 // Step is what is to be done next with an erasure.
@@ -203,15 +214,30 @@ func capped(e *Erasure, all []Erasure, now time.Time) (time.Time, string) {
 }
 
 // Hidden returns the tags that no function may show: those of every erasure
-// that was asked for and neither taken back nor committed.
+// that was asked for and neither taken back nor committed. What is only
+// corrected is shown.
 func Hidden(all []Erasure) []vault.RecordTag {
 	var tags []vault.RecordTag
 	for _, e := range all {
-		if e.Cancelled.IsZero() && e.Committed.IsZero() {
+		if e.Rectify == nil && e.waiting() {
 			tags = append(tags, e.Tags...)
 		}
 	}
 	return Order(tags)
+}
+
+// waiting reports whether it was asked for, and neither taken back nor committed.
+func (e *Erasure) waiting() bool { return e.Cancelled.IsZero() && e.Committed.IsZero() }
+
+// Waiting is how many rectifications wait to be carried out.
+func Waiting(all []Erasure) int {
+	n := 0
+	for i := range all {
+		if all[i].Rectify != nil && all[i].waiting() {
+			n++
+		}
+	}
+	return n
 }
 
 // Pending is how many erasures are committed and not final.

@@ -54,6 +54,7 @@ type Record struct {
 // Version is one stored version of a record, as it was stored.
 type Version struct {
 	Capture uint64
+	Next    uint64       // capture of the version after it, a deletion too; 0 = it is the newest
 	Table   *allod.Table // of the version's own schema
 	Row     *allod.Row
 }
@@ -119,11 +120,11 @@ func Look(ctx context.Context, j Job, records []Record) (*Sealed, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
+		for i, e := range entries {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if _, _, err := s.open(e, r); err != nil {
+			if _, _, err := s.open(e, r, nextOf(entries, i)); err != nil {
 				return nil, object.Named("open a record", err)
 			}
 		}
@@ -199,6 +200,14 @@ func (s *sealer) versions(r Record) ([]*pack.Entry, error) {
 	return slices.CompactFunc(all, func(a, b *pack.Entry) bool { return a.Key.Capture() == b.Key.Capture() }), err
 }
 
+// nextOf returns the capture of the version after the i-th, 0 for the newest.
+func nextOf(entries []*pack.Entry, i int) uint64 {
+	if i == 0 {
+		return 0
+	}
+	return entries[i-1].Key.Capture()
+}
+
 // opened is a version on its way from one generation to the next.
 type opened struct {
 	row    seal.Row // Content is nil where cells take its place
@@ -209,7 +218,7 @@ type opened struct {
 
 // open opens a version and has it changed; false for one whose key is gone
 // already: it stays as it is.
-func (s *sealer) open(e *pack.Entry, r Record) (opened, bool, error) {
+func (s *sealer) open(e *pack.Entry, r Record, next uint64) (opened, bool, error) {
 	row, m, err := s.opener.Open(e)
 	if content.Withheld(err) != "" {
 		return opened{}, false, nil
@@ -227,7 +236,7 @@ func (s *sealer) open(e *pack.Entry, r Record) (opened, bool, error) {
 		return out, false, err
 	}
 	if r.Change != nil {
-		changed, err := r.Change(&Version{Capture: e.Key.Capture(), Table: table, Row: plain})
+		changed, err := r.Change(&Version{Capture: e.Key.Capture(), Next: next, Table: table, Row: plain})
 		if err != nil {
 			return out, false, err
 		}
@@ -246,11 +255,11 @@ func (s *sealer) record(ctx context.Context, r Record) error {
 		return err
 	}
 	moved := map[string]allod.FileRef{} // where it was → where it is
-	for _, e := range entries {
+	for i, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		v, opens, err := s.open(e, r)
+		v, opens, err := s.open(e, r, nextOf(entries, i))
 		if err != nil {
 			return err
 		}
