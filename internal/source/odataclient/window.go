@@ -27,6 +27,8 @@ const (
 	// cut and regrow move the share of the budget that is used: what is left
 	// of it after a 429, and what comes back a minute.
 	cut, regrow, leastShare = 0.8, 0.03, 0.1
+	// settle is in how many requests a wrong charge is put right.
+	settle = 16
 )
 
 // seen is what an answer says of the limits: which web server gave it and what
@@ -38,16 +40,18 @@ type seen struct {
 	left     time.Duration
 }
 
-// spell is a request that ended at a time after d.
+// spell is a request that ended at a time after d, of which the service counts
+// charged as execution time.
 type spell struct {
-	at time.Time
-	d  time.Duration
+	at         time.Time
+	d, charged time.Duration
 }
 
 // web is one web server: the limits hold on each of them on its own.
 type web struct {
-	spells []spell
-	busy   time.Duration // sum of spells
+	spells  []spell
+	busy    time.Duration // sum of spells' d
+	charged time.Duration // and of what was charged for them
 	// others is how many requests in the window are not ours.
 	others int
 	// offset is what the service counts as execution time beyond our clock's
@@ -62,8 +66,14 @@ type web struct {
 
 // add counts a request that ended.
 func (w *web) add(now time.Time, d, window time.Duration) {
-	w.spells, w.busy = append(w.spells, spell{now, d}), w.busy+d
+	w.spells, w.busy = append(w.spells, spell{at: now, d: d}), w.busy+d
 	w.expire(now.Add(-window))
+}
+
+// charge says what the request that was added last is charged for.
+func (w *web) charge(d time.Duration) {
+	w.spells[len(w.spells)-1].charged = d
+	w.charged += d
 }
 
 // expire forgets what fell out of the window.
@@ -71,6 +81,7 @@ func (w *web) expire(from time.Time) {
 	n := 0
 	for n < len(w.spells) && !w.spells[n].at.After(from) {
 		w.busy -= w.spells[n].d
+		w.charged -= w.spells[n].charged
 		n++
 	}
 	w.spells = w.spells[n:]
@@ -201,6 +212,10 @@ func (w *windows) end(now time.Time, d time.Duration, v seen, active int) {
 	if v.requests >= 0 {
 		s.others = max(w.lim.Requests-int(min(v.requests, int64(w.lim.Requests)))-len(s.spells), 0)
 	}
+	charged := d
+	if s.part > 0 {
+		charged = time.Duration(s.part * float64(d))
+	}
 	if v.left >= 0 {
 		used := max(w.lim.Busy-v.left, 0)
 		s.offset = used - s.busy
@@ -211,14 +226,15 @@ func (w *windows) end(now time.Time, d time.Duration, v seen, active int) {
 		}
 		if alone := v.requests >= 0 && s.others <= active; alone && s.busy > 0 {
 			s.part = min(1, (s.busy+s.offset).Seconds()/s.busy.Seconds())
+			// The way grows longer and shorter, and part is that of a whole window:
+			// what was charged too much or too little in it is put right in small
+			// steps, since one answer says it of several requests at once.
+			charged += (min(s.busy+s.offset, s.busy) - s.charged - charged) / settle
 		}
 	}
-	charged := d.Seconds()
-	if s.part > 0 {
-		charged *= s.part
-	}
-	w.mean += (time.Duration(charged*float64(time.Second)) - w.mean) / 16
-	w.time.take(charged, now)
+	s.charge(charged)
+	w.mean += (max(charged, 0) - w.mean) / 16
+	w.time.take(charged.Seconds(), now)
 }
 
 // lost counts a request that no server answered where some are known: it may
@@ -227,6 +243,7 @@ func (w *windows) lost(now time.Time, d time.Duration) (known bool) {
 	for name, s := range w.webs {
 		if name != "" {
 			s.add(now, d, w.lim.Window)
+			s.charge(d)
 			known = true
 		}
 	}
@@ -247,7 +264,7 @@ func (w *windows) web(name string) *web {
 	if len(w.webs) >= maxServers {
 		all := &web{}
 		for _, s := range w.webs {
-			all.spells, all.busy = append(all.spells, s.spells...), all.busy+s.busy
+			all.spells, all.busy, all.charged = append(all.spells, s.spells...), all.busy+s.busy, all.charged+s.charged
 		}
 		slices.SortFunc(all.spells, func(a, b spell) int { return a.at.Compare(b.at) })
 		maps.DeleteFunc(w.webs, func(string, *web) bool { return true })
@@ -256,7 +273,7 @@ func (w *windows) web(name string) *web {
 	}
 	s := &web{}
 	if lost := w.webs[""]; lost != nil { // they may have come here
-		s.spells, s.busy = slices.Clone(lost.spells), lost.busy
+		s.spells, s.busy, s.charged = slices.Clone(lost.spells), lost.busy, lost.charged
 	}
 	w.webs[name] = s
 	return s

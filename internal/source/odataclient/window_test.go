@@ -46,7 +46,7 @@ func (s *service) admit(server int, now time.Time) bool {
 }
 
 func (s *service) done(server int, now time.Time, d time.Duration) {
-	s.servers[server][1] = append(s.servers[server][1], spell{now, d})
+	s.servers[server][1] = append(s.servers[server][1], spell{at: now, d: d})
 }
 
 // world is a service, a pacer that wants as much as it may, and perhaps
@@ -254,6 +254,27 @@ func TestWindowsAreSharedAndUsed(t *testing.T) {
 				t.Errorf("got %d requests refused, want none", w.refused)
 			}
 		})
+	}
+}
+
+// A way that grows longer and shorter again, as that of a busy machine does,
+// costs nothing of the limit.
+func TestAWayThatChangesCostsNothing(t *testing.T) {
+	w := newWorld(1, small, 24)
+	w.named, w.says = true, true
+	w.cost = func() time.Duration { return 280 * time.Millisecond }
+	for minute := range 35 {
+		if minute == 5 {
+			w.sent, w.served = 0, 0
+		}
+		w.latency = time.Duration([]int{40, 2500, 300, 1200, 3200, 100}[minute%6]) * time.Millisecond
+		w.run(time.Minute, 0)
+	}
+	if used := w.served.Seconds() / (6 * small.Busy.Seconds()); used < 0.90 {
+		t.Errorf("got %.3f of the limit, want 0.90", used)
+	}
+	if w.refused != 0 {
+		t.Errorf("got %d requests refused, want none", w.refused)
 	}
 }
 
