@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -27,30 +28,30 @@ import (
 // copySlots returns a place with the same objects.
 func copySlots(t testing.TB, from blob.Store) *mem.Store { return copyStore(t, from) }
 
-// TestEveryCallOfAnErasureFails lets each call of an erasure fail in turn, to
-// the store and to the place of slots, once as "not done" and once as "done but
-// failed", with the process gone afterwards and without. What the next process
-// finds is the record or its absence, in every snapshot, and nothing between;
-// the others are untouched; it can erase again, and at the end nobody has an old
-// slot.
-func TestEveryCallOfAnErasureFails(t *testing.T) {
-	base := newVault(t, mem.New(mem.Options{}))
-	first := base.mustCapture(ModeFull, numbered(6, "x"))
-	base.mustCapture(ModeDelta, map[int]string{2: "y", 3: "z"})
-	whole := numbered(6, "x")
-	gone := maps.Clone(whole)
-	delete(gone, 2)
-	outcomes := map[string]int{}
-	step := 1
-	if testing.Short() {
-		step = 3
+// failure is an act of which one call failed, and what is there afterwards.
+type failure struct {
+	what  string
+	err   error      // of the act
+	after *testVault // the next process
+	place blob.Store // of slots
+	store blob.Store
+}
+
+// everyCall lets each call of an act on a vault like base fail in turn, to the
+// store and to the place of slots, once as "not done" and once as "done but
+// failed", with the process gone afterwards and, if both is set, without. It
+// tries every call, or each step-th of them.
+func everyCall(t *testing.T, base *testVault, step int, both bool, act func(v *testVault) error, check func(f failure)) {
+	t.Helper()
+	downs := []bool{true}
+	if both {
+		downs = append(downs, false)
 	}
 	for _, where := range []string{"store", "slots"} {
 		for _, mode := range []fault.Mode{fault.NotDone, fault.DoneButFailed} {
-			for _, down := range []bool{true, false} {
+			for _, down := range downs {
 				for k := 1; ; k += step {
-					f := fault.Fault{Call: k, Mode: mode, Down: down}
-					none := fault.Fault{Call: -1}
+					f, none := fault.Fault{Call: k, Mode: mode, Down: down}, fault.Fault{Call: -1}
 					sf, pf := f, none
 					if where == "slots" {
 						sf, pf = none, f
@@ -60,7 +61,7 @@ func TestEveryCallOfAnErasureFails(t *testing.T) {
 					b.cfg.Slots = []blob.Mutable{place}
 					v, err := b.tryOpen(store)
 					if err == nil {
-						err = v.puncture(2)
+						err = act(v)
 					}
 					calls := store.Calls()
 					if where == "slots" {
@@ -69,43 +70,89 @@ func TestEveryCallOfAnErasureFails(t *testing.T) {
 					if calls < k {
 						break
 					}
-					what := fmt.Sprintf("%s, mode %d, down %v, call %d", where, mode, down, k)
 					b.cfg.Slots = []blob.Mutable{place.Inner()}
 					after := b.reopen(store.Inner())
-					got, readErr := after.rowsAt(first.ID)
-					if readErr != nil {
-						t.Fatalf("%s: %v", what, readErr)
-					}
-					switch {
-					case maps.Equal(got, gone):
-						outcomes["gone"]++
-					case maps.Equal(got, whole):
-						outcomes["whole"]++
-						if err == nil {
-							t.Fatalf("%s: success was reported and the record is there", what)
-						}
-					default:
-						t.Fatalf("%s: something between: %v", what, got)
-					}
-					rep, verr := after.Verify(t.Context(), verify.Options{Sample: 1})
-					if verr != nil || len(rep.Bad) != 0 {
-						t.Fatalf("%s: verify: %+v, %v", what, rep, verr)
-					}
-					if err := after.puncture(2); err != nil {
-						t.Fatalf("%s: once more: %v", what, err)
-					}
-					wantOnlyEpoch(t, place.Inner(), after.log.Epoch())
-					if s, err := after.Status(t.Context()); err != nil || s.ErasuresPending != 0 {
-						t.Fatalf("%s: at the end: %+v, %v", what, s, err)
-					}
-					b.reopen(store.Inner()).wantRows(first.ID, gone)
+					after.slots = place.Inner()
+					check(failure{fmt.Sprintf("%s, mode %d, down %v, call %d", where, mode, down, k), err, after, place.Inner(), store.Inner()})
 				}
 			}
 		}
 	}
-	if outcomes["gone"] == 0 || outcomes["whole"] == 0 {
-		t.Errorf("outcomes: got %v, want both", outcomes)
+}
+
+// TestEveryCallOfAnErasureFails: what the next process finds is the record or its
+// absence, in every snapshot and under every root, and nothing between; the
+// others are untouched; it can erase again, and at the end nobody has an old slot.
+func TestEveryCallOfAnErasureFails(t *testing.T) {
+	for _, roots := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d roots", roots), func(t *testing.T) {
+			base := newVault(t, mem.New(mem.Options{}))
+			first := base.mustCapture(ModeFull, numbered(6, "x"))
+			last := base.mustCapture(ModeDelta, map[int]string{2: "y", 3: "z"})
+			whole, now := numbered(6, "x"), numbered(6, "x")
+			now[2], now[3] = "y", "z"
+			for n := 2; n <= roots; n++ {
+				if err := base.beginRoot(); err != nil {
+					t.Fatal(err)
+				}
+				now[2] = fmt.Sprint("root ", n)
+				last = base.mustCapture(ModeDelta, map[int]string{2: now[2]})
+			}
+			gone, goneNow := maps.Clone(whole), maps.Clone(now)
+			delete(gone, 2)
+			delete(goneNow, 2)
+			outcomes := map[string]int{}
+			step := stepOf(roots)
+			everyCall(t, base, step, roots == 1, func(v *testVault) error { return v.puncture(2) }, func(f failure) {
+				got, err := f.after.rowsAt(first.ID)
+				if err != nil {
+					t.Fatalf("%s: %v", f.what, err)
+				}
+				switch {
+				case maps.Equal(got, gone):
+					outcomes["gone"]++
+					f.after.wantRows(last.ID, goneNow)
+				case maps.Equal(got, whole):
+					outcomes["whole"]++
+					f.after.wantRows(last.ID, now)
+					if f.err == nil {
+						t.Fatalf("%s: success was reported and the record is there", f.what)
+					}
+				default:
+					t.Fatalf("%s: something between: %v", f.what, got)
+				}
+				rep, verr := f.after.Verify(t.Context(), verify.Options{Sample: 1})
+				if verr != nil || len(rep.Bad) != 0 {
+					t.Fatalf("%s: verify: %+v, %v", f.what, rep, verr)
+				}
+				if err := f.after.puncture(2); err != nil {
+					t.Fatalf("%s: once more: %v", f.what, err)
+				}
+				wantOnlyEpoch(t, f.place, f.after.log.Epoch())
+				if s, err := f.after.Status(t.Context()); err != nil || s.ErasuresPending != 0 || len(s.Roots) != roots {
+					t.Fatalf("%s: at the end: %+v, %v", f.what, s, err)
+				}
+				again := f.after.reopen(f.store)
+				again.wantRows(first.ID, gone)
+				again.wantRows(last.ID, goneNow)
+			})
+			if outcomes["gone"] == 0 || outcomes["whole"] == 0 {
+				t.Errorf("outcomes: got %v, want both", outcomes)
+			}
+		})
 	}
+}
+
+// stepOf says how many calls a test goes on by: every call is tried where time is
+// no matter, or there are few.
+func stepOf(roots int) int {
+	switch {
+	case roots > 1 && os.Getenv("ALLOD_INTEGRATION") == "":
+		return 7
+	case testing.Short():
+		return 3
+	}
+	return 1
 }
 
 // wantOnlyEpoch fails if the place has a slot of another epoch.

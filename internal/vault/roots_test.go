@@ -184,3 +184,44 @@ func TestLastGenerationNeedsANewRoot(t *testing.T) {
 		t.Errorf("verify: got %+v, %v", rep, err)
 	}
 }
+
+// What the next process finds after a call of a new root failed is the vault with
+// one root or with two, every row in both, and nothing between; captures go on,
+// and a root can be begun.
+func TestEveryCallOfANewRootFails(t *testing.T) {
+	base := newVault(t, mem.New(mem.Options{}))
+	first := base.mustCapture(ModeFull, numbered(4, "x"))
+	if err := base.puncture(4); err != nil {
+		t.Fatal(err)
+	}
+	want := numbered(3, "x")
+	begun := map[int]int{}
+	everyCall(t, base, stepOf(2), false, (*testVault).beginRoot, func(f failure) {
+		had := len(f.after.content.Trees())
+		begun[had]++
+		if had != 2 && (had != 1 || f.err == nil) {
+			t.Fatalf("%s: %d roots after %v", f.what, had, f.err)
+		}
+		f.after.wantRows(first.ID, want)
+		if rep, err := f.after.Verify(t.Context(), verify.Options{Sample: 1}); err != nil || len(rep.Bad) != 0 {
+			t.Fatalf("%s: verify: %+v, %v", f.what, rep, err)
+		}
+		later, c, err := f.after.captureRows(ModeDelta, map[int]string{3: "later", 4: "back"})
+		if err != nil || c.Updated != 1 || c.Erased != 1 {
+			t.Fatalf("%s: capture: %+v, %v", f.what, c, err)
+		}
+		if err := f.after.beginRoot(); err != nil {
+			t.Fatalf("%s: once more: %v", f.what, err)
+		}
+		wantOnlyEpoch(t, f.place, f.after.log.Epoch())
+		again := f.after.reopen(f.store)
+		again.wantRows(first.ID, want)
+		again.wantRows(later.ID, map[int]string{1: "x 1", 2: "x 2", 3: "later"})
+		if st, err := again.Status(t.Context()); err != nil || len(st.Roots) != had+1 || st.Roots[0].Epoch != st.Roots[had].Epoch {
+			t.Fatalf("%s: at the end: %+v, %v", f.what, st.Roots, err)
+		}
+	})
+	if begun[1] == 0 || begun[2] == 0 {
+		t.Errorf("roots afterwards: got %v, want both", begun)
+	}
+}
