@@ -27,6 +27,7 @@ import (
 const (
 	ConfigFile = "allod.yaml" // the configuration
 	PinFile    = "vault.pin"  // what is known of the vault: its id, recipients and signers, all public
+	IndexDir   = "index"      // what is known of rows, for captures that cannot read them; a folder
 )
 
 // Config is what allod.yaml holds: where things are, never a secret. It pins

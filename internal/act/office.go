@@ -155,7 +155,7 @@ func (o *Office) vaultConfig(ctx context.Context, create bool) (vault.Config, er
 	if o.seen, err = seen.Load(o.Dir, o.config.Pin.Vault); err != nil {
 		return vault.Config{}, err
 	}
-	cfg := vault.Config{Store: through.Wrap(store), Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin, Seen: o.seen.Log}
+	cfg := vault.Config{Store: through.Wrap(store), Now: o.deps.Now, TempDir: filepath.Join(o.Dir, "tmp"), Pin: o.config.Pin, Seen: o.seen.Log, Index: place.Beside(o.path(IndexDir), o.deps.OpenStore)}
 	o.places = []blob.Store{cfg.Store}
 	pin := keyring.Pin{Vault: cfg.Pin.Vault, Signers: cfg.Pin.Keys(keyring.SignSlot)}
 	for _, place := range o.config.Slots {

@@ -28,7 +28,8 @@ type EnvironmentStatus struct {
 	LastRun       *runlog.Run      `json:"last_run,omitempty"` // newest attempt, however it ended
 	Failures      int              `json:"failures,omitempty"` // attempts in a row that failed
 	Alarms        []notify.Notice  `json:"alarms,omitempty"`
-	Slots         []string         `json:"slots"`      // proved and not, in words
+	Slots         []string         `json:"slots"` // proved and not, in words
+	Separation    string           `json:"role_separation"`
 	Incomplete    bool             `json:"incomplete"` // the newest run was cut off
 	TooOld        bool             `json:"too_old"`
 	BrokenOff     []string         `json:"broken_off,omitempty"` // plans whose restore did not come to its end
@@ -61,7 +62,7 @@ func (o *Office) Status(ctx context.Context, envs []string, maxAge time.Duration
 		if err != nil {
 			return nil, err
 		}
-		st.Slots = slots
+		st.Slots, st.Separation = slots, vs.RoleSeparation
 		if st.BrokenOff, err = o.BrokenOff(ctx, env); err != nil {
 			return nil, err
 		}

@@ -81,6 +81,6 @@ func (a *app) showStatus(s *act.EnvironmentStatus) {
 	a.showBrokenOff(s.BrokenOff)
 	a.showGaps(s.GapList)
 	if len(s.Slots) > 0 {
-		a.outf("  Keys: %s.\n", strings.Join(s.Slots, ", "))
+		a.outf("  Keys: %s.\n  Roles: %s.\n", strings.Join(s.Slots, ", "), s.Separation)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"allod/internal/act"
 	"allod/internal/cli/erasure"
 	"allod/internal/cli/keys"
+	"allod/internal/cli/roles"
 	"allod/internal/vault"
 	"allod/internal/vault/verify"
 )
@@ -22,6 +23,7 @@ func (a *app) vaultCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "vault", Short: "Look after the vault: status, verify, keys", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand())
 	cmd.AddCommand(a.keyConsole().Commands()...)
+	cmd.AddCommand((&roles.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Command())
 	cmd.AddCommand((&erasure.Console{In: a.deps.In, Out: a.deps.Out, Moment: a.moment, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
 	return cmd
 }
@@ -82,8 +84,9 @@ func (a *app) vaultVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check that what was stored is still there, unchanged", Args: cobra.NoArgs,
 		Long: `Check names, digests, chain and signatures of everything stored. --full opens
-every row and file too; --public needs no key. Ends with 7 and names each
-object that is not what was stored.`,
+every row and file too; --public needs no key. A slot of role maintain opens
+every pack, and no row in it. Ends with 7 and names each object that is not
+what was stored.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.Public && full {
 				return &usageError{allod.Errorf(allod.Invalid, "vault verify: --public and --full exclude each other: rows cannot be opened without a key")}
@@ -140,6 +143,9 @@ func (a *app) verify(cmd *cobra.Command, o *act.Office, opts verify.Options) err
 	}
 	for _, b := range rep.Bad {
 		a.para("     ", "BAD  %s: %s (%s)", b.Object, b.What, b.Kind)
+	}
+	if rep.Packs > 0 {
+		a.outf("%d packs opened to their end, and no row in them.\n", rep.Packs)
 	}
 	a.outf("%d objects checked, %d rows and %d files opened, %d bad, %d orphans.\n", rep.Objects, rep.Rows, rep.Files, len(rep.Bad), rep.Orphans)
 	return err

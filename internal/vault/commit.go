@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"allod"
+	"allod/internal/vault/internal/known"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
@@ -56,6 +57,7 @@ type commit struct {
 	writers  []*TableWriter // finished, by table
 	tree     *keytree.State // that rows are sealed under
 	packs    *stage.Packs
+	known    *known.Update // nil = not kept
 	manifest *meta.Manifest
 	counts   vlog.Counts
 	own      []byte // the entry's bytes
@@ -91,6 +93,12 @@ func (c *commit) attempt(ctx context.Context) (allod.Snapshot, error) {
 		return allod.Snapshot{}, err
 	}
 	defer c.packs.Close()
+	if v.keeps(c.r.env) {
+		if c.known, err = v.known.Begin(ctx, c.r.env, c.capture, c.tree, c.r.head); err != nil {
+			return allod.Snapshot{}, err
+		}
+		defer c.known.Close()
+	}
 	if err := c.rows(ctx); err != nil {
 		return allod.Snapshot{}, err
 	}
@@ -123,6 +131,11 @@ func (c *commit) rows(ctx context.Context) error {
 		if err := c.packs.Table(ctx, c.writers[i].number, c.writers[i].schema.Number, queues); err != nil {
 			return err
 		}
+		if c.known != nil {
+			if err := c.known.Table(ctx, c.writers[i].number, c.writers[i].schema, queues); err != nil {
+				return err
+			}
+		}
 		i = j
 	}
 	return nil
@@ -131,63 +144,16 @@ func (c *commit) rows(ctx context.Context) error {
 // makeManifest carries the former manifest on, with what this commit says.
 func (c *commit) makeManifest() {
 	r := c.r
-	m := &meta.Manifest{Identity: c.m.Identity, Gaps: c.m.Gaps}
-	if r.last != nil && m.Identity == (allod.Identity{}) {
-		m.Identity = r.last.Identity
-	}
-	if m.Gaps == nil {
-		m.Gaps = []allod.Gap{}
-	}
-	tables := map[uint32]*meta.Table{}
-	if r.last != nil {
-		for _, t := range r.last.Tables {
-			if r.lastRun != r.id && t.State != allod.TableGone {
-				t.State, t.Created, t.Updated, t.Deleted = allod.TableCarried, 0, 0, 0
-			}
-			tables[t.Number] = &t
-		}
-	}
-	if r.schema != nil {
-		for _, t := range c.m.Tables {
-			number := r.schema.NumberOf(t.Table)
-			if number == 0 {
-				number = r.schema.FormerNumber(t.Table)
-			}
-			if number == 0 {
-				continue // a table nobody knows has no rows
-			}
-			alive := int64(0)
-			if old := tables[number]; old != nil {
-				alive = old.Rows
-			}
-			t.Rows = alive
-			tables[number] = &meta.Table{Number: number, TableManifest: t}
-		}
-	}
+	carry := meta.Carry{Before: r.last, SameRun: r.lastRun == r.id, Schema: r.schema, Identity: c.m.Identity, Said: c.m.Tables, Gaps: c.m.Gaps}
 	for _, w := range c.writers {
-		t := tables[w.number]
-		if t == nil {
-			state := allod.TableDelta
-			if w.mode == ModeFull {
-				state = allod.TableFull
-			}
-			t = &meta.Table{Number: w.number, TableManifest: allod.TableManifest{Table: w.table.Name, State: state}}
-			tables[w.number] = t
-		}
-		if w.mode == ModeFull {
-			t.Rows = w.changes.Before
-		}
-		t.Rows += w.changes.Created - w.changes.Deleted
+		t := meta.Wrote{Number: w.number, Table: w.table.Name, Full: w.mode == ModeFull, Before: w.changes.Before, Change: w.changes.Created - w.changes.Deleted}
+		carry.Wrote = append(carry.Wrote, t)
 		c.counts.Created += w.changes.Created
 		c.counts.Updated += w.changes.Updated
 		c.counts.Deleted += w.changes.Deleted
 	}
-	for _, t := range tables {
-		m.Tables = append(m.Tables, *t)
-	}
-	slices.SortFunc(m.Tables, func(a, b meta.Table) int { return cmp.Compare(a.Number, b.Number) })
-	c.counts.Rows = m.Rows()
-	c.manifest = m
+	c.manifest = carry.Manifest()
+	c.counts.Rows = c.manifest.Rows()
 }
 
 // entry puts the last pack and the log entry.
@@ -288,7 +254,10 @@ func (c *commit) place(ctx context.Context, e *vlog.Entry, part *meta.Part, fres
 // another environment, after having read it.
 func (c *commit) put(ctx context.Context, e *vlog.Entry) (taken bool, err error) {
 	v := c.r.v
-	b, _, err := e.Encode(v.signer)
+	b, digest, err := e.Encode(v.signer)
+	if err == nil && c.known != nil { // before the entry: a crash in between must not leave it behind
+		err = c.known.Put(ctx, e.N, digest, c.manifest, c.r.schema)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -313,10 +282,15 @@ func (c *commit) done(ctx context.Context, e *vlog.Entry, fresh bool) (allod.Sna
 	}
 	v.content.Committed(r.env, r.name, schema, e.N)
 	r.capture, r.last, r.lastRun = c.capture, c.manifest, r.id
+	if c.known != nil {
+		var drop []string
+		r.head, drop = c.known.Done()
+		r.dropped = append(r.dropped, drop...)
+	}
 	if e.N%vlog.CheckpointEvery == 0 {
 		// The snapshot is committed and a checkpoint is a cache of the log: one
 		// that cannot be written must not make the commit look failed.
 		_ = v.log.Checkpoint(ctx, le, []vlog.Absent{{Root: c.tree.Root(), Epoch: c.tree.Epoch(), Digest: c.tree.AbsentDigest()}}, v.signer)
 	}
-	return snapshotOf(r.name, le), nil
+	return le.Snapshot(r.name), nil
 }

@@ -2,12 +2,11 @@ package vault
 
 import (
 	"context"
-	"time"
 
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/govern/gate"
-	"allod/internal/vault/internal/content"
+	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
@@ -263,39 +262,24 @@ func (v *Vault) Absences(tags []RecordTag) ([]string, error) {
 	if err := v.needKeys("use the key tree"); err != nil {
 		return nil, err
 	}
-	index := keytree.NewIndexer(v.secrets.Index)
 	out := make([]string, len(tags))
 	for i, t := range tags {
-		_, _, err := v.content.Tree().Current(index.Leaf(t.Tag))
-		if out[i] = content.Withheld(err); out[i] == "" && err != nil {
+		var err error
+		if out[i], err = v.content.Absence(t.Tag); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// Erased is what the log says of an erasure, or of a rectification, that was
-// committed.
-type Erased struct {
-	Entry                     uint64
-	Digest                    vlog.Digest
-	Time                      time.Time // UTC
-	Root, EpochBefore, Epoch  uint64
-	AbsentBefore, AbsentAfter vlog.Digest
-}
+// Erased is what the log says of an erasure, or of a rectification.
+type Erased = journal.Punctured
 
-// ErasedBy finds the erasure or rectification of a run in the log; nil when it has none: nothing
-// was destroyed by it.
+// ErasedBy finds the erasure or rectification of a run in the log; nil when it
+// has none: nothing was destroyed by it.
 func (v *Vault) ErasedBy(ctx context.Context, run string) (*Erased, error) {
 	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	before := uint64(1)
-	for _, e := range v.log.Entries() {
-		if (e.Kind == vlog.KindErase || e.Kind == vlog.KindRectify) && e.Run == run {
-			return &Erased{e.N, e.Digest, e.Time, e.Root, before, e.Epoch, e.AbsentBefore, e.AbsentAfter}, nil
-		}
-		before = e.Epoch
-	}
-	return nil, nil
+	return v.log.PuncturedBy(run), nil
 }

@@ -48,7 +48,7 @@ func (w *TableWriter) knownFiles(ctx context.Context, ref allod.RecordRef) ([]al
 		return nil, err
 	}
 	var out []allod.FileRef
-	for _, v := range row.row.Cells {
+	for _, v := range row.Row.Cells {
 		if v.Type() != allod.File {
 			continue
 		}

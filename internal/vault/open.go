@@ -1,29 +1,26 @@
 package vault
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/ledger"
+	"allod/internal/vault/found"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
-	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/object"
 	"allod/internal/vault/pack"
 	"allod/internal/vault/stage"
+	"allod/internal/vault/status"
 	"allod/internal/vault/verify"
 )
 
@@ -78,72 +75,13 @@ func Create(ctx context.Context, cfg Config, opts CreateOptions) (*Vault, Pin, e
 
 // create stores a vault with the given secrets.
 func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []keyring.Slot, rnd io.Reader) (*Vault, Pin, error) {
-	pin, err := pinOf(secrets)
+	pin, err := found.Vault(ctx, found.Site{Store: cfg.Store, Places: cfg.Slots, Now: cfg.Now}, secrets, slots, rnd)
 	if err != nil {
 		return nil, Pin{}, err
-	}
-	slotKey, err := secrets.Signer(keyring.SignSlot)
-	if err != nil {
-		return nil, Pin{}, err
-	}
-	tree, err := keytree.New(secrets.Vault, secrets.Root, rnd)
-	if err != nil {
-		return nil, Pin{}, err
-	}
-	objects, err := tree.Seal(secrets.State)
-	if err != nil {
-		return nil, Pin{}, err
-	}
-	b, err := vlog.EncodeVault(pin, slotKey)
-	if err != nil {
-		return nil, Pin{}, err
-	}
-	if err := keyring.Empty(ctx, cfg.Slots); err != nil {
-		return nil, Pin{}, err
-	}
-	undo := &object.Written{Store: cfg.Store}
-	for i := 0; i < len(objects) && err == nil; i++ {
-		err = undo.Put(ctx, objects[i].Name, objects[i].Data)
-	}
-	var places []blob.Mutable
-	if err == nil {
-		places = cfg.Slots // nobody else writes there: the tree's objects were put if absent
-		err = keyring.Write(ctx, cfg.Slots, slots, secrets, cfg.Now)
-	}
-	if err == nil {
-		err = undo.Put(ctx, vlog.VaultName, b)
-	}
-	if err != nil && undo.Unknown { // it may be a vault by now: touch nothing
-		return nil, Pin{}, err
-	}
-	if err != nil {
-		errs := []error{err, undo.Remove(context.WithoutCancel(ctx))}
-		for _, place := range places {
-			for _, s := range slots {
-				errs = append(errs, place.Delete(context.WithoutCancel(ctx), keyring.ObjectName(s.Name, secrets.Epoch)))
-			}
-		}
-		return nil, Pin{}, errors.Join(errs...)
 	}
 	cfg.Pin = pin
 	v, err := openWith(ctx, cfg, secrets)
 	return v, pin, err
-}
-
-func pinOf(s keyring.Secrets) (Pin, error) {
-	recipient, err := s.Recipient()
-	if err != nil {
-		return Pin{}, err
-	}
-	pin := Pin{Vault: s.Vault, Recipients: []string{recipient}}
-	for _, k := range s.Signing {
-		key := ed25519.NewKeyFromSeed(k.Seed[:]).Public().(ed25519.PublicKey)
-		pin.Signers = append(pin.Signers, vlog.Signer{Use: k.Use, Key: vlog.Key(key)})
-	}
-	slices.SortFunc(pin.Signers, func(a, b vlog.Signer) int {
-		return cmp.Or(cmp.Compare(a.Use, b.Use), bytes.Compare(a.Key[:], b.Key[:]))
-	})
-	return pin, nil
 }
 
 // Open opens the vault with full rights (embedded mode): a slot that w opens,
@@ -211,16 +149,25 @@ func openWith(ctx context.Context, cfg Config, secrets keyring.Secrets) (*Vault,
 	return v, v.unlock(ctx, secrets)
 }
 
-// unlock takes the secrets and loads the key trees.
+// unlock takes the secrets and, where the role has keys of rows, loads the key
+// trees.
 func (v *Vault) unlock(ctx context.Context, s keyring.Secrets) error {
+	v.secrets = s
+	if s.Role == keyring.RoleMaintain {
+		return nil
+	}
 	var err error
-	if v.signer, err = s.Signer(keyring.SignCapture); err != nil && !s.Role.Reader() { // Begin asks again
-		return err
+	if s.Role == keyring.RoleCapture || s.Role == keyring.RoleAll { // Begin asks again
+		if v.signer, err = s.Signer(keyring.SignCapture); err != nil {
+			return err
+		}
 	}
 	if v.content, err = content.Open(ctx, v.cfg.Store, v.log, s); err != nil {
 		return err
 	}
-	v.secrets = s
+	if err := v.openIndex(ctx); err != nil {
+		return err
+	}
 	return v.inForce(ctx)
 }
 
@@ -242,6 +189,9 @@ func (v *Vault) needKeys(what string) error {
 	if v.content != nil {
 		return nil
 	}
+	if role := v.secrets.Role; role != "" {
+		return allod.Errorf(allod.Denied, "%s: the slot of role %s has no keys of rows", what, role)
+	}
 	return allod.Errorf(allod.Denied, "%s: the vault was opened without keys", what)
 }
 
@@ -259,7 +209,7 @@ func (v *Vault) LedgerConfig() (ledger.Config, error) {
 		Store: v.cfg.Store, Vault: v.ID(), Trusted: v.cfg.Pin.Keys(vlog.UseLedger), Pseudonyms: v.secrets.Pseudonyms, Now: v.cfg.Now,
 		Remembered: verify.LedgerSeen(v.log.Entries()),
 	}
-	if v.content == nil {
+	if v.secrets.Role == "" {
 		return c, nil
 	}
 	var err error
@@ -272,24 +222,9 @@ func (v *Vault) Status(ctx context.Context) (Status, error) {
 	if err := v.log.Refresh(ctx); err != nil {
 		return Status{}, err
 	}
-	s := Status{Vault: fmt.Sprintf("%x", v.cfg.Pin.Vault[:]), Format: vlog.Format, Entries: v.log.Chain().N}
-	for _, e := range v.log.Entries() {
-		for _, o := range e.Objects {
-			s.Bytes += o.Size
-			if o.Role == vlog.RoleFile {
-				s.Files++
-			} else {
-				s.Packs++
-			}
-		}
-	}
+	of := status.Of{Vault: v.ID(), Log: v.log, Rack: v.Slots(), Role: v.held().Role, Now: v.cfg.Now(), Pending: v.pending(ctx)}
 	if v.content != nil {
-		for _, tree := range v.content.Trees() {
-			s.Roots = append(s.Roots, RootStatus{Root: uint32(tree.Root()), Epoch: tree.Epoch(), Punctures: tree.Punctures()})
-		}
+		of.Trees = v.content.Trees()
 	}
-	if v.secrets.Role == keyring.RoleAll {
-		s.RoleSeparation = "none: this process holds all roles (embedded mode)"
-	}
-	return s, v.slotStatus(ctx, &s)
+	return of.Describe(ctx)
 }

@@ -133,11 +133,7 @@ func (v *Vault) job(ctx context.Context, s gate.Session, env string) (reseal.Job
 	if e == nil {
 		return j, allod.Errorf(allod.NotFound, "seal records of %s anew: it has no snapshot", env)
 	}
-	m, err := v.content.Manifest(ctx, e)
-	if err != nil {
-		return j, err
-	}
 	j.Environment, j.Capture = e.Environment, e.Capture
-	j.Schema, err = v.content.Schema(e.Environment, m.Schema, m.SchemaEntry)
+	_, j.Schema, err = v.describe(ctx, e)
 	return j, err
 }

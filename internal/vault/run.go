@@ -13,6 +13,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/ledger"
 	"allod/internal/vault/internal/compare"
+	"allod/internal/vault/internal/known"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/meta"
 )
@@ -60,6 +61,9 @@ type Run struct {
 	capture uint64 // of the last entry committed in the environment
 	schema  *meta.Schema
 	last    *meta.Manifest // of the last entry; nil before the first
+	head    *known.Head    // what is known as of the last entry; nil = not kept
+	dropped []string       // what is known no longer, for Abort
+	stale   func()
 	lastRun string
 	writers []*TableWriter // open or finished, not committed
 	ended   bool
@@ -67,21 +71,7 @@ type Run struct {
 }
 
 // KnownRow is the newest stored version of a record.
-type KnownRow struct {
-	Version  uint64
-	Modified time.Time
-	row      *allod.Row
-	table    *allod.Table
-}
-
-// Cell returns the stored value of a column by logical name; Absent when the
-// column was not stored.
-func (k KnownRow) Cell(column string) allod.Value {
-	if k.table == nil || k.row == nil {
-		return allod.Value{}
-	}
-	return k.row.Cell(k.table.ColumnIndex(column))
-}
+type KnownRow = compare.KnownRow
 
 // Begin starts a capture run. The session must have been opened to capture the
 // environment, with content: a run compares whole rows. Denied otherwise, or when the vault was opened without keys or by a slot that may not capture.
@@ -101,6 +91,9 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 	if _, err := v.held().Signer(keyring.SignCapture); err != nil {
 		return nil, err
 	}
+	if err := v.mayCompare(opts.Environment); err != nil {
+		return nil, err
+	}
 	if opts.Environment == "" || len(opts.Environment) > 200 {
 		return nil, allod.Errorf(allod.Invalid, "capture: an environment needs a name of at most 200 bytes")
 	}
@@ -118,6 +111,11 @@ func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Ru
 		}
 		r.id = hex.EncodeToString(b[:])
 	}
+	r.stale = func() {
+		if v.known != nil {
+			v.known.Drop(context.WithoutCancel(ctx), r.dropped)
+		}
+	}
 	return r, r.load(ctx)
 }
 
@@ -133,13 +131,18 @@ func (r *Run) load(ctx context.Context) error {
 		if r.name == Office {
 			r.env = 0
 		}
+		r.head = &known.Head{Environment: r.env}
 		return nil
 	}
 	r.env, r.capture, r.lastRun = e.Environment, e.Capture, e.Run
-	if r.last, err = r.v.content.Manifest(ctx, e); err != nil {
-		return err
+	if r.v.keeps(r.env) {
+		if r.head, err = r.v.knownHead(ctx, r.name, e); err != nil {
+			return err
+		}
+		r.last, r.schema = r.head.Manifest(), r.head.Schema()
+		return nil
 	}
-	r.schema, err = r.v.content.Schema(r.env, r.last.Schema, r.last.SchemaEntry)
+	r.last, r.schema, err = r.v.describe(ctx, e)
 	return err
 }
 
@@ -174,6 +177,9 @@ func (r *Run) SetSchema(s *allod.Schema) error {
 func (r *Run) committedSchema() (*meta.Schema, error) {
 	if r.last == nil {
 		return nil, nil
+	}
+	if r.head != nil {
+		return r.head.Schema(), nil
 	}
 	return r.v.content.Schema(r.env, r.last.Schema, r.last.SchemaEntry)
 }
@@ -214,6 +220,7 @@ func (r *Run) Abort() {
 	for _, w := range writers {
 		w.free()
 	}
+	r.stale()
 }
 
 // CaptureState returns the newest State of the environment and the snapshot it
@@ -234,6 +241,6 @@ func (v *Vault) CaptureState(ctx context.Context, env string) ([]byte, *allod.Sn
 	if err != nil {
 		return nil, nil, err
 	}
-	s := snapshotOf(env, envs[env])
+	s := envs[env].Snapshot(env)
 	return part.State, &s, nil
 }

@@ -28,27 +28,6 @@ func (v *Vault) epoch(ctx context.Context) (uint64, error) {
 	return max(v.log.Epoch(), 1), nil // an empty log names none
 }
 
-// slotStatus fills places, slots and warnings.
-func (v *Vault) slotStatus(ctx context.Context, s *Status) error {
-	entries, warnings, err := v.Slots().List(ctx)
-	if err != nil {
-		return err
-	}
-	s.Warnings = append(s.Warnings, warnings...)
-	for i := range v.cfg.Slots {
-		s.Places = append(s.Places, rack.PlaceName(i))
-	}
-	for _, e := range entries {
-		s.Slots = append(s.Slots, SlotStatus{Name: e.Name, Place: e.Place, Epoch: e.Epoch, Proved: e.Proved})
-	}
-	s.ErasuresPending = v.pending(ctx)
-	s.Warnings = append(s.Warnings, rack.Judge(entries, max(v.log.Epoch(), 1), v.cfg.Now()).Warnings...)
-	if len(v.cfg.Slots) < 2 {
-		s.Warnings = append(s.Warnings, "slots lie in one place: keep them in two independent places")
-	}
-	return nil
-}
-
 // Prove opens the named slot for real, in every place that has it, and records
 // the date there. NotFound when no place has it.
 func (v *Vault) Prove(ctx context.Context, slot string, w keyring.Wrapper) error {

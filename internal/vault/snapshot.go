@@ -15,6 +15,7 @@ import (
 	"allod/internal/source"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
@@ -51,6 +52,9 @@ type Version = content.Version
 // Snapshots lists the snapshots of an environment, oldest first; "" = of all.
 // Without keys environments are named "#<number>".
 func (v *Vault) Snapshots(ctx context.Context, env string) ([]allod.Snapshot, error) {
+	if env != "" && v.held().Role == keyring.RoleMaintain {
+		return nil, v.needKeys("tell environments apart")
+	}
 	if err := v.log.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -64,21 +68,10 @@ func (v *Vault) Snapshots(ctx context.Context, env string) ([]allod.Snapshot, er
 			return nil, err
 		}
 		if env == "" || env == name {
-			out = append(out, snapshotOf(name, e))
+			out = append(out, e.Snapshot(name))
 		}
 	}
 	return out, nil
-}
-
-func snapshotOf(name string, e *journal.Entry) allod.Snapshot {
-	s := allod.Snapshot{
-		ID: allod.SnapshotID(e.N), Environment: name, Capture: e.Capture, Run: e.Run, Line: e.Line, From: e.From, To: e.To,
-		Rows: e.Counts.Rows, Created: e.Counts.Created, Updated: e.Counts.Updated, Deleted: e.Counts.Deleted, Complete: e.Complete, StoredBytes: e.Size,
-	}
-	for _, o := range e.Objects {
-		s.StoredBytes += o.Size
-	}
-	return s
 }
 
 // envName returns the name of the environment of an entry, "#n" without keys.
@@ -162,11 +155,8 @@ func (v *Vault) At(ctx context.Context, s gate.Session, env string, id allod.Sna
 		}
 		e = n
 	}
-	snap := &Snapshot{v: v, session: s, env: env, entry: e, meta: snapshotOf(env, e), past: v.content.Past(e.Environment, e.Capture)}
-	if snap.manifest, err = v.content.Manifest(ctx, e); err != nil {
-		return nil, err
-	}
-	if snap.schema, err = v.content.Schema(e.Environment, snap.manifest.Schema, snap.manifest.SchemaEntry); err != nil {
+	snap := &Snapshot{v: v, session: s, env: env, entry: e, meta: e.Snapshot(env), past: v.content.Past(e.Environment, e.Capture)}
+	if snap.manifest, snap.schema, err = v.describe(ctx, e); err != nil {
 		return nil, err
 	}
 	if err := snap.mayOpen(); err != nil {

@@ -5,6 +5,7 @@
 package vault
 
 import (
+	"context"
 	"crypto/ed25519"
 	"sync"
 	"time"
@@ -13,9 +14,11 @@ import (
 
 	"allod/internal/blob"
 	"allod/internal/vault/internal/content"
+	"allod/internal/vault/internal/known"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/status"
 )
 
 // Config says where a vault lies and what is known of it beforehand.
@@ -26,8 +29,13 @@ type Config struct {
 	TempDir  string           // spilled rows, encrypted under a key that lives in memory; "" = os.TempDir()
 	CacheDir string           // derived data; "" = none kept on disk
 	Pin      Pin              // as pinned in the configuration; zero only for Create, and for OpenPublic by those who have none
+	Index    IndexPlace       // where a capture that cannot read keeps what it has to know of stored rows; nil = nowhere
 	Seen     Head             // the end of the log as seen earlier (Vault.Head): a log that is shorter or went another way is Corrupt; zero = none
 }
+
+// IndexPlace opens the place of the index of what is known, and makes it if it is
+// wanted; nil when there is none.
+type IndexPlace func(ctx context.Context, wanted bool) (blob.Store, error)
 
 // Head is the end of a log: its newest entry.
 type Head struct {
@@ -64,6 +72,7 @@ type Vault struct {
 	wrapper keyring.Wrapper // what opened the slot; nil = a new epoch cannot be followed
 
 	content    *content.Reader // nil without keys
+	known      *known.Index    // nil = not kept
 	recipients []age.Recipient
 	signer     ed25519.PrivateKey // of use capture
 
@@ -75,32 +84,10 @@ type Vault struct {
 }
 
 // Status describes a vault for people: no content.
-type Status struct {
-	Vault           string       `json:"vault"`  // vault id, 32 hex digits
-	Format          int          `json:"format"` // 1
-	Places          []string     `json:"places"` // where slots lie
-	Slots           []SlotStatus `json:"slots"`
-	Roots           []RootStatus `json:"roots"`
-	Entries         uint64       `json:"entries"` // log entries
-	Packs           int64        `json:"packs"`
-	Files           int64        `json:"files"`
-	Bytes           int64        `json:"bytes"` // of live packs and files
-	ErasuresPending int          `json:"erasures_pending"`
-	RoleSeparation  string       `json:"role_separation"` // one sentence
-	Warnings        []string     `json:"warnings,omitempty"`
-}
+type Status = status.Status
 
-// SlotStatus describes one slot in one place. Times are UTC; zero = never.
-type SlotStatus struct {
-	Name   string    `json:"name"`
-	Place  string    `json:"place"`
-	Epoch  uint64    `json:"epoch"`
-	Proved time.Time `json:"proved,omitzero"` // when it was last opened for real
-}
+// SlotStatus describes one slot in one place.
+type SlotStatus = status.Slot
 
 // RootStatus describes one root of the key tree.
-type RootStatus struct {
-	Root      uint32 `json:"root"`
-	Epoch     uint64 `json:"epoch"`
-	Punctures int    `json:"punctures"` // entries of the absent list
-}
+type RootStatus = status.Root

@@ -8,6 +8,7 @@ import (
 	"allod"
 	"allod/internal/vault/internal/compare"
 	"allod/internal/vault/internal/content"
+	"allod/internal/vault/internal/known"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
 	"allod/internal/vault/rowcodec"
@@ -29,6 +30,7 @@ type TableWriter struct {
 	mode   Mode
 	o      *content.Opener
 	past   *shelf.Past
+	index  *known.Table // instead, for who cannot read
 
 	sorter  *spill.Sorter
 	seq     uint64
@@ -51,7 +53,8 @@ func newTableWriter(r *Run, number uint32, mode Mode) (*TableWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &TableWriter{r: r, number: number, table: r.schema.TableOf(number), schema: r.schema, mode: mode, o: o, past: r.v.content.Past(r.env, r.capture)}
+	w := &TableWriter{r: r, number: number, table: r.schema.TableOf(number), schema: r.schema, mode: mode, o: o}
+	w.look()
 	w.sorter = spill.NewSorter(r.v.cfg.TempDir, sortMemory)
 	w.files = stage.NewFiles(r.v.place(), r.v.fileObject)
 	return w, nil
@@ -106,12 +109,16 @@ func (w *TableWriter) Delete(ref allod.RecordRef, reason allod.DeleteReason) err
 }
 
 // Known returns the newest stored version of the record as of the beginning of
-// this writer; false when there is none alive.
+// this writer; false when there is none alive. Who cannot read is told of files
+// alone, without their names.
 func (w *TableWriter) Known(ctx context.Context, ref allod.RecordRef) (KnownRow, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return KnownRow{}, false, err
 	}
 	tag := w.o.Tag(w.number, ref.Key, ref.Pair)
+	if !w.r.v.held().Role.Reader() {
+		return w.indexed(tag)
+	}
 	e, err := w.past.Find(w.number, tag)
 	if err != nil || e == nil || e.Meta[0] == seal.OpDelete {
 		return KnownRow{}, false, object.Named("read table "+w.table.Name, err)
@@ -123,7 +130,7 @@ func (w *TableWriter) Known(ctx context.Context, ref allod.RecordRef) (KnownRow,
 	if err != nil {
 		return KnownRow{}, false, object.Named("read table "+w.table.Name, err)
 	}
-	return KnownRow{Version: row.Version, Modified: row.Modified, row: row, table: w.table}, true, nil
+	return KnownRow{Version: row.Version, Modified: row.Modified, Row: row, Table: w.table}, true, nil
 }
 
 // Finish sorts what was put and compares it with the past, content with
@@ -142,7 +149,7 @@ func (w *TableWriter) Finish(ctx context.Context) (Changes, error) {
 
 func (w *TableWriter) finish(ctx context.Context) error {
 	w.r.mu.Lock() // commits of other tables may have come between
-	w.past = w.r.v.content.Past(w.r.env, w.r.capture)
+	past := w.look()
 	before := int64(0)
 	if w.r.last != nil {
 		if t := w.r.last.Table(w.number); t != nil {
@@ -161,7 +168,7 @@ func (w *TableWriter) finish(ctx context.Context) error {
 		return err
 	}
 	table := compare.Table{
-		Past: &compare.Stored{Past: w.past, Opener: w.o, Schema: w.schema, Number: w.number},
+		Past: past,
 		Tree: w.r.v.content.Tree, Leaf: w.o.Leaf, Changed: w.changed, Missing: w.missing,
 	}
 	if w.mode == ModeFull {

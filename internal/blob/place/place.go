@@ -9,7 +9,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -182,4 +184,15 @@ func Whole(p string) string {
 		return u.Scheme + "://" + u.Host + "/" + u.Query().Get("endpoint") + "/"
 	}
 	return filepath.Clean(p) + string(filepath.Separator)
+}
+
+// Beside returns what opens a folder beside a configuration, which is made when
+// it is wanted; nil, without an error, when there is none.
+func Beside(dir string, open func(ctx context.Context, path string, create bool) (blob.Mutable, error)) func(ctx context.Context, wanted bool) (blob.Store, error) {
+	return func(ctx context.Context, wanted bool) (blob.Store, error) {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && !wanted {
+			return nil, nil
+		}
+		return open(ctx, dir, wanted)
+	}
 }

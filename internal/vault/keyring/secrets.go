@@ -38,6 +38,26 @@ func (r Role) known() bool {
 // the index key and the tree.
 func (r Role) Reader() bool { return r == RoleRead || r == RoleRestore || r == RoleAll }
 
+// Separation says in one sentence what a process with a slot of the role can
+// do, and what it cannot; "" for no role.
+func (r Role) Separation() string {
+	switch r {
+	case RoleAll:
+		return "none: this process holds all roles (embedded mode)"
+	case RoleCapture:
+		return "this process captures: it opens no row of the past"
+	case RoleMaintain:
+		return "this process maintains: it opens packs, and no row in them"
+	case RoleErase:
+		return "this process erases: it opens no pack"
+	case RoleRead:
+		return "this process reads: it writes nothing but decisions"
+	case RoleRestore:
+		return "this process reads and restores: it captures nothing but what it is about to change"
+	}
+	return ""
+}
+
 // signs lists the uses of signing keys that the role has.
 func (r Role) signs() []string {
 	switch r {

@@ -41,11 +41,17 @@ type Pack struct {
 	digest, trailer vlog.Digest
 }
 
-// New returns an empty shelf for packs that identity opens. It holds limit
+// New returns an empty shelf for packs that identity opens; nil opens none. It holds limit
 // bytes of indexes and filters; blocks keeps what point reads decrypt. life is
 // the context of reads from packs, which outlive the call that opened them.
 func New(life context.Context, store blob.Store, identity age.Identity, limit int64, blocks *pack.Cache) *Shelf {
 	return &Shelf{life: life, store: store, identity: identity, blocks: blocks, limit: limit, order: list.New(), items: map[vlog.Digest]*list.Element{}}
+}
+
+// NoIdentity is the error, of kind Denied, of who would open an object without
+// the read identity.
+func NoIdentity(name string) error {
+	return allod.WithHint(allod.Errorf(allod.Denied, "open %s: this slot has no read identity", name), "Name a slot that reads with --key.")
 }
 
 // Clear closes every pack.
@@ -69,6 +75,9 @@ func (c *Shelf) Open(o vlog.Object, env uint32) (*Pack, error) {
 		return p, nil
 	}
 	c.mu.Unlock()
+	if c.identity == nil {
+		return nil, NoIdentity(o.Name())
+	}
 	r, err := pack.Open(object.NewReader(c.life, c.store, o.Name()), o.Size, c.identity, o.Trailer, c.blocks)
 	if err != nil {
 		return nil, object.Named(o.Name(), err)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"filippo.io/age"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"allod"
@@ -43,6 +44,7 @@ type Report struct {
 	Objects int64 `json:"objects"` // looked at
 	Rows    int64 `json:"rows"`    // decrypted and decoded
 	Files   int64 `json:"files"`   // decrypted to the end
+	Packs   int64 `json:"packs"`   // opened to the end, with no row in them; by a slot of role maintain
 	Erased  int64 `json:"erased"`  // rows whose key is gone by an erasure on record
 	Orphans int64 `json:"orphans"` // objects no log entry names; not bad
 	Bad     []Bad `json:"bad"`
@@ -65,8 +67,11 @@ type Target struct {
 	Slots  []blob.Mutable  // places of slots
 	Slot   keyring.Pin     // whose slots count
 	Ledger ledger.Config   // no Trusted keys = the vault has no ledger; Remembered is filled here
-	Reader *content.Reader // nil without keys
+	Reader *content.Reader // nil for who opens no rows
 	Roots  []keyring.RootKey
+	// Identity opens packs and files for who opens no row in them; nil where
+	// Reader does, or nobody.
+	Identity age.Identity
 }
 
 // Run checks the target. Findings go into the report, ascending by object; the
@@ -135,7 +140,7 @@ func (c *check) run(ctx context.Context) error {
 			c.total += o.Size
 		}
 	}
-	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.slots, c.ledger, c.orphans} {
+	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.containers, c.slots, c.ledger, c.orphans} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -315,7 +320,7 @@ func (c *check) absent(k keyring.RootKey) vlog.Digest {
 
 // contents opens manifests, schemas, rows and files.
 func (c *check) contents(ctx context.Context) error {
-	if c.opts.Public {
+	if c.opts.Public || c.Reader == nil {
 		return nil
 	}
 	c.Reader.Forget()                   // what is in memory proves nothing about the store

@@ -56,18 +56,23 @@ type trees struct {
 	by   map[uint64]*keytree.State
 }
 
-// Open takes the keys and loads the key trees. The context's values stay in
+// Open takes the keys and loads the key trees. Secrets without the read
+// identity give a Reader that opens no pack: what needs one is Denied. The context's values stay in
 // use for reads from packs until Close; its end does not.
 func Open(ctx context.Context, store blob.Store, log *journal.Log, s keyring.Secrets) (*Reader, error) {
-	identity, err := pack.ParseIdentity(s.Identity)
-	if err != nil {
-		return nil, err
+	var identity age.Identity
+	if s.Identity != "" {
+		var err error
+		if identity, err = pack.ParseIdentity(s.Identity); err != nil {
+			return nil, err
+		}
 	}
 	r := &Reader{
 		store: store, log: log, vault: s.Vault, index: s.Index, identity: identity,
 		packs:   shelf.New(context.WithoutCancel(ctx), store, identity, packMemory, pack.NewCache(blockCache)),
 		schemas: map[schemaKey]*meta.Schema{}, names: map[uint32]string{},
 	}
+	var err error
 	if r.parts, err = meta.NewCipher(s.Vault, s.Index); err != nil {
 		return nil, err
 	}
@@ -165,6 +170,15 @@ func (r *Reader) Tree() *keytree.State {
 	return t.by[t.root]
 }
 
+// Absence returns why the present key of a record is gone; "" when it is not.
+func (r *Reader) Absence(tag keytree.Tag) (string, error) {
+	_, _, err := r.Tree().Current(keytree.NewIndexer(r.index).Leaf(tag))
+	if why := Withheld(err); why != "" {
+		return why, nil
+	}
+	return "", err
+}
+
 // tree returns the tree of a root; nil for one that is not known.
 func (r *Reader) tree(root uint64) *keytree.State { return r.keys.Load().by[root] }
 
@@ -192,6 +206,17 @@ func (r *Reader) Trees() []*keytree.State {
 // the log is known to have now.
 func (r *Reader) Past(env uint32, k uint64) *shelf.Past {
 	return r.packs.Past(r.log.Entries, env, k)
+}
+
+// PastAfter is Past of what came after log entry n alone.
+func (r *Reader) PastAfter(env uint32, k, n uint64) *shelf.Past {
+	return r.packs.Past(func() []*journal.Entry { return r.After(n) }, env, k)
+}
+
+// After returns the entries of the log behind entry n, as the log is known now.
+func (r *Reader) After(n uint64) []*journal.Entry {
+	all := r.log.Entries()
+	return all[min(n, uint64(len(all))):]
 }
 
 // Pack opens a pack that an entry of the environment names.

@@ -120,6 +120,9 @@ type readCloser struct {
 // object opens both layers of a file object. The digest is not compared here;
 // the inner chunks are authenticated under the record's key.
 func (o *Opener) object(ctx context.Context, name string, of *owner) (io.ReadCloser, error) {
+	if o.r.identity == nil {
+		return nil, shelf.NoIdentity(name)
+	}
 	body, err := o.r.store.Get(ctx, name, 0, -1)
 	if err != nil {
 		return nil, object.Missing(name, err)

@@ -1,0 +1,30 @@
+package journal
+
+import (
+	"time"
+
+	vlog "allod/internal/vault/log"
+)
+
+// Punctured is what the log says of an erasure, or of a rectification, that was
+// committed.
+type Punctured struct {
+	Entry                     uint64
+	Digest                    vlog.Digest
+	Time                      time.Time // UTC
+	Root, EpochBefore, Epoch  uint64
+	AbsentBefore, AbsentAfter vlog.Digest
+}
+
+// PuncturedBy finds the erasure or rectification of a run, as the log is known
+// now; nil when it has none.
+func (l *Log) PuncturedBy(run string) *Punctured {
+	before := uint64(1)
+	for _, e := range l.Entries() {
+		if (e.Kind == vlog.KindErase || e.Kind == vlog.KindRectify) && e.Run == run {
+			return &Punctured{e.N, e.Digest, e.Time, e.Root, before, e.Epoch, e.AbsentBefore, e.AbsentAfter}
+		}
+		before = e.Epoch
+	}
+	return nil
+}
