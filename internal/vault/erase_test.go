@@ -332,6 +332,7 @@ func TestAttack(t *testing.T) {
 		what  string
 		g     int  // days that slots are locked
 		kept  bool // copies that nobody deletes
+		roots int  // of the key tree; 0 = 1
 		place func(now func() time.Time) blob.Mutable
 	}{
 		{what: "a folder", place: func(now func() time.Time) blob.Mutable {
@@ -343,6 +344,8 @@ func TestAttack(t *testing.T) {
 		}},
 		{what: "versioned, G = 0", place: func(now func() time.Time) blob.Mutable { return mem.New(mem.Options{Now: now, Versions: true}) }},
 		{what: "versioned, G = 14", g: 14, place: func(now func() time.Time) blob.Mutable { return mem.New(mem.Options{Now: now, Versions: true}) }},
+		{what: "two roots", roots: 2, place: func(now func() time.Time) blob.Mutable { return mem.New(mem.Options{Now: now, Versions: true}) }},
+		{what: "three roots, G = 14", g: 14, roots: 3, place: func(now func() time.Time) blob.Mutable { return mem.New(mem.Options{Now: now, Versions: true}) }},
 		{what: "copies that nobody sees", kept: true, place: func(now func() time.Time) blob.Mutable {
 			return keeper{mem.New(mem.Options{}), mem.New(mem.Options{})}
 		}},
@@ -353,6 +356,12 @@ func TestAttack(t *testing.T) {
 			v := newVaultAt(t, mem.New(mem.Options{Now: c.now, Versions: true}), place, c)
 			first := v.mustCapture(ModeFull, whole)
 			v.mustCapture(ModeDelta, map[int]string{2: "y"})
+			for n := 2; n <= tc.roots; n++ {
+				if err := v.beginRoot(); err != nil {
+					t.Fatal(err)
+				}
+				v.mustCapture(ModeDelta, map[int]string{2: fmt.Sprint("root ", n)})
+			}
 			if _, err := v.Slots().Lock(t.Context(), tc.g); err != nil {
 				t.Fatal(err)
 			}

@@ -302,3 +302,59 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A certificate of an erasure over several roots binds the absent lists of all of
+// them, as the log entry has them.
+func TestSeveralRoots(t *testing.T) {
+	vault := strings.ReplaceAll(vaultID.String(), "-", "")
+	var chain [][]byte
+	var prev vlog.Digest
+	add := func(e *vlog.Entry, key byte) {
+		e.Vault, e.N, e.Prev, e.Time = vault, uint64(len(chain)+1), prev, at(8)
+		b, d, err := e.Encode(keyOf(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, prev = append(chain, b), d
+	}
+	moved := []vlog.Moved{{Root: 1, AbsentBefore: vlog.Digest{4}, AbsentAfter: vlog.Digest{5}}, {Root: 2, AbsentBefore: vlog.Digest{6}, AbsentAfter: vlog.Digest{7}}}
+	add(&vlog.Entry{Kind: vlog.KindCapture, Environment: 1, Capture: 1, Root: 1, Epoch: 1}, 1)
+	add(&vlog.Entry{Kind: vlog.KindSlot, Root: 2, Epoch: 2, Roots: moved[:1]}, 4)
+	add(&vlog.Entry{Kind: vlog.KindSlot, Root: 3, Epoch: 3, Roots: moved}, 4)
+	add(&vlog.Entry{Kind: vlog.KindErase, Run: strings.ReplaceAll(erasureID.String(), "-", ""), Root: 3, Epoch: 4, AbsentBefore: vlog.Digest{1}, AbsentAfter: vlog.Digest{2}, Roots: moved}, 2)
+	read := func(n uint64) ([]byte, error) {
+		if n > uint64(len(chain)) {
+			return nil, nil
+		}
+		return chain[n-1], nil
+	}
+	certify := func(roots []vlog.Moved) []byte {
+		c := testCertificate(t)
+		c.Puncture = Puncture{Entry: 4, Digest: prev, Time: at(8), Root: 3, EpochBefore: 3, Epoch: 4, AbsentBefore: vlog.Digest{1}, AbsentAfter: vlog.Digest{2}, Roots: roots, Object: chain[3]}
+		return sign(t, c)
+	}
+	c, passed, err := Verify(certify(moved), testPin())
+	if err != nil || !strings.Contains(strings.Join(passed, "\n"), "moves roots 1, 2 and 3 from epoch 3 to 4 and changes the absent lists") {
+		t.Fatalf("verify: got %q, %v", passed, err)
+	}
+	if _, err := c.InLog(testPin(), read); err != nil {
+		t.Errorf("in the log: %v", err)
+	}
+	text := c.Text()
+	for _, want := range []string{"moved roots 1, 2 and 3", "  Root 1\n", vlog.Digest{5}.String(), "  Root 3\n", vlog.Digest{2}.String()} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	other := slices.Clone(moved)
+	other[0].AbsentAfter = vlog.Digest{9}
+	for name, roots := range map[string][]vlog.Moved{"one left out": moved[1:], "none": nil, "another digest": other} {
+		if _, _, err := Verify(certify(roots), testPin()); allod.KindOf(err) != allod.Corrupt {
+			t.Errorf("%s: got %v, want kind corrupt", name, err)
+		}
+	}
+	chain = append(chain[:1], chain[2:]...)
+	if _, err := c.InLog(testPin(), read); allod.KindOf(err) != allod.Corrupt {
+		t.Errorf("without the entry that began a root: got %v, want kind corrupt", err)
+	}
+}
