@@ -20,6 +20,7 @@ import (
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
 	"allod/internal/restore/plan"
+	"allod/internal/restore/replay"
 	"allod/internal/source"
 	"allod/internal/source/live"
 )
@@ -89,10 +90,11 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 		return nil, err
 	}
 	r.From = Moment{Environment: r.From.Environment, Snapshot: meta.ID}
-	p := &restoring{session: s}
-	if p.snapshot, err = o.vault.At(ctx, s, r.From.Environment, meta.ID); err != nil {
+	snap, err := replay.At(ctx, o.vault, o.gate, s, r.From.Environment, meta.ID)
+	if err != nil {
 		return nil, err
 	}
+	p := &restoring{session: s, snapshot: snap}
 	if p.src, err = o.source(ctx, r.to()); err != nil {
 		return nil, err
 	}
@@ -109,7 +111,7 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	}
 	p.opts = restore.Options{
 		Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: plan.OnConflict(r.Conflict), Security: r.Security,
-		Loopback: p.src.Capabilities().Loopback, Production: !p.src.Capabilities().Loopback, Approvers: []allod.Actor{o.deps.Actor}, Now: o.deps.Now,
+		Loopback: p.src.Capabilities().Loopback, Production: !p.src.Capabilities().Loopback, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Now: o.deps.Now,
 	}
 	if err := checkColumns(p.snapshot, r); err != nil {
 		return nil, err

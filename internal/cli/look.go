@@ -222,6 +222,9 @@ func (a *app) getCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := a.erasureConsole().Mark(cmd.Context(), o, m, row); err != nil {
+					return err
+				}
 				raw := act.AppendJSON(nil, t, row)
 				if a.json {
 					_, err := a.deps.Out.Write(append(raw, '\n'))

@@ -24,8 +24,12 @@ func (a *app) vaultCommand() *cobra.Command {
 	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand())
 	cmd.AddCommand(a.keyConsole().Commands()...)
 	cmd.AddCommand((&roles.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Command())
-	cmd.AddCommand((&erasure.Console{In: a.deps.In, Out: a.deps.Out, Moment: a.moment, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
+	cmd.AddCommand(a.erasureConsole().Commands()...)
 	return cmd
+}
+
+func (a *app) erasureConsole() *erasure.Console {
+	return &erasure.Console{In: a.deps.In, Out: a.deps.Out, Err: a.deps.Err, Moment: a.moment, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}
 }
 
 // create writes a new file; Conflict if there is one.

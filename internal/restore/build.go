@@ -371,6 +371,12 @@ func (b *builder) finish() (*plan.Plan, error) {
 		}
 		return strings.Compare(x.Reason, y.Reason)
 	})
+	if b.o.Replayed != nil {
+		p.Replayed = slices.DeleteFunc(b.o.Replayed(), func(r plan.Replayed) bool {
+			ch := b.chosen[r.Table]
+			return ch == nil || !ch.has(&allod.Row{Key: r.ID})
+		})
+	}
 	b.warn()
 	return p, b.w.Finish()
 }

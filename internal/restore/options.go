@@ -66,6 +66,9 @@ type Options struct {
 	Map map[allod.RecordRef]allod.RecordRef
 	// Approvers are the people who approved; one alone is recorded as such.
 	Approvers []allod.Actor
+	// Replayed, if there is one, is asked at the end what was corrected in the
+	// rows of the snapshot that were read; the plan shows what concerns it.
+	Replayed func() []plan.Replayed
 	// Now is the clock; nil = time.Now.
 	Now func() time.Time
 }

@@ -20,6 +20,8 @@ type OfficeState struct {
 	Pending int `json:"pending,omitempty"`
 	// Waiting is how many rectifications were asked for and are not committed.
 	Waiting int `json:"waiting,omitempty"`
+	// Replayed says that there was a correction that restores replay.
+	Replayed bool `json:"replayed,omitempty"`
 }
 
 // OfficeState returns the state of the newest entry of the office, as the log is

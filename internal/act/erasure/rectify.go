@@ -15,15 +15,15 @@ import (
 	"allod/internal/govern/approve"
 	"allod/internal/govern/gate"
 	"allod/internal/govern/rights"
+	"allod/internal/restore/replay"
 	"allod/internal/vault"
 	"allod/internal/vault/office"
 	"allod/internal/vault/reseal"
 )
 
 const (
-	corrections  = "correction" // table of the office
-	actRectified = "rectified"  // of the ledger
-	maxValues    = 16 << 20     // of a file of values, bytes
+	actRectified = "rectified" // of the ledger
+	maxValues    = 16 << 20    // of a file of values, bytes
 )
 
 // Rectification says which record is to be corrected and how. Values are
@@ -131,6 +131,7 @@ func MakeRectify(ctx context.Context, o *act.Office, r Rectification) (*RectifyP
 	}
 	c := rights.Correction{
 		ID: d.deps.NewID(), Environment: r.Environment, Record: allod.RecordRef{Table: t.Name, Key: key}, Set: r.Values.Set, Clear: r.Values.Clear, Only: r.Values.Only,
+		To:   snap.Meta().Capture, // what is captured from now on may rightly be another value
 		Keep: r.Keep, Salt: d.deps.NewID(), Ground: r.Ground, By: d.deps.Actor, At: d.now(),
 	}
 	if err := c.Check(t); err != nil {
@@ -173,10 +174,12 @@ func span(ctx context.Context, o *act.Office, c *rights.Correction, from, to *ac
 	if c.From, err = capture(from); err != nil {
 		return err
 	}
-	if c.To, err = capture(to); err != nil {
-		return err
+	if to != nil {
+		if c.To, err = capture(to); err != nil {
+			return err
+		}
 	}
-	if c.To != 0 && c.To < c.From {
+	if c.To < c.From {
 		return allod.Errorf(allod.Invalid, "correct %s: --to is before --from", c.Record)
 	}
 	return nil
@@ -258,6 +261,9 @@ func AskRectify(ctx context.Context, o *act.Office, p *RectifyPlan) (*Open, erro
 		return nil, allod.Errorf(allod.Invalid, "correct %s: no version that opens holds another value", c.Record)
 	}
 	if c.Keep {
+		if _, err := d.forgetPlans(ctx, []Planned{{ID: p.ID}}); err != nil {
+			return nil, err
+		}
 		return nil, d.write(ctx, "corrected", func([]rights.Correction) (*rights.Correction, error) { return &c, nil })
 	}
 	commitment, err := c.Commit()
@@ -319,6 +325,28 @@ func Corrections(ctx context.Context, o *act.Office) ([]Replayed, error) {
 	return out, err
 }
 
+// Marks returns the corrections in force that cover a record at a moment: what
+// it shows of their columns was wrong.
+func Marks(ctx context.Context, o *act.Office, m act.Moment, ref allod.RecordRef) ([]Replayed, error) {
+	d := open(o)
+	kept, err := replay.Kept(ctx, d.vault, d.gate, d.deps.Actor)
+	kept = slices.DeleteFunc(kept, func(c rights.Correction) bool { return c.Environment != m.Environment || c.Record != ref })
+	if err != nil || len(kept) == 0 || m.Live {
+		return nil, err
+	}
+	snap, _, err := o.Manifest(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	var out []Replayed
+	for i := range kept {
+		if kept[i].Shown(snap.Capture) {
+			out = append(out, replayed(&kept[i]))
+		}
+	}
+	return out, nil
+}
+
 // EndCorrection has the correction whose id begins with the text replayed no
 // more; NotFound or Invalid when there is not exactly one in force.
 func EndCorrection(ctx context.Context, o *act.Office, id string) (*Replayed, error) {
@@ -363,11 +391,16 @@ func (d *desk) write(ctx context.Context, word string, decide func([]rights.Corr
 		if err != nil {
 			return err
 		}
-		row, err := rowOf(corrections, c.ID, c)
+		row, err := rowOf(rights.CorrectionTable, c.ID, c)
 		if err != nil {
 			return err
 		}
-		err = office.Write(ctx, d.vault, s, snap, []allod.Table{described(corrections, 0x11)}, []allod.Row{row}, d.deps.Now())
+		state, err := d.vault.OfficeState(ctx)
+		if err != nil {
+			return err
+		}
+		state.Replayed = true
+		err = office.WriteState(ctx, d.vault, s, snap, []allod.Table{described(rights.CorrectionTable, 0x11)}, []allod.Row{row}, state, d.deps.Now())
 		if err == nil {
 			return d.gate.Act(ctx, s, word, map[string]int64{"columns": int64(len(c.Columns()))})
 		}
@@ -395,7 +428,7 @@ func (d *desk) spent(ctx context.Context, e *rights.Erasure) ([]rights.Correctio
 	}
 	var refs []allod.RecordRef
 	for _, c := range rights.Spent(e, all, known) {
-		refs = append(refs, allod.RecordRef{Table: corrections, Key: c.ID})
+		refs = append(refs, allod.RecordRef{Table: rights.CorrectionTable, Key: c.ID})
 	}
 	if len(refs) == 0 {
 		return known, nil, nil
@@ -405,7 +438,7 @@ func (d *desk) spent(ctx context.Context, e *rights.Erasure) ([]rights.Correctio
 }
 
 func correctionsOf(ctx context.Context, snap *vault.Snapshot) ([]rights.Correction, error) {
-	all, err := rows(ctx, snap, corrections, func(c *rights.Correction) allod.GUID { return c.ID })
+	all, err := office.Records(ctx, snap, rights.CorrectionTable, func(c *rights.Correction) allod.GUID { return c.ID })
 	rights.InOrder(all)
 	return all, err
 }

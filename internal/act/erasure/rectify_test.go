@@ -248,7 +248,7 @@ func TestEraseTakesCorrections(t *testing.T) {
 // on: the next process finds the old value or the new one and carries it to its
 // end exactly once.
 func TestEveryCallOfARectificationFails(t *testing.T) {
-	step := 37
+	step := 61
 	if os.Getenv("ALLOD_INTEGRATION") != "" {
 		step = 11
 	}

@@ -52,7 +52,7 @@ func (d *desk) load(ctx context.Context, s gate.Session) (*vault.Snapshot, []rig
 	if err != nil {
 		return nil, nil, err
 	}
-	all, err := rows(ctx, snap, table, func(e *rights.Erasure) allod.GUID { return e.ID })
+	all, err := office.Records(ctx, snap, table, func(e *rights.Erasure) allod.GUID { return e.ID })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,27 +65,7 @@ func (d *desk) load(ctx context.Context, s gate.Session) (*vault.Snapshot, []rig
 	return snap, all, nil
 }
 
-// rows reads a table of the office whose rows are the JSON of T. The error
-// names the row, not what it says.
-func rows[T any](ctx context.Context, snap *vault.Snapshot, name string, id func(*T) allod.GUID) ([]T, error) {
-	if snap == nil || snap.Schema() == nil || snap.Schema().Table(name) == nil {
-		return nil, nil
-	}
-	var all []T
-	for row, err := range snap.Rows(ctx, name) {
-		if err != nil {
-			return nil, err
-		}
-		var one T
-		if err := json.Unmarshal([]byte(row.Cell(0).Text()), &one); err != nil || id(&one) != row.Key {
-			return nil, allod.Errorf(allod.Corrupt, "read %s %s: it is not what this program writes", name, row.Key)
-		}
-		all = append(all, one)
-	}
-	return all, nil
-}
-
-// rowOf is what rows reads.
+// rowOf is what office.Records reads.
 func rowOf(name string, id allod.GUID, v any) (allod.Row, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -129,12 +109,16 @@ func (d *desk) save(ctx context.Context, id allod.GUID, with *rights.Correction,
 		}
 		what, written := tables(), []allod.Row{row}
 		if with != nil {
-			if row, err = rowOf(corrections, with.ID, with); err != nil {
+			if row, err = rowOf(rights.CorrectionTable, with.ID, with); err != nil {
 				return nil, err
 			}
-			what, written = append(what, described(corrections, 0x11)), append(written, row)
+			what, written = append(what, described(rights.CorrectionTable, 0x11)), append(written, row)
 		}
-		state := vault.OfficeState{Hidden: rights.Hidden(all), Pending: rights.Pending(all), Waiting: rights.Waiting(all)}
+		state, err := d.vault.OfficeState(ctx)
+		if err != nil {
+			return nil, err
+		}
+		state.Hidden, state.Pending, state.Waiting = rights.Hidden(all), rights.Pending(all), rights.Waiting(all)
 		err = office.WriteState(ctx, d.vault, s, snap, what, written, state, d.deps.Now())
 		if err == nil || allod.KindOf(err) != allod.Conflict {
 			return e, err

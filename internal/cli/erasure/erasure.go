@@ -23,6 +23,7 @@ import (
 type Console struct {
 	In     io.Reader
 	Out    io.Writer
+	Err    io.Writer
 	Moment func(s string) (act.Moment, error)                           // reads ENV@WHEN
 	Write  func(path string, b []byte) error                            // a new file, durably
 	JSON   func() bool                                                  // machine-readable output was asked for
@@ -162,7 +163,7 @@ func (c *Console) showPlan(p *erasure.Plan) {
 
 func (c *Console) show(e *erasure.Open) {
 	if r := e.Rectify; r != nil {
-		c.outf("Rectification %s: %s of a %s of %s, asked for %s\n", e.ID, strings.Join(r.Columns, ", "), e.Tables[0].Table, e.Environment, e.Asked.Format(time.RFC3339))
+		c.outf("Rectification %s: %s of 1 record of %s in %s, asked for %s\n", e.ID, strings.Join(r.Columns, ", "), e.Tables[0].Table, e.Environment, e.Asked.Format(time.RFC3339))
 	} else {
 		c.outf("Erasure %s: %d records of %s, asked for %s\n", e.ID, len(e.Tags), e.Environment, e.Asked.Format(time.RFC3339))
 	}

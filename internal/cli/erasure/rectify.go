@@ -203,6 +203,20 @@ func (c *Console) showRectify(p *erasure.RectifyPlan) {
 	c.outf("Asked for now and approved, it is carried out from %s.\n", p.Due.Format(time.RFC3339))
 }
 
+// Mark says on the standard error which columns of a row that is shown were
+// wrong, by corrections that leave history as it is.
+func (c *Console) Mark(ctx context.Context, o *act.Office, m act.Moment, row *allod.Row) error {
+	marks, err := erasure.Marks(ctx, o, m, row.Ref())
+	for _, one := range marks {
+		ground := ""
+		if one.Ground != "" {
+			ground = ", ground: " + one.Ground
+		}
+		text.Paragraph(c.Err, "  ", fmt.Sprintf("NOTE  %s: corrected on %s (%s%s). A restore writes what is right.", strings.Join(one.Columns, ", "), one.At.Format(time.DateOnly), one.ID.String()[:8], ground))
+	}
+	return err
+}
+
 func (c *Console) correctionsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "corrections", Short: "List corrections that restores replay", Args: cobra.NoArgs,

@@ -16,6 +16,10 @@ import (
 	"allod/internal/vault"
 )
 
+// CorrectionTable is the office's table of corrections: each row is the JSON of
+// a Correction.
+const CorrectionTable = "correction"
+
 // Correction says which values stored versions of a record should have had. It
 // is content: it is kept in a row of the office with a key of its own, and
 // neither shown nor logged.
@@ -108,6 +112,9 @@ func (c *Correction) Check(t *allod.Table) error {
 func (c *Correction) Covers(stored, next uint64) bool {
 	return (c.To == 0 || stored <= c.To) && (next == 0 || next > c.From)
 }
+
+// Shown reports whether the snapshot of a capture is one that it corrects.
+func (c *Correction) Shown(capture uint64) bool { return c.Covers(capture, capture+1) }
 
 // Apply corrects the cells of a version, which stand parallel to the columns of
 // t, in place and returns the names of the columns that held another value.

@@ -122,6 +122,15 @@ type NotWritten struct {
 	Rows   int64  `json:"rows"`
 }
 
+// Replayed names columns of a row that were wrong in the snapshot and are
+// restored corrected, and why.
+type Replayed struct {
+	Table   string     `json:"table"`
+	ID      allod.GUID `json:"id"`
+	Columns []string   `json:"columns"`
+	Reason  string     `json:"reason"`
+}
+
 // Mapping says which record of the target stands for one of the snapshot.
 type Mapping struct {
 	Table string     `json:"table"`
@@ -202,8 +211,9 @@ type Plan struct {
 	Mappings   []Mapping    `json:"mappings"`
 	// Dropped are rows that others refer to and that will not exist:
 	// references to them are left empty.
-	Dropped []allod.RecordRef `json:"dropped"`
-	Counts  Counts            `json:"counts"`
+	Dropped  []allod.RecordRef `json:"dropped"`
+	Replayed []Replayed        `json:"replayed,omitempty"`
+	Counts   Counts            `json:"counts"`
 
 	tables  []string
 	sets    [][]string

@@ -38,6 +38,16 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 			t.para("    ", "  - %s", s)
 		}
 	}
+	if len(p.Replayed) > 0 {
+		t.line("\nCorrected: the snapshot holds what was wrong")
+		for i, r := range p.Replayed {
+			if i == max {
+				t.line("  … and %d more", len(p.Replayed)-max)
+				break
+			}
+			t.para("    ", "  %s %v: %s (%s)", r.Table, r.ID, strings.Join(r.Columns, ", "), r.Reason)
+		}
+	}
 	if len(p.Skipped) > 0 {
 		t.line("\nNot restored")
 		for i, s := range p.Skipped {

@@ -74,6 +74,27 @@ func WriteState(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault
 	return err
 }
 
+// Records reads a table of the office whose only column is the JSON of T, which
+// names the row's key; nil when there is none. What is hidden, or whose key is
+// gone, is left out. Corrupt names the row, not what it says.
+func Records[T any](ctx context.Context, snap *vault.Snapshot, table string, id func(*T) allod.GUID) ([]T, error) {
+	if snap == nil || snap.Schema() == nil || snap.Schema().Table(table) == nil {
+		return nil, nil
+	}
+	var all []T
+	for row, err := range snap.Rows(ctx, table) {
+		if err != nil {
+			return nil, err
+		}
+		var one T
+		if err := json.Unmarshal([]byte(row.Cell(0).Text()), &one); err != nil || id(&one) != row.Key {
+			return nil, allod.Errorf(allod.Corrupt, "read %s %s: it is not what this program writes", table, row.Key)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
 // merge returns the schema of what was seen, with the tables in place of those
 // of their names.
 func merge(seen *vault.Snapshot, tables []allod.Table) *allod.Schema {
