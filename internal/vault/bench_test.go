@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/blob"
 	"allod/internal/blob/file"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
@@ -336,6 +337,50 @@ func BenchmarkEraseAfterSnapshots(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(packBytes(b, v)-bytes), "pack-bytes-rewritten")
+		})
+	}
+}
+
+// BenchmarkErase500Roots erases 500 records, in memory from the tags to the last
+// old slot, of a vault with one root of the key tree or with three. It reports
+// what is written of the tree.
+func BenchmarkErase500Roots(b *testing.B) {
+	for _, roots := range []int{1, 3} {
+		b.Run(strconv.Itoa(roots), func(b *testing.B) {
+			base := newVault(b, mem.New(mem.Options{}))
+			base.mustCapture(ModeFull, numbered(2000, "x"))
+			for range roots - 1 {
+				if err := base.beginRoot(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			var refs []allod.RecordRef
+			for n := range 500 {
+				refs = append(refs, ref("account", n+1))
+			}
+			tags, err := base.Tags(b.Context(), base.session(gate.ActionRead), "contoso", refs)
+			if err != nil {
+				b.Fatal(err)
+			}
+			written := int64(0)
+			for b.Loop() {
+				b.StopTimer()
+				v := *base
+				v.slots = copySlots(b, base.slots)
+				v.cfg.Slots = []blob.Mutable{v.slots}
+				v = *v.reopen(copyStore(b, base.store))
+				s := v.session(gate.ActionErase)
+				b.StartTimer()
+				done, err := v.Erase(b.Context(), s, tags, EraseOptions{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := v.destroySlots(s); err != nil {
+					b.Fatal(err)
+				}
+				written = done.Written
+			}
+			b.ReportMetric(float64(written), "tree-bytes")
 		})
 	}
 }
