@@ -178,7 +178,22 @@ func (s *Store) lockOf(ctx context.Context, key, id *string) (time.Time, error) 
 	}
 	code, status := codeOf(err)
 	if code == "NoSuchObjectLockConfiguration" || code == "ObjectLockConfigurationNotFoundError" || status == http.StatusBadRequest || status == http.StatusNotImplemented {
-		return time.Time{}, nil // neither the object nor the bucket has a lock
+		return s.defaultLock(ctx, key, id)
 	}
 	return time.Time{}, err
+}
+
+// defaultLock is until when the bucket's default retention locks a version that
+// has no lock of its own: AWS writes one to each new object, others reckon when
+// they are asked to delete.
+func (s *Store) defaultLock(ctx context.Context, key, id *string) (time.Time, error) {
+	var f blob.Facts
+	if err := s.askLocks(ctx, &f); err != nil || f.DefaultLockDays == 0 {
+		return time.Time{}, nil // neither the object nor the bucket has a lock, or nobody may know
+	}
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.at.Bucket, Key: key, VersionId: id})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return aws.ToTime(out.LastModified).UTC().AddDate(0, 0, f.DefaultLockDays), nil
 }
