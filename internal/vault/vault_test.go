@@ -368,3 +368,16 @@ func TestPairs(t *testing.T) {
 		t.Errorf("pairs: got %+v, %v", rows, err)
 	}
 }
+
+// A check that another process writes beside finds nothing wrong with what it
+// writes.
+func TestVerifyBesideWriter(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	other := v.reopen(v.store)
+	v.mustCapture(ModeFull, map[int]string{1: "one"})
+	v.mustCapture(ModeDelta, map[int]string{2: "two"})
+	rep, err := other.Verify(t.Context(), verify.Options{Sample: 1})
+	if err != nil || len(rep.Bad) != 0 || rep.Rows != 2 {
+		t.Errorf("got %+v, %v, want 2 rows and nothing bad", rep, err)
+	}
+}

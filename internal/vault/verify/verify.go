@@ -323,7 +323,12 @@ func (c *check) contents(ctx context.Context) error {
 	if c.opts.Public || c.Reader == nil {
 		return nil
 	}
-	c.Reader.Forget()                   // what is in memory proves nothing about the store
+	c.Reader.Forget() // what is in memory proves nothing about the store
+	// Others may have written to the log since it was opened, and the reader
+	// looks up schemas there. What is wrong with it was found by readLog.
+	if err := c.Log.Refresh(ctx); err != nil && allod.KindOf(err) != allod.Corrupt {
+		return err
+	}
 	last := map[uint32]*journal.Entry{} // capture of each environment
 	for _, e := range c.entries {
 		if shelf.Anew(e) {
