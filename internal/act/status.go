@@ -23,10 +23,11 @@ type EnvironmentStatus struct {
 	GapList       []allod.Gap      `json:"gap_list,omitempty"`
 	TokenAge      int64            `json:"token_age_seconds"` // of the oldest change-tracking token; -1 = none
 	NativeLastDay *time.Time       `json:"native_last_day"`   // last day of the platform's own backups; nil = not known
-	NextRun       *time.Time       `json:"next_run"`          // nil = nothing is scheduled; this and the next four come from the schedules, see job
+	NextRun       *time.Time       `json:"next_run"`          // nil = nothing is scheduled; this and the next five come from the schedules, see job
 	Schedule      string           `json:"schedule,omitempty"`
 	LastRun       *runlog.Run      `json:"last_run,omitempty"` // newest attempt, however it ended
 	Failures      int              `json:"failures,omitempty"` // attempts in a row that failed
+	Running       *runlog.Live     `json:"running,omitempty"`  // the process of a serve or worker that backs it up now, on whatever machine
 	Alarms        []notify.Notice  `json:"alarms,omitempty"`
 	Slots         []string         `json:"slots"` // proved and not, in words
 	Separation    string           `json:"role_separation"`

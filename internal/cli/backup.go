@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/act/keys"
 	"allod/internal/capture"
 	"allod/internal/cli/text"
 	"allod/internal/preset"
@@ -29,7 +31,7 @@ a backup that was cut off goes on where it was.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, envs []string) error {
 			opts.NoAudit = !audit
-			return a.withOffice(cmd.Context(), func(o *act.Office) error {
+			return a.holding(cmd, func(o *act.Office) error {
 				if len(envs) == 0 {
 					envs = o.Environments()
 				}
@@ -60,6 +62,19 @@ a backup that was cut off goes on where it was.`,
 	f.BoolVar(&opts.NoFiles, "no-files", false, "leave the bytes of files unread")
 	f.IntVar(&opts.Parallel, "max-concurrency", 0, "tables read at once (default: what the environment suggests)")
 	return cmd
+}
+
+// holding is withOffice for what takes long: this process is counted among those
+// that hold keys. The context of cmd ends when it may not hold them any more.
+func (a *app) holding(cmd *cobra.Command, do func(*act.Office) error) error {
+	dir, err := a.folder()
+	if err != nil {
+		return err
+	}
+	return keys.Holding(cmd.Context(), dir, a.deps.Deps, func(ctx context.Context, o *act.Office) error {
+		cmd.SetContext(ctx)
+		return do(o)
+	})
 }
 
 // worse keeps the more serious of two outcomes: a failure over a partial one.

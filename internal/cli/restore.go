@@ -52,7 +52,7 @@ One person approving alone is recorded as "one person".`,
 			} else if len(args) > 0 {
 				return &usageError{allod.Errorf(allod.Invalid, "restore --apply: the plan says what; name nothing else")}
 			}
-			return a.withOffice(cmd.Context(), func(of *act.Office) error { return a.restore(cmd, of, &o) })
+			return a.holding(cmd, func(of *act.Office) error { return a.restore(cmd, of, &o) })
 		},
 	}
 	f := cmd.Flags()

@@ -105,7 +105,7 @@ what was stored.`,
 			if opts.Public {
 				return a.verifyPublic(cmd, opts)
 			}
-			return a.withOffice(cmd.Context(), func(o *act.Office) error { return a.verify(cmd, o, opts) })
+			return a.holding(cmd, func(o *act.Office) error { return a.verify(cmd, o, opts) })
 		},
 	}
 	f := cmd.Flags()

@@ -21,24 +21,25 @@ import (
 	"allod/internal/act/erasure"
 	"allod/internal/act/keys"
 	"allod/internal/capture"
-	"allod/internal/durable"
 	"allod/internal/notify"
 	"allod/internal/runlog"
+	"allod/internal/vault/lease"
 	"allod/internal/vault/verify"
 )
 
 // Desk is where a Server meets an Allod: it opens it for every look and every
 // task, so that what others did meanwhile, a changed configuration among it,
-// counts. All fields are required.
+// counts. Its fields are set before use.
 type Desk struct {
 	Dir    string // folder of the Allod
-	Open   func(ctx context.Context) (*act.Office, error)
-	Now    func() time.Time
+	Deps   act.Deps
 	Local  *time.Location
 	Getenv func(string) string
 	Free   func(path string) (uint64, error) // FreeSpace, outside tests
-	Disk   *durable.Disk
-	Ping   string // instead of that of the configuration; "" = that
+	Ping   string                            // instead of that of the configuration; "" = that
+	Term   time.Duration                     // of the leases of tasks; 0 = 2 minutes
+
+	claims claims
 }
 
 // usualCheck is when the vault is checked if the configuration does not say.
@@ -61,7 +62,7 @@ func (d *Desk) Look(ctx context.Context) (v *View, err error) {
 }
 
 func (d *Desk) with(ctx context.Context, do func(*act.Office) error) error {
-	o, err := d.Open(ctx)
+	o, err := act.Open(ctx, d.Dir, d.Deps)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (d *Desk) LookAt(ctx context.Context, o *act.Office) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := d.Now()
+	now := d.Deps.Now()
 	for r, err := range o.Runs(ctx, now.Add(-memory)) {
 		if err != nil {
 			return nil, fmt.Errorf("read what was done so far: %w", err)
@@ -88,6 +89,9 @@ func (d *Desk) LookAt(ctx context.Context, o *act.Office) (*View, error) {
 		if !open {
 			break
 		}
+	}
+	if err := d.readLeases(ctx, o, tasks); err != nil {
+		return nil, err
 	}
 	f := Facts{First: map[string]time.Time{}, Tokens: map[string]time.Time{}, Secrets: map[string]time.Time{}, Days: -1}
 	var all []allod.Snapshot
@@ -167,37 +171,55 @@ func expiry(c act.Connection) time.Time {
 	return time.Time{}
 }
 
+// againAfterConflict is how often a capture begins again at once when another
+// process committed before it what it had to commit first: two environments
+// that are captured for the first time at once reach for the same number.
+const againAfterConflict = 3
+
 // Do does one task, carries on the erasures that wait, renews the locks of the
 // slots, and says in a line how it went. The error is Partial for gaps that nobody chose, and what act says of it
 // else.
 func (d *Desk) Do(ctx context.Context, t Task) (line string, err error) {
-	begun := d.Now()
-	err = d.with(ctx, func(o *act.Office) error {
-		var done error
-		line, done = do(ctx, o, t)
-		if n, err := erasure.Carry(ctx, o); err != nil {
-			done = errors.Join(done, fmt.Errorf("carry on the erasures: %w", err))
-		} else if n > 0 {
-			line += fmt.Sprintf("; %d erasures carried on", n)
-		}
-		if _, err := keys.Renew(ctx, o); err != nil { // whatever became of the task: locks run out
-			return errors.Join(done, fmt.Errorf("renew the locks of slots: %w", err))
-		}
-		return done
+	begun := d.Deps.Now()
+	err = keys.Holding(ctx, d.Dir, d.Deps, func(ctx context.Context, o *act.Office) (err error) {
+		line, err = d.do(ctx, o, t)
+		return err
 	})
+	if ctx.Err() == nil {
+		// This has the keys for no longer than a command, and what it finds to be
+		// pending is not this process.
+		err = errors.Join(err, d.with(ctx, func(o *act.Office) error {
+			n, err := erasure.Carry(ctx, o)
+			if err != nil {
+				err = fmt.Errorf("carry on the erasures: %w", err)
+			} else if n > 0 {
+				line += fmt.Sprintf("; %d erasures carried on", n)
+			}
+			if _, e := keys.Renew(ctx, o); e != nil { // whatever became of the task: locks run out
+				err = errors.Join(err, fmt.Errorf("renew the locks of slots: %w", e))
+			}
+			return err
+		}))
+	}
 	word := "done"
 	if err != nil {
 		word = outcome(ctx, err)
 	}
-	return strings.TrimSuffix(fmt.Sprintf("%s in %s: %s", word, d.Now().Sub(begun).Round(time.Second), line), ": "), err
+	return strings.TrimSuffix(fmt.Sprintf("%s in %s: %s", word, d.Deps.Now().Sub(begun).Round(time.Second), line), ": "), err
 }
 
-func do(ctx context.Context, o *act.Office, t Task) (line string, err error) {
+func (d *Desk) do(ctx context.Context, o *act.Office, t Task) (line string, err error) {
 	if t.What == runlog.Verify {
 		rep, err := o.Verify(ctx, verify.Options{Sample: 0.05})
 		return fmt.Sprintf("%d objects checked, %d rows opened, %d bad", rep.Objects, rep.Rows, len(rep.Bad)), err
 	}
-	res, err := o.Backup(ctx, t.Environment, capture.Options{})
+	res, err := o.Backup(ctx, t.Environment, capture.Options{Progress: d.claims.progress})
+	for range againAfterConflict {
+		if allod.KindOf(err) != allod.Conflict || ctx.Err() != nil {
+			break
+		}
+		res, err = o.Backup(ctx, t.Environment, capture.Options{Progress: d.claims.progress})
+	}
 	if res == nil {
 		return "", err
 	}
@@ -213,6 +235,9 @@ func do(ctx context.Context, o *act.Office, t Task) (line string, err error) {
 
 // outcome says on one line what went wrong and what to do.
 func outcome(ctx context.Context, err error) string {
+	if errors.Is(context.Cause(ctx), lease.ErrHeld) {
+		return "given up: another process has taken it over"
+	}
 	if ctx.Err() != nil {
 		return "interrupted; what was committed is kept, the next run goes on from there"
 	}
@@ -240,7 +265,7 @@ func (d *Desk) sender() (*notify.Sender, error) {
 			return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read the alarms of the configuration: ca_file: %w", err), "Name a PEM file.")
 		}
 	}
-	return notify.New(c, ca, d.Getenv, d.Now)
+	return notify.New(c, ca, d.Getenv, d.Deps.Now)
 }
 
 // Check reads the configuration as far as it concerns schedules and alarms:
@@ -278,7 +303,7 @@ func (d *Desk) SendPing(ctx context.Context, good bool) error {
 // Tell tells people what of the alarms is news to them, and returns that. What
 // could not be delivered counts as not told.
 func (d *Desk) Tell(ctx context.Context, active []notify.Notice) ([]notify.Notice, error) {
-	tell, after := News(d.Now(), d.told(), active)
+	tell, after := News(d.Deps.Now(), d.told(), active)
 	if len(tell) == 0 {
 		return nil, nil
 	}
@@ -292,10 +317,10 @@ func (d *Desk) Tell(ctx context.Context, active []notify.Notice) ([]notify.Notic
 	b, err := json.MarshalIndent(after, "", "  ")
 	path := filepath.Join(d.Dir, alarmsFile)
 	if err == nil {
-		err = d.Disk.MkdirAll(filepath.Dir(path))
+		err = d.Deps.Disk.MkdirAll(filepath.Dir(path))
 	}
 	if err == nil {
-		err = d.Disk.Replace(path, append(b, '\n'))
+		err = d.Deps.Disk.Replace(path, append(b, '\n'))
 	}
 	if err != nil {
 		return tell, fmt.Errorf("remember which alarms were told: %w", err)

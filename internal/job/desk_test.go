@@ -33,7 +33,7 @@ func TestDoRenewsLocks(t *testing.T) {
 	if _, err := act.Init(t.Context(), dir, act.InitOptions{Key: "file:main.key"}, deps); err != nil {
 		t.Fatal(err)
 	}
-	d := &Desk{Dir: dir, Open: func(ctx context.Context) (*act.Office, error) { return act.Open(ctx, dir, deps) }, Now: clock}
+	d := &Desk{Dir: dir, Deps: deps}
 	for _, tt := range []struct {
 		task Task
 		want allod.Kind

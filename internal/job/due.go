@@ -3,6 +3,8 @@ package job
 import (
 	"fmt"
 	"time"
+
+	"allod/internal/vault/lease"
 )
 
 // Past is what the vault and its ledger tell of one task: its newest attempt
@@ -13,6 +15,8 @@ type Past struct {
 	CutOff   bool      // the newest was interrupted on purpose: it goes on at once
 	Open     bool      // nothing is recorded of how the newest ended
 	Stirred  time.Time // newest sign of life of it: begin or commit; only with Open
+	Held     time.Time // another process does it, by its lease, at least until then; zero = none does
+	Gone     bool      // the process that began the newest did not renew its lease, and so does it no more; only with Open
 }
 
 // Run is the answer of Due.
@@ -27,26 +31,32 @@ const (
 	firstBackoff = 5 * time.Minute  // after the first failure; it doubles
 	lastBackoff  = time.Hour        // and does not grow beyond
 	silence      = 30 * time.Minute // an attempt without an end that did not commit for so long is dead: captures commit every 30 s, or 100,000 rows
-	clockSlack   = time.Minute      // a begin that much in the future is still now
+	clockSlack   = lease.Slack      // a begin that much in the future is still now: clocks of machines differ
 	punctual     = 15 * time.Minute // a run that late was missed
 	countMissed  = 1000             // missed runs are counted up to this
 )
 
 // Due decides whether a task is to be done now, and says why, in words that
 // follow "prod: ". It is a pure function. Runs that were missed are made up
-// once; a failed one is tried again after 5 minutes, doubling up to an hour; an
-// attempt of which nobody wrote how it ended counts as running until it was
-// silent for 30 minutes, and as failed then.
+// once; a failed one is tried again after 5 minutes, doubling up to an hour; what
+// another process has the lease of is left to it; an attempt of which nobody
+// wrote how it ended has failed when the lease of its process has run out, and,
+// where it had none (a backup by hand), counts as running until it was silent
+// for 30 minutes.
 func Due(now time.Time, s Schedule, p Past) (Run, string) {
 	switch {
 	case s.Off():
 		return Run{}, "it is switched off"
+	case !p.Held.IsZero():
+		return Run{At: p.Held.UTC()}, "another process does it"
 	case p.Begun.IsZero():
 		return Run{Due: true, At: now.UTC()}, "it was never done"
 	case p.Begun.After(now.Add(clockSlack)):
 		return Run{Due: true, At: now.UTC()}, "the last run lies in the future: the clock was set back"
 	case p.CutOff:
 		return Run{Due: true, At: p.Begun.UTC()}, "the last run was interrupted"
+	case p.Open && p.Gone:
+		return Run{Due: true, At: p.Begun.UTC()}, "the process that did it is gone"
 	case p.Open:
 		alive := later(p.Begun, p.Stirred)
 		if until := alive.Add(silence); now.Before(until) && !alive.After(now.Add(clockSlack)) {

@@ -37,6 +37,10 @@ func TestDue(t *testing.T) {
 		{"interrupted", daily, Past{Begun: now.Add(-time.Minute), CutOff: true}, true, now.Add(-time.Minute), 0, "the last run was interrupted"},
 		{"under way", daily, Past{Begun: now.AddDate(0, 0, -2), Open: true, Stirred: now.Add(-time.Minute)}, false, now.Add(29 * time.Minute), 0, "a run is under way, or broke off without a word"},
 		{"silent for long", daily, Past{Begun: now.AddDate(0, 0, -2), Open: true, Stirred: now.Add(-31 * time.Minute)}, true, now.Add(-time.Minute), 0, "the last run broke off without a word"},
+		{"another process does it", daily, Past{Begun: night.AddDate(0, 0, -3), Held: now.Add(time.Minute)}, false, now.Add(time.Minute), 0, "another process does it"},
+		{"another process has just begun", daily, Past{Held: now.Add(time.Minute)}, false, now.Add(time.Minute), 0, "another process does it"},
+		{"its process was killed", daily, Past{Begun: now.Add(-3 * time.Minute), Open: true, Gone: true}, true, now.Add(-3 * time.Minute), 0, "the process that did it is gone"},
+		{"done by a machine whose clock is ahead", daily, Past{Begun: now.Add(5 * time.Minute)}, false, night.AddDate(0, 0, 1), 0, "it is not time yet"},
 	} {
 		got, why := Due(now, c.schedule, c.past)
 		if want := (Run{c.due, c.at, c.missed}); got != want || why != c.why {

@@ -29,6 +29,8 @@ type State struct {
 	Good time.Time   // when the newest one that came to its end ended, with gaps or without; zero = none. UTC
 	Next Run
 	Why  string // the reason of Next
+
+	Live *runlog.Live `json:",omitempty"` // the process that does it now, by its lease; nil = none is known
 }
 
 // history takes runs, the newest first, and makes a Past of them.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"allod/internal/notify"
+	"allod/internal/vault/lease"
 )
 
 // View is an Allod at a moment: what there is to do, and what people should
@@ -18,15 +19,19 @@ type View struct {
 }
 
 // Server does what is due until it is told to end. Its fields are set before
-// Run; all are required. One server runs one task at a time.
+// Run; all are required. One server runs one task at a time; several of them on
+// one vault share the work.
 type Server struct {
-	Look func(ctx context.Context) (*View, error)                              // reads everything anew
-	Do   func(ctx context.Context, t Task) (string, error)                     // does a task; the line says how it went, without content
-	Tell func(ctx context.Context, n []notify.Notice) ([]notify.Notice, error) // decides what is news, and tells it
-	Ping func(ctx context.Context, good bool) error                            // the dead man's switch, after each task
-	Wait func(ctx context.Context, d time.Duration) error                      // nil after d, or ctx's error at once
-	Say  func(format string, args ...any)                                      // one line for the log
-	Now  func() time.Time
+	Look func(ctx context.Context) (*View, error) // reads everything anew
+	// Alone calls do while no other process does the task, and reports whether it
+	// has called it: another process may have it.
+	Alone func(ctx context.Context, t Task, do func(ctx context.Context) error) (bool, error)
+	Do    func(ctx context.Context, t Task) (string, error)                     // does a task; the line says how it went, without content
+	Tell  func(ctx context.Context, n []notify.Notice) ([]notify.Notice, error) // decides what is news, and tells it
+	Ping  func(ctx context.Context, good bool) error                            // the dead man's switch, after each task
+	Wait  func(ctx context.Context, d time.Duration) error                      // nil after d, or ctx's error at once
+	Say   func(format string, args ...any)                                      // one line for the log
+	Now   func() time.Time
 }
 
 // Times of the loop.
@@ -73,7 +78,8 @@ func (s *Server) Once(ctx context.Context) error {
 			return errs
 		}
 		done[t.Name()] = true
-		errs = errors.Join(errs, s.do(ctx, t))
+		did, err := s.attempt(ctx, t)
+		errs = errors.Join(errs, did, err)
 		if ctx.Err() != nil {
 			return errors.Join(errs, ctx.Err())
 		}
@@ -99,7 +105,10 @@ func (s *Server) turn(ctx context.Context, done map[string]bool) (time.Time, err
 			return until, nil
 		}
 		done[t.Name()] = true
-		_ = s.do(ctx, t) // it was said, and is on record: the next look decides what follows from it
+		// How it went was said, and is on record: the next look decides what follows from it.
+		if _, err := s.attempt(ctx, t); err != nil && ctx.Err() == nil {
+			return time.Time{}, err
+		}
 		if ctx.Err() != nil {
 			return time.Time{}, ctx.Err()
 		}
@@ -118,6 +127,31 @@ func next(v *View, done map[string]bool) (State, bool) {
 		return State{}, false
 	}
 	return slices.MinFunc(due, func(a, b State) int { return a.Next.At.Compare(b.Next.At) }), true
+}
+
+// attempt does a task unless another process does it, or has done it since it
+// was looked at. did is the error of the task, which was said; err says why it
+// was not begun, or not ended well.
+func (s *Server) attempt(ctx context.Context, t State) (did, err error) {
+	mine, err := s.Alone(ctx, t.Task, func(ctx context.Context) error {
+		v, err := s.Look(ctx)
+		if err != nil {
+			return err
+		}
+		for _, now := range v.Tasks {
+			if now.Name() == t.Name() && now.Past.Begun.Equal(t.Past.Begun) {
+				did = s.do(ctx, t)
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, lease.ErrHeld) { // taken over; what became of it here was said
+		return did, nil
+	}
+	if !mine && err == nil {
+		s.Say("%s: another process does it", t.Name())
+	}
+	return did, err
 }
 
 // do does one task, says how it went and tells the dead man's switch.

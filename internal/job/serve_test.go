@@ -49,6 +49,7 @@ func (w *world) server() *Server {
 			}
 			return v, nil
 		},
+		Alone: func(ctx context.Context, _ Task, do func(context.Context) error) (bool, error) { return true, do(ctx) },
 		Do: func(_ context.Context, t Task) (string, error) {
 			if w.busy {
 				return "", errors.New("two at once")

@@ -61,6 +61,22 @@ type Run struct {
 	Counts      map[string]int64 `json:"counts,omitempty"`
 }
 
+// Live is a process that does a task now, as its lease tells. Times are UTC.
+type Live struct {
+	Process string           `json:"process"` // drawn anew by each; names nobody
+	Since   time.Time        `json:"since"`
+	Heard   time.Time        `json:"heard"` // newest sign of life, by the store's clock
+	Counts  map[string]int64 `json:"counts,omitempty"`
+}
+
+// Counts of Live, for a capture; those of a table that is read do not rise
+// while it is read.
+const (
+	Rows   = "rows"        // read so far
+	Tables = "tables"      // there are to read
+	Read   = "tables-done" // read to their end
+)
+
 // older is how many entries in a row must be from before the moment asked for
 // until nothing newer is expected among those before them: clocks are set, and
 // processes write at once.

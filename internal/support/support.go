@@ -235,7 +235,8 @@ func (b *bundle) inside(o *act.Office) {
 		}, nil
 	})
 	b.part("runs.json", func() (any, error) { return b.runs(o) })
-	desk := &job.Desk{Dir: b.o.Dir, Open: b.o.Open, Now: b.o.Now, Local: b.o.Local, Getenv: b.o.Getenv, Free: b.o.Free}
+	_, _, _, deps := o.Inside()
+	desk := &job.Desk{Dir: b.o.Dir, Deps: deps, Local: b.o.Local, Getenv: b.o.Getenv, Free: b.o.Free}
 	b.part("schedules.json", func() (any, error) { return desk.LookAt(b.ctx, o) })
 	for _, env := range o.Environments() {
 		if act.CheckName(env) != nil {

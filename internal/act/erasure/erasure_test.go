@@ -43,12 +43,14 @@ func newBench(t *testing.T) *bench {
 		OpenStore: func(_ context.Context, path string, _ bool) (blob.Mutable, error) {
 			name := filepath.Base(path)
 			if b.kept[name] == nil {
-				b.kept[name] = mem.New(mem.Options{})
+				b.kept[name] = mem.New(mem.Options{Now: b.clock})
 			}
 			if b.fault == nil {
 				return b.kept[name], nil
 			}
-			b.last[name] = fault.New(b.kept[name], b.fault[name])
+			if b.last[name] == nil { // one for all clients of a process: it counts their calls
+				b.last[name] = fault.New(b.kept[name], b.fault[name])
+			}
 			return b.last[name], nil
 		},
 		Now: b.clock, Actor: "os:test", Disk: &durable.Disk{},

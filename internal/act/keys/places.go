@@ -54,7 +54,8 @@ type Counted struct {
 }
 
 // Places lists where keys of the vault lie or may lie: the places of slots as
-// they answer now, the store, and those that people have named; by name. Pending
+// they answer now, the store, the processes that hold the key tree for longer
+// than a command (see Holding), and those that people have named; by name. Pending
 // are those that keep what was destroyed last from being final.
 func Places(ctx context.Context, o *act.Office) (all []Counted, pending []places.Item, err error) {
 	b := open(o)
@@ -86,8 +87,12 @@ func (b *bench) places(ctx context.Context) ([]places.Place, error) {
 		list[i].Note = c.Slots[i]
 	}
 	list = append(list, places.Place{Name: "store", Kind: places.Store, Note: c.Store})
+	workers, err := b.workers(ctx)
+	if err != nil {
+		return nil, err
+	}
 	named, err := b.named(ctx)
-	return append(list, named...), err
+	return append(append(list, workers...), named...), err
 }
 
 // Count counts a copy or an exported slot that people know of; it has the keys

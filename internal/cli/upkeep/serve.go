@@ -1,5 +1,5 @@
 // Package upkeep holds the commands of an Allod that runs by itself: serve,
-// service, support-bundle, and what the schedules add to status.
+// worker, service, support-bundle, and what the schedules add to status.
 package upkeep
 
 import (
@@ -11,10 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"allod"
 	"allod/internal/act"
 	"allod/internal/cli/text"
 	"allod/internal/job"
+	"allod/internal/notify"
 	"allod/internal/runlog"
+	"allod/internal/vault/lease"
 )
 
 // Console is what the commands need of the command line around them. All fields
@@ -33,12 +36,11 @@ type Console struct {
 
 // Commands are the commands.
 func (a *Console) Commands() []*cobra.Command {
-	return []*cobra.Command{a.serveCommand(), a.serviceCommand(), a.supportCommand(), a.completionCommand()}
+	return []*cobra.Command{a.serveCommand(), a.workerCommand(), a.serviceCommand(), a.supportCommand(), a.completionCommand()}
 }
 
 func (a *Console) serveCommand() *cobra.Command {
-	var once bool
-	var ping string
+	f := serveFlags{tells: true}
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Back up and check by the schedules, and raise alarms", Args: cobra.NoArgs,
 		Long: `Do what allod.yaml schedules: back up each environment at its time, check the
@@ -46,36 +48,80 @@ vault once a week, and tell people when something needs them. Runs that were
 missed are made up once, failed ones are tried again after 5 minutes, then
 later. It runs until it is told to end (Ctrl-C, SIGTERM); what was committed by
 then stays, and the next start goes on from there. A line per run goes to
-stderr.
+stderr. ` + "`allod worker`" + ` on other machines shares the work.
 
 --once does what is due and ends, for those who have a scheduler already. The
 exit code is then that of the worst run.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := a.Folder()
-			if err != nil {
-				return err
-			}
-			deps := a.Deps()
-			deps.Passphrase = remembered(deps.Passphrase)
-			d := a.desk(dir, deps)
-			d.Ping = ping
-			if err := d.Check(); err != nil {
-				return err
-			}
-			s := &job.Server{Look: d.Look, Do: d.Do, Tell: d.Tell, Ping: d.SendPing, Wait: job.Sleep, Say: a.say, Now: deps.Now}
-			if !once {
-				fmt.Fprintf(a.Err, "serving %s; `allod status` says what comes next.\n", dir)
-				return s.Run(cmd.Context())
-			}
-			if err := s.Once(cmd.Context()); err != nil {
-				return a.Said(err) // each run has said how it went
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), f) },
 	}
-	cmd.Flags().BoolVar(&once, "once", false, "do what is due, and end")
-	cmd.Flags().StringVar(&ping, "ping", "", "`URL` of a dead man's switch: asked for after each run that went well, with /fail after it for others")
+	f.add(cmd)
 	return cmd
+}
+
+func (a *Console) workerCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use: "worker", Short: "Share the work of `allod serve`, on this machine or another", Args: cobra.NoArgs,
+		Long: `Do what is due by the schedules of allod.yaml, as ` + "`allod serve`" + ` does, but tell
+people nothing: run one serve, and as many workers as there is work for. Each
+takes what is due and nobody else does, by a lease in the vault's store that it
+renews while it works. The work of one that was killed is taken over when its
+lease has run out. ` + "`allod status`" + ` on any machine shows who does what.
+
+On another machine: copy allod.yaml, vault.pin and what opens the vault into a
+folder there. Store and places of slots must be the same, so name them in
+allod.yaml by addresses that both machines reach. Clocks may differ by up to
+5 minutes.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), f) },
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// serveFlags are those of serve and worker.
+type serveFlags struct {
+	once  bool
+	ping  string
+	lease time.Duration
+	tells bool // people, of alarms
+}
+
+func (f *serveFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.once, "once", false, "do what is due, and end")
+	cmd.Flags().StringVar(&f.ping, "ping", "", "`URL` of a dead man's switch: asked for after each run that went well, with /fail after it for others")
+	cmd.Flags().DurationVar(&f.lease, "lease", 2*time.Minute, "what this process does is left to it for `TIME` after it was last heard of")
+}
+
+// serve does what is due until it is told to end.
+func (a *Console) serve(ctx context.Context, f serveFlags) error {
+	if f.lease < lease.MinTerm || f.lease > lease.MaxTerm {
+		return allod.WithHint(allod.Errorf(allod.Invalid, "take leases for %s", f.lease), "--lease takes %s to %s.", lease.MinTerm, lease.MaxTerm)
+	}
+	dir, err := a.Folder()
+	if err != nil {
+		return err
+	}
+	deps := a.Deps()
+	deps.Passphrase = remembered(deps.Passphrase)
+	d := a.desk(dir, deps)
+	d.Ping, d.Term = f.ping, f.lease
+	if err := d.Check(); err != nil {
+		return err
+	}
+	s := &job.Server{Look: d.Look, Alone: d.Alone, Do: d.Do, Tell: d.Tell, Ping: d.SendPing, Wait: job.Sleep, Say: a.say, Now: deps.Now}
+	word := "serving"
+	if !f.tells {
+		word = "working for"
+		s.Tell = func(context.Context, []notify.Notice) ([]notify.Notice, error) { return nil, nil }
+	}
+	if !f.once {
+		fmt.Fprintf(a.Err, "%s %s; `allod status` says what comes next.\n", word, dir)
+		return s.Run(ctx)
+	}
+	if err := s.Once(ctx); err != nil {
+		return a.Said(err) // each run has said how it went
+	}
+	return nil
 }
 
 // say writes a line of the log: when, and what.
@@ -90,8 +136,7 @@ func (a *Console) Look(ctx context.Context, o *act.Office) (*job.View, error) {
 
 // desk is where the schedules of a folder are looked at.
 func (a *Console) desk(dir string, deps act.Deps) *job.Desk {
-	open := func(ctx context.Context) (*act.Office, error) { return act.Open(ctx, dir, deps) }
-	return &job.Desk{Dir: dir, Open: open, Now: deps.Now, Local: a.Local, Getenv: a.Getenv, Free: job.FreeSpace, Disk: deps.Disk}
+	return &job.Desk{Dir: dir, Deps: deps, Local: a.Local, Getenv: a.Getenv, Free: job.FreeSpace}
 }
 
 // remembered asks for the passphrase once, although the vault is opened many
@@ -117,7 +162,7 @@ func Schedule(s *act.EnvironmentStatus, v *job.View) {
 		if t.What != runlog.Backup || t.Environment != s.Environment {
 			continue
 		}
-		s.LastRun, s.Failures = t.Last, t.Past.Failures
+		s.LastRun, s.Failures, s.Running = t.Last, t.Past.Failures, t.Live
 		if !t.Schedule.Off() {
 			s.NextRun, s.Schedule = &t.Next.At, t.Schedule.String()
 		}
@@ -131,7 +176,9 @@ func Schedule(s *act.EnvironmentStatus, v *job.View) {
 
 // ShowRuns says when the next run is, and how the last one went if that is news.
 func (a *Console) ShowRuns(s *act.EnvironmentStatus) {
-	if s.NextRun != nil {
+	if s.Running != nil {
+		a.para("  ", "  Under way: %s.", a.liveText(s.Running))
+	} else if s.NextRun != nil {
 		a.para("  ", "  Next backup %s (%s); the last one: %s.", nextText(a.Deps().Now(), *s.NextRun), s.Schedule, a.runText(s.LastRun, s.Failures))
 	} else if s.LastRun != nil && s.LastRun.Result != runlog.Done && s.LastRun.Result != runlog.Partial {
 		a.para("  ", "  The last attempt: %s.", a.runText(s.LastRun, s.Failures))
@@ -144,7 +191,9 @@ func (a *Console) ShowRuns(s *act.EnvironmentStatus) {
 // ShowChecks says the same of the checks of the vault.
 func (a *Console) ShowChecks(v *job.View) {
 	for _, t := range v.Tasks {
-		if t.What == runlog.Verify && !t.Schedule.Off() {
+		if t.What == runlog.Verify && t.Live != nil {
+			a.para("  ", "A check of the vault is under way: %s.", a.liveText(t.Live))
+		} else if t.What == runlog.Verify && !t.Schedule.Off() {
 			a.para("  ", "Next check of the vault %s (%s); the last one: %s.", nextText(a.Deps().Now(), t.Next.At), t.Schedule, a.runText(t.Last, t.Past.Failures))
 		}
 	}
@@ -153,6 +202,16 @@ func (a *Console) ShowChecks(v *job.View) {
 			a.para("  ", "ALARM  %s. %s", n.Text, n.Hint)
 		}
 	}
+}
+
+// liveText says who does a task, and how far it is.
+func (a *Console) liveText(l *runlog.Live) string {
+	now := a.Deps().Now()
+	words := fmt.Sprintf("process %s, begun %s", l.Process, text.Ago(max(0, now.Sub(l.Since))))
+	if l.Counts[runlog.Tables] > 0 {
+		words += fmt.Sprintf(", %d of %d tables and %d rows read", l.Counts[runlog.Read], l.Counts[runlog.Tables], l.Counts[runlog.Rows])
+	}
+	return words + ", heard of " + text.Ago(max(0, now.Sub(l.Heard)))
 }
 
 // para writes a paragraph to stdout; see text.Paragraph.
