@@ -134,7 +134,7 @@ var stormRows = map[string]int{"account": 10, "contact": 25, "incident": 10, "ta
 
 var stormTables = []string{
 	"organization", "businessunit", "transactioncurrency", "systemuser", "team", "role", "roletemplate", "systemuserroles", "privilege", "roleprivileges",
-	"retentionconfig", "retentionoperation", "fieldsecurityprofile", "fieldpermission", "principal", "activitypointer", "activityparty",
+	"retentionconfig", "retentionoperation", "retentionoperationdetail", "fieldsecurityprofile", "fieldpermission", "principal", "activitypointer", "activityparty",
 	"accountleads", "contactleads", "alp_store", "alp_contact_alp_store", "customeraddress",
 }
 

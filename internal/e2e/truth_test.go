@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -278,6 +279,26 @@ func TestRetentionRunIsNoLoss(t *testing.T) {
 	if len(res.Alarms) > 0 {
 		t.Errorf("a retention run raised an alarm: %v", res.Alarms)
 	}
+	// What went along with the cases is said and counted as well, though no
+	// policy names its tables.
+	for _, table := range []string{"incident", "annotation"} {
+		retained := s.co.retained(table)
+		if retained == 0 {
+			t.Fatalf("no rows of %s are in retention", table)
+		}
+		if g := gap(res, table, allod.GapRetention); g == nil || g.Rows != int64(retained) {
+			t.Errorf("%s: %d rows went to retention, the gap says %+v", table, retained, g)
+		}
+		if g := gap(res, table, allod.GapOutside); g == nil || g.Rows != int64(retained) || !strings.Contains(g.Reason, "long-term retention") {
+			t.Errorf("%s: %d rows lie outside, the snapshot says %+v", table, retained, g)
+		}
+	}
+}
+
+// retained counts the rows of a table in long-term retention.
+func (c *company) retained(table string) int {
+	c.t.Helper()
+	return len(c.rows(c.server.Model().Table(table).SetName, "?fetchXml="+url.PathEscape(`<fetch datasource="retained"><entity name="`+table+`"/></fetch>`)))
 }
 
 // A server error in the middle of a full read leaves the former rows.

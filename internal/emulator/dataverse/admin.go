@@ -10,7 +10,9 @@ import (
 	"allod/internal/emulator"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/recycle"
+	"allod/internal/emulator/dataverse/retention"
 	"allod/internal/emulator/dataverse/roles"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
@@ -234,41 +236,24 @@ func (s *Server) rewind(name string, newOrganization bool) error {
 	return nil
 }
 
-// retain purges rows as long-term retention does (protocols/dataverse.md
-// §13.1).
+// retain moves rows into long-term retention (protocols/dataverse.md §13.1):
+// those named, else the first of the table, else those of its policies.
 func (s *Server) retain(b adminBody) error {
-	if s.Model().Table(b.Table) == nil {
+	t := s.Model().Table(b.Table)
+	if t == nil {
 		return allod.Errorf(allod.NotFound, "run retention on table %q: no such table", b.Table)
 	}
-	const operations = "retentionoperation"
-	return s.org.Store.Update(func(tx *store.Tx) error {
+	return s.job(func(a *platform.Act) error {
 		ids := b.IDs
+		if len(ids) == 0 && b.Count == 0 {
+			return retention.Policies(a, t)
+		}
 		if len(ids) == 0 {
-			for _, r := range tx.Page(b.Table, nil, b.Count) {
+			for _, r := range a.Tx.Page(b.Table, nil, b.Count) {
 				ids = append(ids, r.Key)
 			}
 		}
-		n := 0
-		for _, id := range ids {
-			if tx.Delete(b.Table, id) {
-				n++
-			}
-		}
-		if !tx.Has(operations) {
-			return nil
-		}
-		stamp := allod.TextValue(allod.DateTime, wire.Stamp(s.now()))
-		var cells []store.Cell
-		for c, v := range map[string]allod.Value{
-			"entitylogicalname": allod.StringValue(b.Table), "name": allod.StringValue("Retention of " + b.Table), "retainedcount": allod.IntegerValue(int64(n)),
-			"rowcount": allod.IntegerValue(int64(n)), "createdon": stamp, "modifiedon": stamp, "starttime": stamp, "endtime": stamp,
-			"statecode": allod.IntegerValue(0), "statuscode": allod.IntegerValue(100),
-		} {
-			if i := tx.Column(operations, c); i >= 0 {
-				cells = append(cells, store.Cell{Column: i, Value: v})
-			}
-		}
-		tx.Put(operations, s.newID(), cells)
+		retention.Rows(a, t, ids)
 		return nil
 	})
 }

@@ -30,7 +30,7 @@ func adminRoutes() []adminRoute {
 		{"GET", "/_emulator/state", "", "organisation id, highest row version, marks, rows by table"},
 		{"POST", "/_emulator/actions/mark", `{"name": "monday"}`, "remember this moment"},
 		{"POST", "/_emulator/actions/rewind-to", `{"name": "monday", "new_organization": false}`, "native restore to a marked moment under the same address: row versions go back; the organisation id is new if wanted"},
-		{"POST", "/_emulator/actions/retention-run", `{"table": "account", "count": 2}`, "long-term retention takes rows away, the first count of them or those in ids: a purge looks like a deletion in the delta; a row of retentionoperation tells of it where that table exists"},
+		{"POST", "/_emulator/actions/retention-run", `{"table": "account", "count": 2}`, "long-term retention takes rows away: the first count of them, those in ids, or without both those of the table's active policies; a purge looks like a deletion in the delta"},
 		{"POST", "/_emulator/actions/set-depth", `{"client_id": "00000000-0000-4000-a000-000000000001", "table": "*", "depth": "Local"}`, "read depth of an application user (None Basic Local Deep Global) in a table, or * for all without one of their own; less than Global takes System Administrator away, who reads everything; without client_id, the first user"},
 		{"POST", "/_emulator/actions/set-administrator", `{"client_id": "00000000-0000-4000-a000-000000000001", "on": false}`, "whether the application user has the role System Administrator and sees secured columns"},
 		{"POST", "/_emulator/actions/follow-roles", `{"client_id": "00000000-0000-4000-a000-000000000001"}`, "what the application user may do becomes what its security roles hold, and those of its teams, as they are at this moment"},

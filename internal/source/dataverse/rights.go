@@ -355,7 +355,7 @@ func (s *Source) retentionRuns(ctx context.Context, schema *allod.Schema, r *sou
 	tableOf := map[allod.GUID]string{}
 	// Runs are dated by the service's clock, captures by this machine's.
 	skew := s.client.Skew()
-	for _, name := range []string{"retentionconfig", "retentionoperation"} {
+	for _, name := range []string{"retentionconfig", "retentionoperation", "retentionoperationdetail"} {
 		t := schema.Table(name)
 		if t == nil || t.Unreadable != "" || r.Depth[name] == source.DepthNone {
 			continue

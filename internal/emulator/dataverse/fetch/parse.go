@@ -31,8 +31,8 @@ type Query struct {
 	Cookie           string // paging-cookie, decoded
 	Distinct         bool
 	Aggregate        bool
-	Total            bool // returntotalrecordcount
-	Bin              bool // datasource is the recycle bin: the caller gives the rows
+	Total            bool   // returntotalrecordcount
+	Source           string // datasource: bin or retained, whose rows the caller gives; "" = the live rows
 	Root             *Entity
 
 	links, conditions int
@@ -121,10 +121,13 @@ func Parse(text string) (*Query, error) {
 	if top.name != "fetch" {
 		return nil, invalid("Invalid XML: the element 'fetch' was expected.")
 	}
-	if source := top.attrs["datasource"]; source != "" && source != "bin" {
-		return nil, unanswered("this value of the FetchXML attribute datasource")
+	source := top.attrs["datasource"]
+	switch source {
+	case "", "bin", "retained":
+	default:
+		return nil, invalid("The value '%s' of the attribute datasource is not valid.", source)
 	}
-	q := &Query{Bin: top.attrs["datasource"] == "bin", Cookie: top.attrs["paging-cookie"], Distinct: top.flag("distinct"), Aggregate: top.flag("aggregate"), Total: top.flag("returntotalrecordcount")}
+	q := &Query{Source: source, Cookie: top.attrs["paging-cookie"], Distinct: top.flag("distinct"), Aggregate: top.flag("aggregate"), Total: top.flag("returntotalrecordcount")}
 	for name, to := range map[string]*int{"top": &q.Top, "count": &q.Count, "page": &q.Page} {
 		if *to, err = top.number(name); err != nil {
 			return nil, err
@@ -147,6 +150,9 @@ func Parse(text string) (*Query, error) {
 	}
 	if q.Root == nil {
 		return nil, invalid("Invalid XML: the element 'entity' is missing.")
+	}
+	if source == "retained" && (q.Aggregate || len(q.Root.Links) > 0) { // "View long term retained data"
+		return nil, invalid("Joins and aggregation functions aren't allowed in a query of retained data.")
 	}
 	return q, nil
 }

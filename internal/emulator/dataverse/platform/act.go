@@ -31,6 +31,10 @@ type Act struct {
 	// Delete, Append…) says with rows of the table; its error is the 403.
 	Allow func(verb string, t *entity.Table) error
 
+	// Retain takes what Delete removes, instead of the recycle bin: the row
+	// and what goes with it, their files too. nil = nothing is retained.
+	Retain func(t *entity.Table, r *store.Row)
+
 	transaction allod.GUID // of audited events; zero = none yet
 }
 

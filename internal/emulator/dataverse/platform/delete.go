@@ -78,7 +78,9 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 	}
 	was := a.load(a.Tx.Get(t.LogicalName, id))
 	a.unpair(t, id)
-	if !a.bin(t, id, root, was) {
+	if a.Retain != nil {
+		a.Retain(t, a.Tx.Get(t.LogicalName, id))
+	} else if !a.bin(t, id, root, was) {
 		for _, blob := range a.blobs(t, id) {
 			a.Tx.DeleteBlob(blob)
 		}

@@ -138,7 +138,7 @@ func Keep(tx *store.Tx, newID func() allod.GUID, d Deletion) bool {
 	}
 	put(tx, kept, newID(), map[string]allod.Value{
 		"table": allod.StringValue(d.Table.LogicalName), "id": allod.IDValue(d.Row), "root": allod.IDValue(d.Root), "by": allod.IDValue(d.By),
-		"when": allod.StringValue(wire.Stamp(d.When)), "cells": allod.StringValue(pack(tx, d.Table.LogicalName, d.Cells)), "blobs": allod.StringValue(strings.Join(blobs, ",")),
+		"when": allod.StringValue(wire.Stamp(d.When)), "cells": allod.StringValue(Pack(tx, d.Table.LogicalName, d.Cells)), "blobs": allod.StringValue(strings.Join(blobs, ",")),
 	})
 	if d.Root == d.Row && tx.Has(References) {
 		user := allod.LookupValue("systemuser", d.By)
@@ -166,7 +166,8 @@ type cell struct {
 	ID     string     `json:"i,omitempty"`
 }
 
-func pack(tx *store.Tx, table string, cells []store.Cell) string {
+// Pack writes the cells of a row of the table as text, columns by name.
+func Pack(tx *store.Tx, table string, cells []store.Cell) string {
 	names := tx.ColumnNames(table)
 	out := make([]cell, 0, len(cells))
 	for _, c := range cells {
@@ -191,8 +192,8 @@ func pack(tx *store.Tx, table string, cells []store.Cell) string {
 	return string(b)
 }
 
-// unpack leaves out columns that the table no longer has.
-func unpack(tx *store.Tx, table, text string) ([]store.Cell, error) {
+// Unpack reads what Pack wrote; it leaves out columns that the table no longer has.
+func Unpack(tx *store.Tx, table, text string) ([]store.Cell, error) {
 	var list []cell
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		return nil, fmt.Errorf("read a kept row of %s: %w", table, err)

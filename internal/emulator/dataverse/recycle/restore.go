@@ -109,7 +109,7 @@ func read(tx *store.Tx, key allod.GUID) (Kept, error) {
 	r := tx.Get(kept, key)
 	k := Kept{Table: tx.Value(kept, r, "table").Text(), Row: tx.Value(kept, r, "id").GUID(), key: key}
 	var err error
-	k.Cells, err = unpack(tx, k.Table, tx.Value(kept, r, "cells").Text())
+	k.Cells, err = Unpack(tx, k.Table, tx.Value(kept, r, "cells").Text())
 	return k, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"allod/internal/emulator/dataverse/fetch"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/retention"
 	"allod/internal/emulator/dataverse/sql"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
@@ -59,10 +60,14 @@ func (c Reader) fetchRows(tx *store.Tx, t *entity.Table, from []Entity) (*reques
 	if q.Root.Name != t.LogicalName {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The entity '%s' of the FetchXML is not that of the set '%s'.", q.Root.Name, t.SetName)
 	}
-	if q.Bin {
-		if from, err = c.deleted(tx, t); err != nil {
-			return nil, err
-		}
+	switch q.Source {
+	case "bin":
+		from, err = c.deleted(tx, t)
+	case "retained":
+		from, err = c.retained(tx, t)
+	}
+	if err != nil {
+		return nil, err
 	}
 	env := fetch.Env{
 		Tx: tx, Schema: c.Schema, Now: c.Org.Now(), User: c.User.User, Unit: c.unit(tx), PageSize: c.pageSize(t),
@@ -89,6 +94,20 @@ func (c Reader) fetchRows(tx *store.Tx, t *entity.Table, from []Entity) (*reques
 // deleted are the rows of the table in the recycle bin (§6.13).
 func (c Reader) deleted(tx *store.Tx, t *entity.Table) ([]Entity, error) {
 	list, err := recycle.Listed(tx, t, c.Org.Now())
+	out := make([]Entity, len(list))
+	for i, r := range list {
+		out[i] = Entity{t, r}
+	}
+	return out, err
+}
+
+// retained are the rows of the table in long-term retention, for those who read
+// all of its live rows ("View long term retained data").
+func (c Reader) retained(tx *store.Tx, t *entity.Table) ([]Entity, error) {
+	if c.User.DepthOf(t.LogicalName) != access.DepthGlobal {
+		return nil, access.Denied(c.User, access.Privilege("Read", t))
+	}
+	list, err := retention.Listed(tx, t)
 	out := make([]Entity, len(list))
 	for i, r := range list {
 		out[i] = Entity{t, r}

@@ -85,6 +85,11 @@ func TestRetained(t *testing.T) {
 		}
 	}
 	f := company()
+	f.rows["retentionoperationdetail"], f.rows["retentionconfig"] = f.rows["retentionconfig"], nil
+	if got, err := Outside(t.Context(), f, retaining{rows: 2}, f.schema); err != nil || got[len(got)-1].Table != "lead" || got[len(got)-1].Count != 2 {
+		t.Errorf("rows of a table that no policy names: %+v, %v", got, err)
+	}
+	f = company()
 	got, err := Outside(t.Context(), f, mute{}, f.schema)
 	if err != nil || got[len(got)-1].Count != -1 || got[len(got)-1].Text() != "" {
 		t.Errorf("a service that does not say: %+v, %v", got, err)
@@ -111,6 +116,7 @@ func company() *tables {
 		table("mailbox", "name"),
 		table("msdynmkt_journey", "name"),
 		table("retentionconfig", "entitylogicalname"),
+		table("retentionoperationdetail", "entitylogicalname"),
 		table("sdkmessage", "name"),
 		table("sdkmessagefilter", "primaryobjecttypecode"),
 		table("sdkmessageprocessingstep", "name stage statecode customizationlevel eventhandler sdkmessageid sdkmessagefilterid ismanaged"),

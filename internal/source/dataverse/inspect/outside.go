@@ -43,24 +43,31 @@ func Outside(ctx context.Context, f source.Finder, s Service, schema *allod.Sche
 }
 
 // retained counts the rows in long-term retention of every table that a policy
-// is for, also of those that are switched off now (protocols/dataverse.md
-// §13.1). They can be read with FetchXML only; sums of them cannot be asked for.
+// is for, also of those that are switched off now, and of every table that a run
+// took rows of: what hangs on a retained row goes along, and no policy names it
+// (protocols/dataverse.md §13.1). They can be read with FetchXML only; sums of
+// them cannot be asked for.
 func retained(ctx context.Context, f source.Finder, s Service, schema *allod.Schema) ([]source.Outside, error) {
 	const what = "rows of %s in long-term retention"
 	l := &looker{f: f, schema: schema, out: &source.Surroundings{}}
-	policies, err := l.all(ctx, "retentionconfig", "", "entitylogicalname")
-	if err != nil {
-		return nil, err
-	}
 	var tables []string
-	for _, p := range policies {
-		if name := p.cells["entitylogicalname"].Text(); schema.Table(name) != nil {
-			tables = append(tables, name)
+	for _, from := range [][2]string{
+		{"retentionconfig", "entitylogicalname"}, {"retentionoperation", "rootentitylogicalname"}, {"retentionoperationdetail", "entitylogicalname"},
+	} {
+		list, err := l.all(ctx, from[0], "", from[1])
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range list {
+			if name := x.cells[from[1]].Text(); schema.Table(name) != nil {
+				tables = append(tables, name)
+			}
 		}
 	}
 	slices.Sort(tables)
 	var out []source.Outside
 	for _, name := range slices.Compact(tables) {
+		var err error
 		o := source.Outside{What: strings.Replace(what, "%s", name, 1), Table: name, Of: "rows"}
 		if o.Count, o.More, err = countRetained(ctx, s, schema.Table(name)); err != nil {
 			return nil, err
