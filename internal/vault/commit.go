@@ -290,7 +290,7 @@ func (c *commit) done(ctx context.Context, e *vlog.Entry, fresh bool) (allod.Sna
 	if e.N%vlog.CheckpointEvery == 0 {
 		// The snapshot is committed and a checkpoint is a cache of the log: one
 		// that cannot be written must not make the commit look failed.
-		_ = v.log.Checkpoint(ctx, le, []vlog.Absent{{Root: c.tree.Root(), Epoch: c.tree.Epoch(), Digest: c.tree.AbsentDigest()}}, v.signer)
+		_ = v.log.Checkpoint(ctx, le, v.content.Absents(), v.signer)
 	}
 	return le.Snapshot(r.name), nil
 }

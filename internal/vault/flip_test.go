@@ -131,8 +131,7 @@ func damaged(t *testing.T) *stored {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree := v.content.Tree()
-	if err := v.log.Checkpoint(t.Context(), last, []vlog.Absent{{Root: tree.Root(), Epoch: tree.Epoch(), Digest: tree.AbsentDigest()}}, v.signer); err != nil {
+	if err := v.log.Checkpoint(t.Context(), last, v.content.Absents(), v.signer); err != nil {
 		t.Fatal(err)
 	}
 	s.session = v.session(gate.ActionRead)

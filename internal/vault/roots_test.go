@@ -9,6 +9,7 @@ import (
 	"allod"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/puncture"
@@ -136,6 +137,35 @@ func TestKeptSlotAfterANewRoot(t *testing.T) {
 	}
 }
 
+// A process that captures and holds the current root alone follows to a new one:
+// it needs what is known made anew, and then refuses who was erased before.
+func TestCaptureRoleFollowsANewRoot(t *testing.T) {
+	v, index := newVault(t, mem.New(mem.Options{})), mem.New(mem.Options{})
+	c := v.as(keyring.RoleCapture, index)
+	first := c.mustCapture(ModeFull, numbered(4, "x"))
+	if err := v.puncture(4); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.beginRoot(); err != nil {
+		t.Fatal(err)
+	}
+	rows := map[int]string{1: "x 1", 3: "later", 4: "back"}
+	if _, _, err := c.captureRows(ModeDelta, rows); !strings.Contains(allod.HintOf(err), "allod vault index rebuild") {
+		t.Errorf("with what was known under the root before: got %v, %q", err, allod.HintOf(err))
+	}
+	if _, err := v.RebuildIndex(t.Context(), v.session(gate.ActionVerify), index); err != nil {
+		t.Fatal(err)
+	}
+	_, changes, err := c.captureRows(ModeDelta, rows)
+	if err != nil || changes.Updated != 1 || changes.Unchanged != 1 || changes.Erased != 1 {
+		t.Errorf("afterwards: got %+v, %v, want one of each", changes, err)
+	}
+	if trees := c.content.Trees(); len(trees) != 1 || trees[0].Root() != 2 {
+		t.Errorf("it holds %d roots, the first of them %d, want the current one alone", len(trees), trees[0].Root())
+	}
+	v.wantRows(first.ID, numbered(3, "x"))
+}
+
 // A record in its last generation needs a new root, says so, and goes on under it.
 func TestLastGenerationNeedsANewRoot(t *testing.T) {
 	v := newVault(t, mem.New(mem.Options{}))
@@ -223,5 +253,31 @@ func TestEveryCallOfANewRootFails(t *testing.T) {
 	})
 	if begun[1] == 0 || begun[2] == 0 {
 		t.Errorf("roots afterwards: got %v, want both", begun)
+	}
+}
+
+// One entry that was overwritten, also the one that began a root, is one finding:
+// those behind it are as good as they were.
+func TestVerifyGoesOnBehindABadEntry(t *testing.T) {
+	base := newVault(t, mem.New(mem.Options{}))
+	base.mustCapture(ModeFull, numbered(3, "x"))
+	if err := base.beginRoot(); err != nil {
+		t.Fatal(err)
+	}
+	base.mustCapture(ModeDelta, map[int]string{1: "y"})
+	if err := base.puncture(2); err != nil {
+		t.Fatal(err)
+	}
+	base.mustCapture(ModeDelta, map[int]string{1: "z"})
+	for n := uint64(1); n <= base.log.Chain().N; n++ {
+		store := copyStore(t, base.store)
+		v := base.reopen(store)
+		if err := store.Replace(t.Context(), vlog.EntryName(n), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		rep, err := v.Verify(t.Context(), verify.Options{Public: true})
+		if err != nil || len(rep.Bad) != 1 || rep.Bad[0].Object != vlog.EntryName(n) {
+			t.Errorf("entry %d: got %+v, %v, want one finding", n, rep.Bad, err)
+		}
 	}
 }

@@ -148,8 +148,9 @@ func (c *check) run(ctx context.Context) error {
 	return nil
 }
 
-// readLog reads the whole log anew. Behind an entry that is bad the chain
-// cannot be checked, but each entry still can.
+// readLog reads the whole log anew. In place of an entry that is bad stands the
+// one that was read when the vault was opened. Behind one that was written since
+// the chain cannot be checked, but each entry still can.
 func (c *check) readLog(ctx context.Context) error {
 	known := c.Log.Entries()
 	last := uint64(len(known))
@@ -181,7 +182,7 @@ func (c *check) readLog(ctx context.Context) error {
 		if err == nil {
 			if n != c.chain.N+1 { // the entry before is bad
 				c.chain.N, c.chain.Last = n-1, e.Prev
-				c.chain.Capture = nil
+				c.chain.Capture, c.chain.Epochs = nil, nil
 				e2 := *e
 				e2.Capture, e2.Base = 0, 0
 				err = c.chain.Add(&e2, digest)
@@ -190,8 +191,13 @@ func (c *check) readLog(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			if n <= uint64(len(known)) { // what it named is still to be checked
+			if n <= uint64(len(known)) { // what it named is still to be checked, and what follows it
 				c.entries = append(c.entries, known[n-1])
+				if c.chain.N == n-1 {
+					if err := c.chain.Add(&known[n-1].Entry, known[n-1].Digest); err != nil {
+						return err
+					}
+				}
 			}
 			if err := c.bad(name, err); err != nil {
 				return err

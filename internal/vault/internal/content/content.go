@@ -202,6 +202,15 @@ func (r *Reader) Trees() []*keytree.State {
 	return out
 }
 
+// Absents returns the digests of the absent lists, by root: for a checkpoint.
+func (r *Reader) Absents() []vlog.Absent {
+	var out []vlog.Absent
+	for _, t := range r.Trees() {
+		out = append(out, vlog.Absent{Root: t.Root(), Epoch: t.Epoch(), Digest: t.AbsentDigest()})
+	}
+	return out
+}
+
 // Past returns what the environment held as of capture k, of the captures that
 // the log is known to have now.
 func (r *Reader) Past(env uint32, k uint64) *shelf.Past {
