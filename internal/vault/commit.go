@@ -88,7 +88,7 @@ func (c *commit) attempt(ctx context.Context) (allod.Snapshot, error) {
 	v := c.r.v
 	var err error
 	c.tree, c.counts = v.content.Tree(), vlog.Counts{}
-	c.packs, err = stage.NewPacks(v.place(), stage.Capture{Environment: c.r.env, Number: c.capture, Tree: c.tree, Index: v.secrets.Index})
+	c.packs, err = stage.NewPacks(v.place(), stage.Capture{Environment: c.r.env, Number: c.capture, Tree: c.tree, Index: v.secrets.Index, Escrow: v.escrowOf(ctx, func() *keytree.State { return c.tree })})
 	if err != nil {
 		return allod.Snapshot{}, err
 	}

@@ -2,10 +2,13 @@ package vault
 
 import (
 	"context"
+	"errors"
 
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/custody"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
@@ -18,11 +21,7 @@ import (
 
 // RecordTag names a record of the vault without saying which one it is to
 // anybody without the index key (FORMAT.md §4).
-type RecordTag struct {
-	Environment uint32      `json:"environment"`
-	Table       uint32      `json:"table"`
-	Tag         keytree.Tag `json:"tag"`
-}
+type RecordTag = escrow.Tag
 
 // Tags returns the tags of records of an environment, in the order of refs, by
 // its newest schema. The session must be allowed to see the tables. NotFound
@@ -61,6 +60,10 @@ type EraseOptions struct {
 	// same step. All records must be of one environment.
 	Past bool
 	Run  string // id of the act, at most 64 bytes
+	// Holds returns the holds that name a record; nil = none. What the tree
+	// derives of one that has any is put into escrow for each of them, and the
+	// record is listed as held. Not with Past: release the hold first.
+	Holds func(RecordTag) []escrow.Container
 	// Check, if there is one, is asked right before the log entry is written,
 	// with the log read to its end, at each attempt: holds may have come.
 	Check func(ctx context.Context) error
@@ -76,30 +79,25 @@ type EraseOptions struct {
 // DestroySlots has removed them everywhere. Denied unless the session was opened
 // to erase; Invalid for no records; Conflict when somebody else has punctured meanwhile.
 func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opts EraseOptions) (*puncture.Done, error) {
-	if err := v.mayPuncture(s, gate.ActionErase); err != nil {
-		return nil, err
-	}
 	if len(tags) == 0 {
 		return nil, allod.Errorf(allod.Invalid, "erase: no record was named")
 	}
-	if err := v.settle(ctx); err != nil {
-		return nil, object.Named("erase", err)
+	d, err := v.enter(ctx, s, "erase")
+	if err != nil {
+		return nil, err
 	}
-	index := keytree.NewIndexer(v.secrets.Index)
-	o := puncture.Order{Kind: vlog.KindErase, Absent: keytree.Erased, Run: opts.Run}
-	for _, t := range opts.Spent {
-		o.Targets = append(o.Targets, keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1})
+	targets := tags
+	if opts.Past {
+		targets = nil
+	}
+	o, err := d.Erasure(ctx, targets, opts.Spent, opts.Holds, opts.Run, opts.Check)
+	if err != nil {
+		return nil, err
 	}
 	if opts.Past {
 		return v.forgetPast(ctx, s, o, tags, opts)
 	}
-	for _, t := range tags {
-		o.Targets = append(o.Targets, keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1})
-	}
-	if opts.Check != nil {
-		o.Draft = func(ctx context.Context, _ *vlog.Entry) error { return opts.Check(ctx) }
-	}
-	return v.puncture(ctx, s, o)
+	return v.punctureAt(ctx, s, d, o)
 }
 
 // forgetPast erases all but the newest version of records, if that is a row.
@@ -180,15 +178,16 @@ func (v *Vault) settle(ctx context.Context) error {
 }
 
 func (v *Vault) puncture(ctx context.Context, s gate.Session, o puncture.Order) (*puncture.Done, error) {
-	v.keys.Lock()
-	secrets, trees := v.secrets, v.content.Trees()
-	v.keys.Unlock()
-	last := len(trees) - 1
-	o.Older = trees[:last]
+	return v.punctureAt(ctx, s, v.desk(), o)
+}
+
+// punctureAt punctures the trees of the desk: Conflict if they have moved since.
+func (v *Vault) punctureAt(ctx context.Context, s gate.Session, d *custody.Desk, o puncture.Order) (*puncture.Done, error) {
 	seen := s.Ledger()
 	o.Ledger = vlog.LedgerRoot{Size: seen.Size, Hash: vlog.Digest(seen.Hash)}
 	site := puncture.Site{Store: v.cfg.Store, Places: v.cfg.Slots, Log: v.log, Pin: v.cfg.Pin, Now: v.cfg.Now}
-	done, err := puncture.Commit(ctx, site, secrets, trees[last], o)
+	o.Older = d.Trees[:len(d.Trees)-1]
+	done, err := puncture.Commit(ctx, site, d.Secrets, d.Tree(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -202,17 +201,22 @@ func (v *Vault) puncture(ctx context.Context, s gate.Session, o puncture.Order) 
 }
 
 // DestroySlots removes the slots of every epoch before the one in force, in
-// every place: step 4. What is left, and why, stands in the result; call it
+// every place, and what lies in escrow and counts no more, or in containers that
+// are closed: step 4. What is left, and why, stands in the result; call it
 // again until nothing is. Denied as Erase, for a session opened to erase or for
 // keys.
-func (v *Vault) DestroySlots(ctx context.Context, s gate.Session) ([]puncture.Destroyed, error) {
+func (v *Vault) DestroySlots(ctx context.Context, s gate.Session, closed ...allod.GUID) ([]puncture.Destroyed, error) {
 	if err := s.AllowsAction(gate.ActionErase, gate.ActionKeys); err != nil {
 		return nil, err
 	}
 	if err := v.settle(ctx); err != nil {
 		return nil, object.Named("destroy the old slots", err)
 	}
-	return puncture.Destroy(ctx, v.cfg.Slots, v.log.Epoch()), nil
+	out := puncture.Destroy(ctx, v.cfg.Slots, v.log.Epoch())
+	for i, err := range v.finder.Sweep(ctx, v.content.Tree(), closed...) {
+		out[i].Err = errors.Join(out[i].Err, err)
+	}
+	return out, nil
 }
 
 // Places returns the places of slots, to be asked about, not to be written to.

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"allod"
+	"allod/internal/vault/internal/content"
 	"allod/internal/vault/object"
 	"allod/internal/vault/stage"
 )
@@ -17,7 +18,8 @@ func (v *Vault) place() stage.Place {
 // PutFile stores the bytes of a file of the record and returns f with Content,
 // SHA256 and Size filled, to be put into the row's cell. The same bytes of the
 // same record are stored once. A file over 256 KiB goes to the store at once
-// and is garbage until the commit. NotFound when the record was erased.
+// and is garbage until the commit. Files of a record whose key is gone, erased or
+// restricted, are not stored: f comes back as it was.
 func (w *TableWriter) PutFile(ctx context.Context, ref allod.RecordRef, f allod.FileRef, r io.Reader) (allod.FileRef, error) {
 	f, err := w.putFile(ctx, ref, f, r)
 	return f, object.Named("store a file of table "+w.table.Name, err)
@@ -32,6 +34,9 @@ func (w *TableWriter) putFile(ctx context.Context, ref allod.RecordRef, f allod.
 		return f, err
 	}
 	head, seed, err := w.o.FileHead(w.number, ref)
+	if content.Withheld(err) != "" {
+		return f, nil
+	}
 	if err != nil {
 		return f, err
 	}
@@ -47,20 +52,7 @@ func (w *TableWriter) knownFiles(ctx context.Context, ref allod.RecordRef) ([]al
 	if err != nil || !ok {
 		return nil, err
 	}
-	var out []allod.FileRef
-	for _, v := range row.Row.Cells {
-		if v.Type() != allod.File {
-			continue
-		}
-		f, err := v.FileRef()
-		if err != nil {
-			return nil, err
-		}
-		if f.Content != "" {
-			out = append(out, f)
-		}
-	}
-	return out, nil
+	return content.FilesOf(row.row)
 }
 
 // OpenFile opens the bytes of a File cell of a row of this snapshot. NotFound

@@ -1,7 +1,10 @@
 package vault
 
 import (
+	"context"
+
 	"allod/internal/govern/gate"
+	"allod/internal/vault/internal/hidden"
 	vlog "allod/internal/vault/log"
 )
 
@@ -33,4 +36,16 @@ func (r *Run) After() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.capture
+}
+
+// OfficeState is the state of the office: which records no function shows.
+type OfficeState = hidden.State
+
+// OfficeState returns the state of the newest entry of the office, as the log is
+// known now. Do not change it.
+func (v *Vault) OfficeState(ctx context.Context) (OfficeState, error) {
+	if err := v.needKeys("ask what is hidden"); err != nil {
+		return OfficeState{}, err
+	}
+	return v.hidden.Of(ctx, v.log, v.content)
 }

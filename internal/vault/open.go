@@ -5,13 +5,14 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"io"
 	"os"
 	"time"
 
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/ledger"
+	"allod/internal/vault/custody"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/found"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
@@ -45,43 +46,16 @@ func Create(ctx context.Context, cfg Config, opts CreateOptions) (*Vault, Pin, e
 	if err != nil {
 		return nil, Pin{}, err
 	}
-	if _, err := cfg.Store.Stat(ctx, vlog.VaultName); err == nil {
-		return nil, Pin{}, allod.Errorf(allod.Conflict, "create a vault: the store holds one already")
-	} else if !errors.Is(err, blob.ErrNotFound) {
-		return nil, Pin{}, allod.Errorf(allod.KindOf(err), "create a vault: %w", err)
-	}
-	var id allod.GUID
-	if _, err := io.ReadFull(rand.Reader, id[:]); err != nil {
-		return nil, Pin{}, allod.Errorf(allod.Internal, "create a vault: %w", err)
-	}
-	secrets, err := keyring.NewSecrets(id)
-	if err != nil {
+	var secrets keyring.Secrets
+	site := found.Site{Store: cfg.Store, Places: cfg.Slots, Now: cfg.Now}
+	if secrets, cfg.Pin, err = found.New(ctx, site, opts.Wrappers, rand.Reader); err != nil {
 		return nil, Pin{}, err
 	}
-	var slots []keyring.Slot
-	for _, w := range opts.Wrappers {
-		slot, err := keyring.NewSlot(ctx, id, w.Name, keyring.RoleAll, w.Wrapper)
-		if err != nil {
-			return nil, Pin{}, err
-		}
-		slots = append(slots, slot)
-	}
-	v, pin, err := create(ctx, cfg, secrets, slots, rand.Reader)
+	v, err := openWith(ctx, cfg, secrets)
 	if err == nil && len(opts.Wrappers) > 0 {
 		v.wrapper = opts.Wrappers[0].Wrapper
 	}
-	return v, pin, err
-}
-
-// create stores a vault with the given secrets.
-func create(ctx context.Context, cfg Config, secrets keyring.Secrets, slots []keyring.Slot, rnd io.Reader) (*Vault, Pin, error) {
-	pin, err := found.Vault(ctx, found.Site{Store: cfg.Store, Places: cfg.Slots, Now: cfg.Now}, secrets, slots, rnd)
-	if err != nil {
-		return nil, Pin{}, err
-	}
-	cfg.Pin = pin
-	v, err := openWith(ctx, cfg, secrets)
-	return v, pin, err
+	return v, cfg.Pin, err
 }
 
 // Open opens the vault with full rights (embedded mode): a slot that w opens,
@@ -165,6 +139,7 @@ func (v *Vault) unlock(ctx context.Context, s keyring.Secrets) error {
 	if v.content, err = content.Open(ctx, v.cfg.Store, v.log, s); err != nil {
 		return err
 	}
+	v.finder = &custody.Finder{Places: v.cfg.Slots, Pin: escrow.Pin{Vault: v.ID(), Signers: v.cfg.Pin.Keys(vlog.UseErase)}, Log: v.log, Index: s.Index}
 	if err := v.openIndex(ctx); err != nil {
 		return err
 	}

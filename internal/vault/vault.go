@@ -13,7 +13,10 @@ import (
 	"filippo.io/age"
 
 	"allod/internal/blob"
+	"allod/internal/vault/custody"
+	"allod/internal/vault/found"
 	"allod/internal/vault/internal/content"
+	"allod/internal/vault/internal/hidden"
 	"allod/internal/vault/internal/known"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
@@ -57,10 +60,7 @@ type CreateOptions struct {
 }
 
 // NamedWrapper is a slot to be made: its name and what wraps the secrets.
-type NamedWrapper struct {
-	Name    string // e.g. "passphrase", "paper"; lower-case letters, digits, "-"
-	Wrapper keyring.Wrapper
-}
+type NamedWrapper = found.NamedWrapper
 
 // Vault is an open vault. Methods may be called from several goroutines.
 type Vault struct {
@@ -73,12 +73,11 @@ type Vault struct {
 
 	content    *content.Reader // nil without keys
 	known      *known.Index    // nil = not kept
+	finder     *custody.Finder // nil without keys
 	recipients []age.Recipient
 	signer     ed25519.PrivateKey // of use capture
 
-	hiding   sync.Mutex
-	hiddenAt uint64 // entry that office was read from; 0 = none
-	office   OfficeState
+	hidden hidden.Reader
 
 	fileObject int // files of more plain bytes become objects; stage.SmallFile but in tests
 }

@@ -169,7 +169,7 @@ func (w *TableWriter) finish(ctx context.Context) error {
 	}
 	table := compare.Table{
 		Past: past,
-		Tree: w.r.v.content.Tree, Leaf: w.o.Leaf, Changed: w.changed, Missing: w.missing,
+		Tree: w.r.v.content.Tree, Leaf: w.o.Leaf, Escrow: w.r.v.escrowOf(ctx, w.r.v.content.Tree), Number: w.schema.Number, Changed: w.changed, Missing: w.missing,
 	}
 	if w.mode == ModeFull {
 		err = table.Full(ctx, in)

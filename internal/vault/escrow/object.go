@@ -42,6 +42,21 @@ const (
 	maxRoots     = 1000
 )
 
+// Tag names a record of the vault without saying which one it is to anybody
+// without the index key (FORMAT.md §4).
+type Tag struct {
+	Environment uint32      `json:"environment"`
+	Table       uint32      `json:"table"`
+	Tag         keytree.Tag `json:"tag"`
+}
+
+// Container is where what a tree derives of a record is put: a restriction or a
+// hold, and who may open it.
+type Container struct {
+	ID        allod.GUID
+	Recipient string // age1pq1…
+}
+
 // Record says whose escrow an object is. All of it is signed, and sealed again
 // with the seeds.
 type Record struct {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"allod"
 	"allod/internal/blob"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
@@ -26,11 +27,45 @@ type Site struct {
 	Now    func() time.Time
 }
 
-// Vault stores a vault with the given secrets and returns what is to be pinned
+// NamedWrapper is a slot to be made: its name and what wraps the secrets.
+type NamedWrapper struct {
+	Name    string // e.g. "passphrase", "paper"; lower-case letters, digits, "-"
+	Wrapper keyring.Wrapper
+}
+
+// New makes secrets and a slot with all of them for each wrapper, and stores a
+// vault: Conflict if the store holds one already.
+func New(ctx context.Context, site Site, wrappers []NamedWrapper, rnd io.Reader) (none keyring.Secrets, pin vlog.Pin, err error) {
+	if _, err := site.Store.Stat(ctx, vlog.VaultName); err == nil {
+		return none, pin, allod.Errorf(allod.Conflict, "create a vault: the store holds one already")
+	} else if !errors.Is(err, blob.ErrNotFound) {
+		return none, pin, allod.Errorf(allod.KindOf(err), "create a vault: %w", err)
+	}
+	var id allod.GUID
+	if _, err := io.ReadFull(rnd, id[:]); err != nil {
+		return none, pin, allod.Errorf(allod.Internal, "create a vault: %w", err)
+	}
+	secrets, err := keyring.NewSecrets(id)
+	if err != nil {
+		return none, pin, err
+	}
+	var slots []keyring.Slot
+	for _, w := range wrappers {
+		slot, err := keyring.NewSlot(ctx, id, w.Name, keyring.RoleAll, w.Wrapper)
+		if err != nil {
+			return none, pin, err
+		}
+		slots = append(slots, slot)
+	}
+	pin, err = store(ctx, site, secrets, slots, rnd)
+	return secrets, pin, err
+}
+
+// store stores a vault with the given secrets and returns what is to be pinned
 // of it. Slots are written before the vault object, so that what a crash leaves
 // behind is not yet a vault; after an error it removes what it wrote, unless it
 // may be a vault by then. Conflict if a place holds slots.
-func Vault(ctx context.Context, site Site, secrets keyring.Secrets, slots []keyring.Slot, rnd io.Reader) (vlog.Pin, error) {
+func store(ctx context.Context, site Site, secrets keyring.Secrets, slots []keyring.Slot, rnd io.Reader) (vlog.Pin, error) {
 	pin, err := pinOf(secrets)
 	if err != nil {
 		return vlog.Pin{}, err

@@ -11,6 +11,7 @@ import (
 
 	"allod"
 	"allod/internal/durable"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	vlog "allod/internal/vault/log"
@@ -32,6 +33,10 @@ type Capture struct {
 	Tree        *keytree.State // of new rows
 	Index       [32]byte       // index key
 	Seal        Sealer         // nil = as FORMAT.md §6.1 says
+
+	// Escrow returns what seals rows of a record that is restricted or held; nil
+	// when nothing can. May be called from several goroutines.
+	Escrow func(keytree.Tag) (*escrow.Public, error)
 }
 
 // Sealer appends to out what stands for a row, under a seed of its record and a
@@ -103,7 +108,7 @@ type feed struct {
 
 // Table merges the queues of a table by tag and seals their rows under the
 // number of the schema. Where several have a tag the first queue wins. Rows of
-// records whose key is gone are left out.
+// records whose key is gone are left out, unless they are in escrow.
 func (p *Packs) Table(ctx context.Context, table, schema uint32, queues []Queue) error {
 	var feeds []*feed
 	for _, q := range queues {
@@ -338,21 +343,43 @@ func (w *worker) seal(p *Packs, r *row) error {
 	}
 	c := &p.capture
 	generation, seed, err := c.Tree.Current(w.index.Leaf(r.tag))
-	r.gone = content.Withheld(err) != ""
-	if r.gone {
-		return nil
+	meta := seal.Meta{Op: op, Root: c.Tree.Root(), Schema: r.schema}
+	var kept *escrow.Public
+	if why := content.Withheld(err); why != "" {
+		if kept, err = c.escrow(r.tag, why); err != nil || kept == nil {
+			r.gone = true
+			return err
+		}
+		meta.KeyKind = seal.KindEscrow
 	}
 	if err != nil {
 		return err
 	}
-	meta := seal.Meta{Op: op, Root: c.Tree.Root(), Schema: r.schema}
 	place := seal.Place{Vault: p.to.Vault, Environment: c.Environment, Table: r.table, Tag: r.tag, Generation: generation, Capture: c.Number, Meta: meta}
 	r.out.Key = pack.MakeKey(r.table, r.tag, c.Number, generation)
 	r.out.Meta = [seal.MetaSize]byte(meta.Append(nil))
-	if c.Seal != nil {
+	switch {
+	case kept != nil:
+		r.out.Sealed, err = kept.Seal(r.out.Sealed[:0], w.codec, &place, &plain)
+		return err
+	case c.Seal != nil:
 		r.out.Sealed, err = c.Seal(r.out.Sealed[:0], &place, seed, r.salt, &plain)
 		return err
 	}
 	r.out.Sealed, err = w.codec.Seal(r.out.Sealed[:0], &place, seed, r.salt, &plain)
 	return err
+}
+
+// escrow returns what seals rows of a record whose key is gone for the reason.
+func (c *Capture) escrow(tag keytree.Tag, why string) (*escrow.Public, error) {
+	if c.Escrow == nil || !InEscrow(why) {
+		return nil, nil
+	}
+	return c.Escrow(tag)
+}
+
+// InEscrow reports whether a key that is gone for the reason, as
+// content.Withheld says it, lies in escrow.
+func InEscrow(why string) bool {
+	return why == keytree.Restricted.String() || why == keytree.Held.String()
 }

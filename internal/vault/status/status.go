@@ -45,6 +45,9 @@ type Root struct {
 	Root      uint32 `json:"root"`
 	Epoch     uint64 `json:"epoch"`
 	Punctures int    `json:"punctures"` // entries of the absent list
+
+	Restricted int `json:"restricted"` // records: their keys lie in escrow
+	Held       int `json:"held"`       // erased records whose keys a hold keeps in escrow
 }
 
 // Of is the vault that is described.
@@ -75,7 +78,10 @@ func (o Of) Describe(ctx context.Context) (Status, error) {
 		}
 	}
 	for _, tree := range o.Trees {
-		s.Roots = append(s.Roots, Root{Root: uint32(tree.Root()), Epoch: tree.Epoch(), Punctures: tree.Punctures()})
+		kinds := tree.Kinds()
+		s.Roots = append(s.Roots, Root{
+			Root: uint32(tree.Root()), Epoch: tree.Epoch(), Punctures: tree.Punctures(), Restricted: kinds[keytree.Restricted], Held: kinds[keytree.Held],
+		})
 	}
 	entries, warnings, err := o.Rack.List(ctx)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"allod"
 	"allod/internal/blob"
 	"allod/internal/ledger"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
@@ -602,7 +603,7 @@ const maxNamed = 1000
 // not commit left behind, or what somebody put there. Without keys nothing can
 // be said of the key tree.
 func (c *check) orphans(ctx context.Context) error {
-	checked := []string{vlog.EntryPrefix, vlog.CheckpointPrefix, "ledger/", "slots/", "proofs/", "headers/"}
+	checked := []string{vlog.EntryPrefix, vlog.CheckpointPrefix, "ledger/", "slots/", "proofs/", "headers/", escrow.Prefix}
 	if c.opts.Public {
 		checked = append(checked, "keytree/")
 	}

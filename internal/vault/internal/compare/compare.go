@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	"allod/internal/vault/seal"
@@ -24,6 +25,8 @@ type Changes struct {
 	Missing   int64 // all rows were read: alive before, not put now; still alive unless they are deleted
 	Unknown   int64 // deletions of records the vault never held, or holds as deleted
 	Erased    int64 // rows of erased records that came back: not stored
+	Escrow    int64 // rows of restricted and held records: stored sealed to their container, or stored so before
+	Lost      int64 // rows of restricted and held records whose escrow is missing: not stored
 }
 
 // After returns how many rows are alive once the changes are committed.
@@ -63,8 +66,10 @@ type Table struct {
 	Past    Past
 	Tree    func() *keytree.State // of new rows, as of now
 	Leaf    func(keytree.Tag) keytree.Leaf
-	Changed *spill.Queue // what is to be stored, by tag
-	Missing *spill.Queue // what was alive and did not come, by tag
+	Escrow  func(keytree.Tag) (*escrow.Public, error) // of a restricted or held record; nil = it is missing
+	Number  uint32                                    // of the schema of what comes
+	Changed *spill.Queue                              // what is to be stored, by tag
+	Missing *spill.Queue                              // what was alive and did not come, by tag
 	Changes Changes
 }
 
@@ -180,8 +185,7 @@ func (t *Table) decide(tag keytree.Tag, pending []byte, old Version) error {
 	}
 	if tree := t.Tree(); tree.Punctures() > 0 {
 		if _, _, err := tree.Current(t.Leaf(tag)); content.Withheld(err) != "" {
-			t.Changes.Erased++
-			return nil
+			return t.gone(tag, pending, old, content.Withheld(err))
 		} else if err != nil {
 			return err
 		}
@@ -205,6 +209,41 @@ func (t *Table) decide(tag keytree.Tag, pending []byte, old Version) error {
 			return nil
 		}
 		t.Changes.Updated++
+	}
+	return t.Changed.Add(stage.SortKey(tag, 0), pending)
+}
+
+// inEscrow is a Version that can be compared without being opened.
+type inEscrow interface {
+	// SameInEscrow reports whether it is a row of key kind 1 with this content.
+	SameInEscrow(u *escrow.Public, op uint8, schema uint32, content []byte) bool
+}
+
+// gone decides on a record whose key is gone for the reason.
+func (t *Table) gone(tag keytree.Tag, pending []byte, old Version, why string) error {
+	if !stage.InEscrow(why) {
+		t.Changes.Erased++
+		return nil
+	}
+	op, row, err := stage.ReadRow(pending)
+	if err != nil {
+		return err
+	}
+	u, err := t.Escrow(tag)
+	if err != nil {
+		return err
+	}
+	if u == nil {
+		t.Changes.Lost++
+		return nil
+	}
+	if op == seal.OpDelete && (old == nil || !old.Put()) {
+		t.Changes.Unknown++
+		return nil
+	}
+	t.Changes.Escrow++
+	if v, ok := old.(inEscrow); ok && v.SameInEscrow(u, op, t.Number, row.Content) {
+		return nil
 	}
 	return t.Changed.Add(stage.SortKey(tag, 0), pending)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"allod"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
 	"allod/internal/vault/meta"
@@ -80,6 +81,11 @@ func (v *storedVersion) Alive() (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// SameInEscrow implements inEscrow.
+func (v *storedVersion) SameInEscrow(u *escrow.Public, op uint8, schema uint32, content []byte) bool {
+	return v.e.Meta[1] == seal.KindEscrow && v.e.Meta[0] == op && u.Same(v.e.Sealed, op, schema, content)
 }
 
 // Record implements Version.

@@ -197,3 +197,21 @@ func parseSmall(content string) (id [16]byte, capture uint64, err error) {
 	}
 	return id, 0, allod.Errorf(allod.Corrupt, "its place in the vault is not well formed")
 }
+
+// FilesOf returns the files of a row whose bytes are stored.
+func FilesOf(row *allod.Row) ([]allod.FileRef, error) {
+	var out []allod.FileRef
+	for _, v := range row.Cells {
+		if v.Type() != allod.File {
+			continue
+		}
+		f, err := v.FileRef()
+		if err != nil {
+			return nil, err
+		}
+		if f.Content != "" {
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"allod"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/keytree"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/pack"
@@ -67,6 +68,9 @@ func Withheld(err error) string {
 	if errors.Is(err, errHidden) {
 		return "erasure requested"
 	}
+	if errors.Is(err, errEscrow) {
+		return keytree.Restricted.String()
+	}
 	var a *keytree.AbsentError
 	if errors.As(err, &a) {
 		return a.Kind.String()
@@ -102,6 +106,9 @@ func (o *Opener) Open(e *pack.Entry) (seal.Row, seal.Meta, error) {
 	if err := o.hides(e.Key.Table(), tag); err != nil {
 		return seal.Row{}, m, err
 	}
+	if m.KeyKind == seal.KindEscrow {
+		return seal.Row{}, m, o.inEscrow(tree, tag, e.Sealed)
+	}
 	seed, err := tree.Seed(o.index.Leaf(tag), e.Key.Generation())
 	if err != nil {
 		return seal.Row{}, m, err
@@ -115,6 +122,20 @@ func (o *Opener) Open(e *pack.Entry) (seal.Row, seal.Meta, error) {
 		return seal.Row{}, m, allod.Errorf(allod.Corrupt, "open a row: it stands under the tag of another record")
 	}
 	return row, m, nil
+}
+
+// errEscrow says that a row is sealed for those who hold a container.
+var errEscrow = errors.New("it is sealed to a container")
+
+// inEscrow says why a row of key kind 1 is withheld; Corrupt if it is none.
+func (o *Opener) inEscrow(tree *keytree.State, tag keytree.Tag, sealed []byte) error {
+	if err := escrow.Check(sealed); err != nil {
+		return err
+	}
+	if why := tree.Whole(o.index.Leaf(tag)); why != nil {
+		return allod.Errorf(allod.NotFound, "open a row: %w", why)
+	}
+	return allod.Errorf(allod.NotFound, "open a row: %w", errEscrow)
 }
 
 // Row opens and decodes a put.
