@@ -86,16 +86,12 @@ func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opt
 	if err != nil {
 		return nil, err
 	}
-	targets := tags
 	if opts.Past {
-		targets = nil
+		return v.forgetPast(ctx, s, d.Spend(opts.Spent, opts.Run), tags, opts)
 	}
-	o, err := d.Erasure(ctx, targets, opts.Spent, opts.Holds, opts.Run, opts.Check)
+	o, err := d.Erasure(ctx, tags, opts.Spent, opts.Holds, opts.Run, opts.Check)
 	if err != nil {
 		return nil, err
-	}
-	if opts.Past {
-		return v.forgetPast(ctx, s, o, tags, opts)
 	}
 	return v.punctureAt(ctx, s, d, o)
 }
@@ -202,9 +198,8 @@ func (v *Vault) punctureAt(ctx context.Context, s gate.Session, d *custody.Desk,
 
 // DestroySlots removes the slots of every epoch before the one in force, in
 // every place, and what lies in escrow and counts no more, or in containers that
-// are closed: step 4. What is left, and why, stands in the result; call it
-// again until nothing is. Denied as Erase, for a session opened to erase or for
-// keys.
+// are closed: step 4. What is left, and why, stands in the result; call it again
+// until nothing is. Denied as Erase, for a session opened to erase or for keys.
 func (v *Vault) DestroySlots(ctx context.Context, s gate.Session, closed ...allod.GUID) ([]puncture.Destroyed, error) {
 	if err := s.AllowsAction(gate.ActionErase, gate.ActionKeys); err != nil {
 		return nil, err

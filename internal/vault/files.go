@@ -52,7 +52,7 @@ func (w *TableWriter) knownFiles(ctx context.Context, ref allod.RecordRef) ([]al
 	if err != nil || !ok {
 		return nil, err
 	}
-	return content.FilesOf(row.row)
+	return content.FilesOf(row.Row)
 }
 
 // OpenFile opens the bytes of a File cell of a row of this snapshot. NotFound

@@ -306,14 +306,23 @@ func (l *Lifted) Order(d *Desk, run string, check func(context.Context) error) p
 	return puncture.Order{Kind: vlog.KindRestrict, Run: run, Back: l.Back, Environment: l.Environment, Objects: l.Objects, Draft: l.draft(d, check)}
 }
 
+// Spend returns the order that punctures records whatever holds there are: those
+// of the office that were needed until an act was carried out.
+func (d *Desk) Spend(tags []escrow.Tag, run string) puncture.Order {
+	o := puncture.Order{Kind: vlog.KindErase, Absent: keytree.Erased, Run: run}
+	index := keytree.NewIndexer(d.Index)
+	for _, t := range tags {
+		o.Targets = append(o.Targets, keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1})
+	}
+	return o
+}
+
 // Erasure deposits those of the records that holds name, and returns the order
 // that punctures all of them, and what is spent.
 func (d *Desk) Erasure(ctx context.Context, tags, spent []escrow.Tag, holds func(escrow.Tag) []escrow.Container, run string, check func(context.Context) error) (puncture.Order, error) {
-	o := puncture.Order{Kind: vlog.KindErase, Absent: keytree.Erased, Run: run, Draft: asked(check)}
+	o := d.Spend(spent, run)
+	o.Draft = asked(check)
 	index := keytree.NewIndexer(d.Index)
-	for _, t := range spent {
-		o.Targets = append(o.Targets, keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1})
-	}
 	for _, t := range tags {
 		target := keytree.Target{Leaf: index.Leaf(t.Tag), Generation: -1}
 		held, err := d.Hold(ctx, t, holds, run)
