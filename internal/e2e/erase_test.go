@@ -15,6 +15,7 @@ import (
 	"allod/internal/act/erasure"
 	"allod/internal/capture"
 	"allod/internal/govern/gate"
+	"allod/internal/vault"
 )
 
 // hits looks through everything that the vault opens, every version of every
@@ -23,7 +24,11 @@ import (
 func hits(t *testing.T, d *desk, env string, id allod.GUID, texts []string) map[string]int {
 	t.Helper()
 	v, g, _, deps := d.Office.Inside()
-	s, err := g.Open(t.Context(), gate.Request{Actor: deps.Actor, Action: gate.ActionRead, Purpose: allod.PurposeAnswerRequest, Resource: gate.Resource{Environment: env, Class: allod.ClassContent}})
+	action := gate.ActionRead
+	if env == vault.Office {
+		action = gate.ActionOffice
+	}
+	s, err := g.Open(t.Context(), gate.Request{Actor: deps.Actor, Action: action, Purpose: allod.PurposeAnswerRequest, Resource: gate.Resource{Environment: env, Class: allod.ClassContent}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,5 +159,75 @@ func TestNothingNamesTheErased(t *testing.T) {
 	}
 	if found := inFiles(t, d.dir, texts); len(found) != 0 {
 		t.Errorf("files of the folder: %v", found)
+	}
+}
+
+// TestNothingHoldsTheWrongValue corrects the mail address of a contact in every
+// version and looks through all that can be decrypted, what Allod keeps of
+// itself included, and through every file of the folder: the wrong one is
+// nowhere, the other values are where they were, and the next backup of the
+// whole table changes nothing.
+func TestNothingHoldsTheWrongValue(t *testing.T) {
+	integration(t)
+	clk := &clock{}
+	co := startCompany(t, clk, nil)
+	d := newDesk(t, clk)
+	d.connect("prod", co.url)
+	const wrong, right = "wrong.canary@example.com", "right.nightingale@example.com"
+	person := co.rows("contacts", "?$filter=emailaddress1 ne null&$orderby=contactid")[0]
+	id := person["contactid"].(string)
+	change := func(cells map[string]any) {
+		co.call("PATCH", "contacts("+id+")", cells)
+		clk.advance(time.Hour)
+		d.backup("prod", capture.Options{})
+	}
+	change(map[string]any{"emailaddress1": wrong, "jobtitle": "first"})
+	change(map[string]any{"jobtitle": "second"})
+	change(map[string]any{"emailaddress1": right, "jobtitle": "third"})
+	key, err := allod.ParseGUID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const column = "contact.emailaddress1"
+	jobs := func() int { return hits(t, d, "prod", allod.GUID{1}, []string{"first", "second", "third"})["contact.jobtitle"] }
+	before, was := hits(t, d, "prod", allod.GUID{1}, []string{wrong}), jobs()
+	if before[column] != 2 || len(before) != 1 {
+		t.Fatalf("before: the search finds %v", before)
+	}
+	r := erasure.Rectification{Environment: "prod", Table: "contact", ID: key.String(), Values: erasure.Values{Set: map[string]string{"emailaddress1": right}}, Urgent: true}
+	plan, err := erasure.MakeRectify(t.Context(), d.Office, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan.Counts["emailaddress1"] != 2 || len(plan.Warnings) != 0 {
+		t.Errorf("plan: got %+v, want two versions and no warning", plan)
+	}
+	asked, err := erasure.AskRectify(t.Context(), d.Office, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := erasure.Run(t.Context(), d.Office, &asked.ID)
+	if err != nil || len(done) != 1 || done[0].Final.IsZero() {
+		t.Fatalf("run: got %+v, %v", done, err)
+	}
+	d.reopen()
+	if left := hits(t, d, "prod", allod.GUID{1}, []string{wrong}); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	if got := hits(t, d, "prod", allod.GUID{1}, []string{right})[column]; got != 3 {
+		t.Errorf("the right value stands in %d versions, want 3", got)
+	}
+	if got := jobs(); got != was {
+		t.Errorf("other values: got %d, want %d", got, was)
+	}
+	if left := hits(t, d, vault.Office, allod.GUID{1}, []string{wrong, right}); len(left) != 0 {
+		t.Errorf("left in the office: %v", left)
+	}
+	if found := inFiles(t, d.dir, []string{wrong, right}); len(found) != 0 {
+		t.Errorf("files of the folder: %v", found)
+	}
+	clk.advance(time.Hour)
+	if res := d.backup("prod", capture.Options{Full: true, Tables: []string{"contact"}}); res.Updated+res.Created+res.Deleted != 0 {
+		t.Errorf("the next backup: got %+v, want no change", res)
 	}
 }
