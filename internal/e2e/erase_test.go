@@ -189,7 +189,9 @@ func TestNothingHoldsTheWrongValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	const column = "contact.emailaddress1"
-	jobs := func() int { return hits(t, d, "prod", allod.GUID{1}, []string{"first", "second", "third"})["contact.jobtitle"] }
+	jobs := func() int {
+		return hits(t, d, "prod", allod.GUID{1}, []string{"first", "second", "third"})["contact.jobtitle"]
+	}
 	before, was := hits(t, d, "prod", allod.GUID{1}, []string{wrong}), jobs()
 	if before[column] != 2 || len(before) != 1 {
 		t.Fatalf("before: the search finds %v", before)

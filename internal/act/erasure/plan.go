@@ -383,24 +383,23 @@ func (m *maker) warn(format string, args ...any) {
 
 // forgetPlans removes the plans of restores that name one of the records: they
 // lie outside the vault, in the folder of this Allod.
-func (d *desk) forgetPlans(ctx context.Context, records []Planned) (int, error) {
+func (d *desk) forgetPlans(ctx context.Context, records []Planned) error {
 	dir := filepath.Join(d.office.Dir, "plans")
 	files, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
-		return 0, nil
+		return nil
 	}
 	if err != nil {
-		return 0, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("look through the plans: %w", err)}
+		return &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("look through the plans: %w", err)}
 	}
-	n := 0
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
-			return n, err
+			return err
 		}
 		path := filepath.Join(dir, f.Name())
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return n, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("look through the plan %s: %w", f.Name(), err)}
+			return &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("look through the plan %s: %w", f.Name(), err)}
 		}
 		named := slices.ContainsFunc(records, func(r Planned) bool {
 			first, _, _ := strings.Cut(r.ID, ",")
@@ -410,9 +409,8 @@ func (d *desk) forgetPlans(ctx context.Context, records []Planned) (int, error) 
 			continue
 		}
 		if err := os.Remove(path); err != nil {
-			return n, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("remove the plan %s: %w", f.Name(), err)}
+			return &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("remove the plan %s: %w", f.Name(), err)}
 		}
-		n++
 	}
-	return n, nil
+	return nil
 }

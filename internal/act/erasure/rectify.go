@@ -261,7 +261,7 @@ func AskRectify(ctx context.Context, o *act.Office, p *RectifyPlan) (*Open, erro
 		return nil, allod.Errorf(allod.Invalid, "correct %s: no version that opens holds another value", c.Record)
 	}
 	if c.Keep {
-		if _, err := d.forgetPlans(ctx, []Planned{{ID: p.ID}}); err != nil {
+		if err := d.forgetPlans(ctx, []Planned{{ID: p.ID}}); err != nil {
 			return nil, err
 		}
 		return nil, d.write(ctx, "corrected", func([]rights.Correction) (*rights.Correction, error) { return &c, nil })
@@ -453,7 +453,7 @@ func (d *desk) rectify(ctx context.Context, s gate.Session, e *Open, all []right
 	if now, err := c.Commit(); err != nil || now != e.Rectify.Commitment || !slices.Equal(e.Tags, []vault.RecordTag{c.Tag}) {
 		return allod.Errorf(allod.Corrupt, "correct a record: the values of %s are not those that were approved", e.ID)
 	}
-	if _, err := d.forgetPlans(ctx, []Planned{{ID: c.Record.Key.String()}}); err != nil {
+	if err := d.forgetPlans(ctx, []Planned{{ID: c.Record.Key.String()}}); err != nil {
 		return err
 	}
 	_, _, err := d.vault.Rectify(ctx, s, e.Environment, []reseal.Record{recordOf(&c, nil)}, opts)

@@ -162,7 +162,7 @@ func (d *desk) ask(ctx context.Context, o *act.Office, records []Planned, e *rig
 		return nil, err
 	}
 	e.Approval = request.ID
-	if _, err := d.forgetPlans(ctx, records); err != nil {
+	if err := d.forgetPlans(ctx, records); err != nil {
 		return nil, err
 	}
 	saved, err := d.save(ctx, e.ID, with, func(*rights.Erasure) (*rights.Erasure, error) { return e, nil })
