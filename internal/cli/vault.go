@@ -29,7 +29,13 @@ func (a *app) vaultCommand() *cobra.Command {
 }
 
 func (a *app) erasureConsole() *erasure.Console {
-	return &erasure.Console{In: a.deps.In, Out: a.deps.Out, Err: a.deps.Err, Moment: a.moment, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}
+	return &erasure.Console{In: a.deps.In, Out: a.deps.Out, Err: a.deps.Err, Moment: a.moment, Write: a.create, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice, Meter: a.meterOf}
+}
+
+// meterOf is newMeter for the packages of commands.
+func (a *app) meterOf(what string) (set func(done, total int64, note string), done func()) {
+	m := a.newMeter(what, -1)
+	return m.set, m.done
 }
 
 // create writes a new file; Conflict if there is one.

@@ -186,6 +186,13 @@ func TestPlan(t *testing.T) {
 		if got := fmt.Sprint(p.Kept); got != want {
 			t.Errorf("kept: got %s, want %s", got, want)
 		}
+		var told []Progress
+		if _, err := Make(t.Context(), o, Request{Environment: "prod", Table: "contact", IDs: []string{id(2).String()}, Progress: func(p Progress) { told = append(told, p) }}); err != nil {
+			return err
+		}
+		if n := len(told); n == 0 || told[n-1].Versions == 0 || told[n-1].Versions != told[n-1].Expected || told[n-1].TablesDone != told[n-1].Tables || told[n-1].Tables != n {
+			t.Errorf("progress: got %+v, want one call a table, the last with every version", told)
+		}
 		for _, bad := range []Request{
 			{Environment: "prod", Table: "contact"},
 			{Environment: "prod", Table: "contact", IDs: []string{"x"}},

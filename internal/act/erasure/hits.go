@@ -151,6 +151,48 @@ func owned(table string) bool {
 	return strings.HasPrefix(table, "msdynmkt_contactpointconsent")
 }
 
+// Progress says how far a plan has looked through what is stored.
+type Progress struct {
+	Versions, Expected int64  // stored versions looked at, and how many there are by the log's counts
+	Table              string // that is looked through
+	Tables, TablesDone int
+}
+
+const tellEvery = 256 // versions of a table between two calls of Progress
+
+// meter tells how far a plan is.
+type meter struct {
+	Progress
+	tell func(Progress)
+}
+
+func (m *maker) meter(ctx context.Context, tables int) (*meter, error) {
+	p := &meter{Progress: Progress{Tables: tables}, tell: m.request.Progress}
+	if p.tell == nil {
+		p.tell = func(Progress) {}
+		return p, nil
+	}
+	all, err := m.vault.Snapshots(ctx, m.request.Environment)
+	for _, s := range all {
+		p.Expected += s.Created + s.Updated + s.Deleted
+	}
+	return p, err
+}
+
+// version counts one version of the table.
+func (p *meter) version(table string) {
+	p.Table = table
+	if p.Versions++; p.Versions%tellEvery == 0 {
+		p.tell(p.Progress)
+	}
+}
+
+// table counts a table that was looked through.
+func (p *meter) table() {
+	p.TablesDone++
+	p.tell(p.Progress)
+}
+
 // spot is a column of a table and what it held.
 type spot struct{ table, column, what string }
 
@@ -161,6 +203,10 @@ func (m *maker) kept(ctx context.Context) (kept []rights.Kept, mine map[allod.Re
 	found := map[spot]*rights.Kept{}
 	mine = map[allod.RecordRef]string{}
 	schema := m.snap.Schema()
+	progress, err := m.meter(ctx, len(schema.Tables))
+	if err != nil {
+		return nil, nil, err
+	}
 	for i := range schema.Tables {
 		t := &schema.Tables[i]
 		last, seen := allod.RecordRef{}, map[spot]bool{} // of one record
@@ -168,6 +214,7 @@ func (m *maker) kept(ctx context.Context) (kept []rights.Kept, mine map[allod.Re
 			if err != nil {
 				return nil, nil, err
 			}
+			progress.version(t.Name)
 			if v.Row == nil || m.who.refs[v.Ref] {
 				continue
 			}
@@ -183,6 +230,7 @@ func (m *maker) kept(ctx context.Context) (kept []rights.Kept, mine map[allod.Re
 			}
 			m.look(v, found, seen)
 		}
+		progress.table()
 	}
 	out := make([]rights.Kept, 0, len(found))
 	for _, p := range slices.SortedFunc(maps.Keys(found), func(a, b spot) int {

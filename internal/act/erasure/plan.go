@@ -36,6 +36,8 @@ type Request struct {
 	Past        bool
 	Urgent      bool
 	Ground      string
+
+	Progress func(Progress) // told now and then how far the plan is; nil = nobody is
 }
 
 // Planned is a record that would be erased.

@@ -29,6 +29,8 @@ type Console struct {
 	JSON   func() bool                                                  // machine-readable output was asked for
 	Print  func(v any)                                                  // one JSON object to stdout
 	With   func(ctx context.Context, f func(o *act.Office) error) error // opens the Allod
+	// Meter shows on stderr how far long work is, until done is called.
+	Meter func(what string) (set func(done, total int64, note string), done func())
 }
 
 // Commands are the commands, to be put under `vault`.
@@ -81,7 +83,12 @@ pairs, parties, connections, queue items and list members.`,
 }
 
 func (c *Console) erase(ctx context.Context, o *act.Office, r erasure.Request, planOnly, yes bool) error {
+	set, done := c.Meter("plan the erasure")
+	r.Progress = func(p erasure.Progress) {
+		set(p.Versions, p.Expected, fmt.Sprintf("%d of about %d stored versions, table %d of %d (%s)", p.Versions, p.Expected, min(p.TablesDone+1, p.Tables), p.Tables, p.Table))
+	}
 	p, err := erasure.Make(ctx, o, r)
+	done()
 	if err != nil {
 		return err
 	}
@@ -103,9 +110,9 @@ func (c *Console) erase(ctx context.Context, o *act.Office, r erasure.Request, p
 	if err != nil {
 		return err
 	}
-	done, err := erasure.Run(ctx, o, &e.ID)
-	if len(done) == 1 {
-		e = &done[0]
+	run, err := erasure.Run(ctx, o, &e.ID)
+	if len(run) == 1 {
+		e = &run[0]
 	}
 	if c.JSON() {
 		c.Print(e)
