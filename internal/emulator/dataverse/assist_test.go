@@ -123,8 +123,15 @@ func TestBulkDetectDuplicates(t *testing.T) {
 			t.Errorf("%s: found %d times", pair, n)
 		}
 	}
-	if a := detect(`,"Criteria":{"Conditions":[{"AttributeName":"name"}]}`); a.Status != 501 {
-		t.Errorf("criteria: got %d %s", a.Status, a.Body)
+	// Criteria choose whose duplicates are looked for, not among what.
+	a = detect(`,"Criteria":{"FilterOperator":"And","Conditions":[{"AttributeName":"accountnumber","Operator":"Equal","Values":[{"Value":"4","Type":"System.String"}]}]}`)
+	if l := c.want(200, "GET", "duplicaterecords?$filter=_asyncoperationid_value eq "+a.json()["JobId"].(string), "").rows(); len(l) != 1 {
+		t.Errorf("criteria: got %v", l)
+	}
+	for _, bad := range []string{`,"Criteria":{"Conditions":[{"AttributeName":"nothing","Operator":"Null"}]}`, `,"Criteria":{"Conditions":[{"AttributeName":"name","Operator":"Sideways"}]}`, `,"Criteria":{"FilterOperator":"Xor"}`, `,"DataSource":"lake"`} {
+		if a := detect(bad); a.Status < 400 {
+			t.Errorf("%s: got %d %s", bad, a.Status, a.Body)
+		}
 	}
 	c.want(400, "POST", "BulkDetectDuplicates", `{"JobName":"Detect"}`)
 }

@@ -1,6 +1,6 @@
 // Package assist answers messages that help people at their work: AddToQueue,
-// InitializeFrom, BulkDetectDuplicates, InstallSampleData and its opposite (Use
-// Web API actions; Create a table row from another; Run duplicate detection;
+// InitializeFrom, BulkDelete, BulkDetectDuplicates, InstallSampleData and its opposite (Use
+// Web API actions; Delete data in bulk; Create a table row from another; Run duplicate detection;
 // Sample data).
 package assist
 
@@ -15,6 +15,7 @@ import (
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/duplicate"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/expression"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
@@ -28,6 +29,7 @@ type object = map[string]any
 // Actions answer POST by name.
 func Actions() map[string]func(change.Writer) (map[string]any, error) {
 	return map[string]func(change.Writer) (object, error){
+		"BulkDelete":           bulkDelete,
 		"BulkDetectDuplicates": detect,
 		"InstallSampleData":    func(c change.Writer) (object, error) { return nil, install(c) },
 		"UninstallSampleData":  func(c change.Writer) (object, error) { return nil, uninstall(c) },
@@ -274,33 +276,33 @@ func mapped(tx *store.Tx, from, to string) map[string]string {
 
 const duplicates = "duplicaterecord"
 
-// detect is BulkDetectDuplicates over all rows of a table. The job is done when
-// the answer comes; what it found are rows of duplicaterecord.
+// detect is BulkDetectDuplicates: it looks for duplicates of the rows that the
+// query selects among all of the table. The job is done when the answer comes;
+// what it found are rows of duplicaterecord.
 func detect(c change.Writer) (object, error) {
 	var body struct {
 		JobName string
-		Query   struct {
-			EntityName string
-			Criteria   struct{ Conditions, Filters []json.RawMessage }
-		}
+		Query   json.RawMessage
 	}
-	if err := json.Unmarshal(c.Body, &body); err != nil || body.Query.EntityName == "" || body.JobName == "" {
+	if err := json.Unmarshal(c.Body, &body); err != nil || len(body.Query) == 0 || body.JobName == "" {
 		return nil, wire.BadPayload("The properties 'Query' and 'JobName' were expected.")
 	}
-	if len(body.Query.Criteria.Conditions)+len(body.Query.Criteria.Filters) > 0 {
-		return nil, wire.Refuse(http.StatusNotImplemented, "", "The emulator does not evaluate the criteria of a QueryExpression.")
-	}
-	t := c.Schema.Model.Table(body.Query.EntityName)
-	if t == nil || t.Abstract {
-		return nil, wire.Refuse(http.StatusNotFound, "0x80041102", "The entity with a name = '%s' was not found in the MetadataCache.", body.Query.EntityName)
+	q, err := expression.Parse(body.Query)
+	if err != nil {
+		return nil, err
 	}
 	var job allod.GUID
-	err := c.Update(func(a *platform.Act) (err error) {
+	err = c.Update(func(a *platform.Act) (err error) {
+		t, ids, err := expression.Rows(c.Call, a, q)
+		if err != nil {
+			return err
+		}
 		if job, err = a.Job(platform.JobDuplicates, body.JobName, ""); err != nil {
 			return err
 		}
 		seen := map[[2]allod.GUID]bool{}
-		for _, r := range a.Tx.Page(t.LogicalName, nil, a.Tx.Len(t.LogicalName)) {
+		for _, id := range ids {
+			r := a.Tx.Get(t.LogicalName, id)
 			value := func(column string) allod.Value { return a.Tx.Value(t.LogicalName, r, column) }
 			for _, other := range duplicate.Of(a.Tx, c.Schema.Model, t, r.Key, value, t.LogicalName) {
 				if seen[[2]allod.GUID{other.Key, r.Key}] {
@@ -316,17 +318,8 @@ func detect(c change.Writer) (object, error) {
 }
 
 func record(a *platform.Act, job allod.GUID, table string, base, other allod.GUID) {
-	if !a.Tx.Has(duplicates) {
-		return
-	}
-	var cells []store.Cell
-	for column, v := range map[string]allod.Value{
+	tell(a, duplicates, a.NewID(), map[string]allod.Value{
 		"asyncoperationid": allod.LookupValue("asyncoperation", job), "baserecordid": allod.LookupValue(table, base), "duplicaterecordid": allod.LookupValue(table, other),
 		"createdon": allod.TextValue(allod.DateTime, wire.Stamp(a.Now)), "ownerid": allod.LookupValue("systemuser", a.User),
-	} {
-		if at := a.Tx.Column(duplicates, column); at >= 0 {
-			cells = append(cells, store.Cell{Column: at, Value: v})
-		}
-	}
-	a.Tx.Put(duplicates, a.NewID(), cells)
+	})
 }

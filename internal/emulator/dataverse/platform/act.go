@@ -34,6 +34,7 @@ type Act struct {
 	// Retain takes what Delete removes, instead of the recycle bin: the row
 	// and what goes with it, their files too. nil = nothing is retained.
 	Retain func(t *entity.Table, r *store.Row)
+	Final  bool // what Delete removes is not kept in the recycle bin
 
 	transaction allod.GUID // of audited events; zero = none yet
 }

@@ -80,7 +80,7 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 	a.unpair(t, id)
 	if a.Retain != nil {
 		a.Retain(t, a.Tx.Get(t.LogicalName, id))
-	} else if !a.bin(t, id, root, was) {
+	} else if a.Final || !a.bin(t, id, root, was) {
 		for _, blob := range a.blobs(t, id) {
 			a.Tx.DeleteBlob(blob)
 		}

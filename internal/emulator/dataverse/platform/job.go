@@ -11,6 +11,7 @@ const jobs = "asyncoperation"
 // Kinds of jobs (asyncoperation.operationtype, System Job table reference).
 const (
 	JobDuplicates = 8
+	JobDelete     = 13
 	JobExport     = 202
 	JobImport     = 203
 )

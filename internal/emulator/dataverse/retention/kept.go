@@ -50,6 +50,13 @@ func Listed(tx *store.Tx, t *entity.Table) ([]*store.Row, error) {
 	return out, nil
 }
 
+// Remove deletes a retained row for good; false when there is none. Its files
+// are no longer reached by anything and stay until the server ends.
+func Remove(tx *store.Tx, table string, id allod.GUID) bool {
+	key, ok := find(tx, table, id)
+	return ok && tx.Delete(kept, key)
+}
+
 func find(tx *store.Tx, table string, id allod.GUID) (allod.GUID, bool) {
 	for _, key := range tx.Find(kept, "id", allod.IDValue(id)) {
 		if strings.EqualFold(tx.Value(kept, tx.Get(kept, key), "table").Text(), table) {
