@@ -31,14 +31,17 @@ type Correction struct {
 	Set         map[string]string `json:"set,omitempty"`   // column → value, as text
 	Clear       []string          `json:"clear,omitempty"` // columns that should have been empty
 	Only        map[string]string `json:"only,omitempty"`  // column → the wrong value: others are left alone
-	From        uint64            `json:"from,omitempty"`  // captures whose snapshots show the versions; 0 = from the first
-	To          uint64            `json:"to,omitempty"`    // 0 = to the last
-	Keep        bool              `json:"keep,omitempty"`  // the versions stay as they are; what is restored of them is corrected
-	Salt        allod.GUID        `json:"salt"`            // random: values can be guessed from a hash without it
-	Ground      string            `json:"ground,omitempty"`
-	By          allod.Actor       `json:"by"`
-	At          time.Time         `json:"at"`             // UTC, whole seconds
-	Ended       time.Time         `json:"ended,omitzero"` // of one with Keep: not replayed any more since
+	// IDs are the MetadataIds of the columns: one that was dropped and made
+	// again under its name is another.
+	IDs    map[string]allod.GUID `json:"ids,omitempty"`
+	From   uint64                `json:"from,omitempty"` // captures whose snapshots show the versions; 0 = from the first
+	To     uint64                `json:"to,omitempty"`   // 0 = to the last
+	Keep   bool                  `json:"keep,omitempty"` // the versions stay as they are; what is restored of them is corrected
+	Salt   allod.GUID            `json:"salt"`           // random: values can be guessed from a hash without it
+	Ground string                `json:"ground,omitempty"`
+	By     allod.Actor           `json:"by"`
+	At     time.Time             `json:"at"`             // UTC, whole seconds
+	Ended  time.Time             `json:"ended,omitzero"` // of one with Keep: not replayed any more since
 }
 
 // Rectify is what an Erasure that corrects instead says of itself: no content.
@@ -74,7 +77,7 @@ func (c *Correction) Commit() (string, error) {
 }
 
 // Check refuses, as Invalid or NotFound and without naming a value, what cannot
-// be said of rows of the table.
+// be said of rows of the table, and notes which columns of it are meant.
 func (c *Correction) Check(t *allod.Table) error {
 	if len(c.Set)+len(c.Clear) == 0 {
 		return allod.WithHint(allod.Errorf(allod.Invalid, "correct a record of %s: no column was named", t.Name), "Name columns with --set, --clear or --values.")
@@ -84,6 +87,10 @@ func (c *Correction) Check(t *allod.Table) error {
 		if i < 0 {
 			return allod.WithHint(allod.Errorf(allod.NotFound, "correct column %q of %s: there is none", name, t.Name), "`allod schema ENV %s` lists them.", t.Name)
 		}
+		if c.IDs == nil {
+			c.IDs = map[string]allod.GUID{}
+		}
+		c.IDs[name] = t.Columns[i].ID
 		text, sets := c.Set[name]
 		switch col := &t.Columns[i]; {
 		case sets && slices.Contains(c.Clear, name):
@@ -125,6 +132,9 @@ func (c *Correction) Apply(t *allod.Table, cells []allod.Value) ([]string, error
 	for _, name := range c.Columns() {
 		i := t.ColumnIndex(name)
 		if i < 0 || i >= len(cells) || cells[i].IsAbsent() {
+			continue
+		}
+		if meant, is := c.IDs[name], t.Columns[i].ID; !meant.IsZero() && !is.IsZero() && meant != is {
 			continue
 		}
 		if wrong, only := c.Only[name]; only {

@@ -63,6 +63,15 @@ func TestApply(t *testing.T) {
 	if got := fmt.Sprint(cells); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	again := &allod.Table{Name: "contact", Columns: []allod.Column{{Name: "s", ID: allod.GUID{1}, Type: allod.String}}}
+	other := Correction{Set: map[string]string{"s": "other"}}
+	if err := other.Check(again); err != nil {
+		t.Fatal(err)
+	}
+	again.Columns[0].ID = allod.GUID{2} // dropped, and made again
+	if changed, err := other.Apply(again, []allod.Value{allod.StringValue("x")}); err != nil || len(changed) != 0 {
+		t.Errorf("another column of the name: got %v, %v", changed, err)
+	}
 	for name, text := range wrong {
 		c := Correction{Set: map[string]string{name: text}}
 		if err := c.Check(table); allod.KindOf(err) != allod.Invalid {
