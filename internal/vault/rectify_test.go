@@ -18,6 +18,7 @@ import (
 	"allod/internal/blob/fault"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/pack"
 	"allod/internal/vault/reseal"
 	"allod/internal/vault/verify"
@@ -408,5 +409,35 @@ func TestRectifyRefuses(t *testing.T) {
 	seen, err := v.Corrections(t.Context(), v.session(gate.ActionRead), "contoso", []reseal.Record{record(tags[0])})
 	if err != nil || seen.Versions != 1 || seen.Changed != 0 || len(seen.Objects) != 0 {
 		t.Errorf("to look: got %+v, %v", seen, err)
+	}
+}
+
+// TestRectifyTakesBothRoles plans with a slot that reads. What opens rows and
+// destroys keys, forgetting the past too, is refused to a slot that has one half
+// of it, and nothing has changed.
+func TestRectifyTakesBothRoles(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	v.mustCapture(ModeFull, numbered(3, "x"))
+	tags, err := v.Tags(t.Context(), v.session(gate.ActionRead), "contoso", []allod.RecordRef{ref("account", 2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := []reseal.Record{{Table: tags[0].Table, Tag: tags[0].Tag}}
+	before := v.log.Chain().N
+	for _, role := range []keyring.Role{keyring.RoleRead, keyring.RoleErase} {
+		w := v.as(role, mem.New(mem.Options{}))
+		seen, err := w.Corrections(t.Context(), w.session(gate.ActionRead), "contoso", records)
+		if role == keyring.RoleRead && (err != nil || seen.Versions != 1) || role == keyring.RoleErase && allod.KindOf(err) != allod.Denied {
+			t.Errorf("%s plans: got %+v, %v", role, seen, err)
+		}
+		if _, _, err := w.Rectify(t.Context(), w.session(gate.ActionErase), "contoso", records, RectifyOptions{}); allod.KindOf(err) != allod.Denied {
+			t.Errorf("%s corrects: got %v, want kind denied", role, err)
+		}
+		if _, err := w.Erase(t.Context(), w.session(gate.ActionErase), tags, EraseOptions{Past: true}); allod.KindOf(err) != allod.Denied {
+			t.Errorf("%s forgets the past: got %v, want kind denied", role, err)
+		}
+	}
+	if n := v.log.Chain().N; n != before {
+		t.Errorf("the log has %d entries, %d before", n, before)
 	}
 }

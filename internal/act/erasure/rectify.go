@@ -447,7 +447,7 @@ func correctionsOf(ctx context.Context, snap *vault.Snapshot) ([]rights.Correcti
 func (d *desk) rectify(ctx context.Context, s gate.Session, e *Open, all []rights.Correction, opts vault.RectifyOptions) error {
 	i := slices.IndexFunc(all, func(c rights.Correction) bool { return c.ID == e.Rectify.Values })
 	if i < 0 {
-		return allod.Errorf(allod.Corrupt, "correct a record: the values of %s are gone from the register", e.ID)
+		return allod.WithHint(allod.Errorf(allod.Conflict, "correct a record: the values of %s are gone: the record was erased since it was asked for", e.ID), "`allod vault erasures cancel %s` takes it back.", e.ID)
 	}
 	c := all[i]
 	if now, err := c.Commit(); err != nil || now != e.Rectify.Commitment || !slices.Equal(e.Tags, []vault.RecordTag{c.Tag}) {

@@ -243,6 +243,42 @@ func TestEraseTakesCorrections(t *testing.T) {
 	}
 }
 
+// TestEraseOvertakesARectification erases a record whose correction waits: that
+// one ends by itself, and nobody tries to carry it out.
+func TestEraseOvertakesARectification(t *testing.T) {
+	b := newBench(t)
+	b.fill()
+	err := b.with(func(o *act.Office) error {
+		waits, err := b.askRectify(o, Rectification{Values: set("Right")})
+		if err != nil {
+			return err
+		}
+		b.wait(time.Hour)
+		asked, err := b.ask(o, true, 2)
+		if err != nil {
+			return err
+		}
+		if _, err := Run(t.Context(), o, &asked.ID); err != nil {
+			return err
+		}
+		b.wait(100 * time.Hour)
+		if n, err := Carry(t.Context(), o); err != nil || n != 0 {
+			return fmt.Errorf("carried on: got %d, %w", n, err)
+		}
+		now, err := Find(t.Context(), o, waits.ID.String())
+		if err == nil && now.Next.Step != rights.StepNone {
+			err = fmt.Errorf("got %+v, want nothing to be done", now.Next)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := b.values(); n != 0 {
+		t.Errorf("corrections that open: got %d, want none", n)
+	}
+}
+
 // TestEveryCallOfARectificationFails lets calls fail in turn while an urgent
 // one is asked for and carried out, both ways, with the process gone from there
 // on: the next process finds the old value or the new one and carries it to its

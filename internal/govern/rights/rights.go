@@ -169,6 +169,8 @@ func Decide(e *Erasure, approval approve.Outcome, all []Erasure, held []string, 
 		return Decision{Step: StepDestroy, Reasons: []string{"the keys were destroyed in log entry " + fmt.Sprint(e.Entry) + "; old slots are left"}}
 	case !e.Cancelled.IsZero():
 		return Decision{Step: StepNone, Reasons: []string{"it was taken back on " + e.Cancelled.Format(time.RFC3339)}}
+	case e.overtaken(all):
+		return Decision{Step: StepNone, Reasons: []string{"its record was erased, or its past was, after it was asked for"}}
 	case len(held) > 0:
 		return Decision{Step: StepWait, Reasons: []string{"a legal hold names records of it: " + strings.Join(held, ", ")}}
 	case !approval.Granted:
@@ -229,11 +231,19 @@ func Hidden(all []Erasure) []vault.RecordTag {
 // waiting reports whether it was asked for, and neither taken back nor committed.
 func (e *Erasure) waiting() bool { return e.Cancelled.IsZero() && e.Committed.IsZero() }
 
+// overtaken reports whether it is a rectification whose record was erased since
+// it was asked for: its values went with that.
+func (e *Erasure) overtaken(all []Erasure) bool {
+	return e.Rectify != nil && slices.ContainsFunc(all, func(o Erasure) bool {
+		return o.Rectify == nil && !o.Committed.IsZero() && !o.Committed.Before(e.Asked) && slices.ContainsFunc(e.Tags, func(t vault.RecordTag) bool { return slices.Contains(o.Tags, t) })
+	})
+}
+
 // Waiting is how many rectifications wait to be carried out.
 func Waiting(all []Erasure) int {
 	n := 0
 	for i := range all {
-		if all[i].Rectify != nil && all[i].waiting() {
+		if all[i].Rectify != nil && all[i].waiting() && !all[i].overtaken(all) {
 			n++
 		}
 	}
