@@ -38,6 +38,7 @@ var goldens = []struct {
 }{
 	{"testdata/format-v1", makeGolden, 2},
 	{"testdata/format-v1-roots", makeGoldenRoots, 0},
+	{"testdata/format-v1-rectified", makeGoldenRectified, 2},
 }
 
 // goldenRow is a row as the golden vault must give it back.
@@ -209,6 +210,24 @@ func makeGoldenRoots(t *testing.T, v *testVault) {
 		t.Fatal(err)
 	}
 	if err := v.erase(EraseOptions{Past: true}, 3); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeGoldenRectified fills a vault with versions sealed anew: of a record with
+// a small file and one with a large file, of one that is deleted, twice of one,
+// and the newest of one that forgot its past.
+func makeGoldenRectified(t *testing.T, v *testVault) {
+	v.fileObject = 1 << 10
+	v.putFiles(t, "wrong", map[int][]byte{1: []byte("a small file"), 2: bytes.Repeat([]byte("a large one "), 200)})
+	v.mustCapture(ModeDelta, map[int]string{3: "wrong", 4: "past", 5: "untouched"})
+	v.mustCapture(ModeDelta, map[int]string{4: "newest"}, 3)
+	for _, n := range []int{1, 2, 3, 3} {
+		if _, err := v.rectify(n, fmt.Sprint("right ", n), RectifyOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.erase(EraseOptions{Past: true}, 4); err != nil {
 		t.Fatal(err)
 	}
 }
