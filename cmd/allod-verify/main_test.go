@@ -188,6 +188,16 @@ func TestLog(t *testing.T) {
 	k.wantKind(allod.Corrupt, "checkpoint 2", "--vault", "vault", "--log", ".")
 }
 
+// A vault with three roots of the key tree, as one was written: it began two of
+// them and erased in all.
+func TestLogOfSeveralRoots(t *testing.T) {
+	k := &kit{t: t, dir: t.TempDir()}
+	k.must(os.CopyFS(k.dir, os.DirFS("../../internal/vault/testdata/format-v1-roots/store")))
+	k.wantKind(0, "log: 8 entries, chained and signed, until 2026-03-01T00:00:26Z: 2 slot, 3 capture, 3 erase", "--vault", "vault", "--log", ".")
+	k.must(os.Remove(filepath.Join(k.dir, vlog.EntryName(3)))) // where the second root begins
+	k.wantKind(allod.Corrupt, "it ends with entry 2", "--vault", "vault", "--log", ".")
+}
+
 func TestLedgerFiles(t *testing.T) {
 	k := newKit(t)
 	ctx := context.Background()

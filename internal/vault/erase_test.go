@@ -168,8 +168,8 @@ func wantOnlyEpoch(t testing.TB, place blob.Store, epoch uint64) {
 	}
 }
 
-// TestTwoErase erases from two processes in turns, with captures of a third
-// between: every erasure holds, whoever opened when.
+// TestTwoErase erases from several processes in turns, with captures and new roots
+// of others between: every erasure holds, whoever opened when.
 func TestTwoErase(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	a := newVault(t, mem.New(mem.Options{}))
@@ -178,6 +178,11 @@ func TestTwoErase(t *testing.T) {
 	procs := []*testVault{a, a.reopen(a.store), a.reopen(a.store)}
 	for n := 1; n <= 30; n++ {
 		p := procs[rnd.IntN(len(procs))]
+		if n%8 == 0 {
+			if err := procs[rnd.IntN(len(procs))].beginRoot(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		switch rnd.IntN(3) {
 		case 0:
 			if _, _, err := p.captureRows(ModeDelta, map[int]string{n: "again", n + 1: "again"}); err != nil {
