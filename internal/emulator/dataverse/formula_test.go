@@ -148,14 +148,14 @@ func TestDefineFormula(t *testing.T) {
 		{"Decimal", "1", "alp_area * new_nothing", "new_nothing"},
 		{"Decimal", "1", "POWER(alp_area, 2)", "POWER"},
 		{"Decimal", "1", "alp_area *", "ends too early"},
-		{"Decimal", "1", "<Activity />", "not understood"},
+		{"Decimal", "1", "<Activity />", "not expected"},
 		{"Decimal", "1", "alp_area; 1", "not understood"},
 		{"Decimal", "1", "alp_name.name + 1", "no lookup"},
-		{"Boolean", "1", "alp_area", "Boolean"},
+		{"Memo", "1", "alp_area", "Memo"},
 		{"Decimal", "2", "MEDIAN(alp_loyaltycard.alp_points, alp_homestore)", "MEDIAN"},
 		{"Decimal", "2", "SUM(alp_loyaltycard.alp_points, alp_account)", "alp_account"},
 		{"Decimal", "2", "SUM(alp_loyaltycard.alp_points, alp_homestore) WHERE x = 1", "no column x"},
-		{"Decimal", "3", "alp_area", "SourceType"},
+		{"Decimal", "4", "alp_area", "SourceType"},
 	} {
 		a := define(bad.class, "new_Bad", bad.kind, bad.formula)
 		if a.Status != 400 || !strings.Contains(a.Body, bad.why) {
@@ -238,5 +238,40 @@ func TestCompanyRollups(t *testing.T) {
 	c.action("calculate-rollups", "")
 	if n := c.srv.Counters()["rollups"]; n != 0 {
 		t.Errorf("%d rollups were not up to date", n)
+	}
+}
+
+// A formula column is Power Fx, and may hold yes or no.
+func TestFormulaColumn(t *testing.T) {
+	k := &clock{time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)}
+	c := standardCompany(t, dvemu.Options{Now: k.now})
+	const at = "EntityDefinitions(LogicalName='alp_loyaltycard')/Attributes"
+	no := `"OptionSet":{"TrueOption":{"Value":1,"Label":` + label("Yes") + `},"FalseOption":{"Value":0,"Label":` + label("No") + `},"OptionSetType":"Boolean"}`
+	for _, x := range [][3]string{
+		{"String", "new_Standing", `If(alp_points >= 200, "gold", alp_points >= 100, "silver", "none")`},
+		{"Integer", "new_Age", `DateDiff(createdon, UTCToday(), TimeUnit.Days)`},
+		{"Boolean", "new_Good", `alp_points > 100 && !IsBlank(alp_name)`},
+	} {
+		more := []string{`"SourceType":3`, fmt.Sprintf(`"FormulaDefinition":%q`, x[2])}
+		if x[0] == "Boolean" {
+			more = append(more, no)
+		}
+		c.want(204, "POST", at, column(x[0], x[1], more...))
+	}
+	if a := c.want(400, "POST", at, column("String", "new_Bad", `"SourceType":3`, `"FormulaDefinition":"Sqrt(alp_points)"`)); !strings.Contains(a.Body, "SQRT") {
+		t.Errorf("a function that is not known: got %s", a.Body)
+	}
+	card := c.want(204, "POST", "alp_loyaltycards", `{"alp_name":"A","alp_points":150,"new_standing":"mine"}`).id()
+	c.want(204, "POST", "alp_loyaltycards", `{"alp_name":"B","alp_points":20}`)
+	k.at = k.at.AddDate(0, 0, 3)
+	r := c.want(200, "GET", "alp_loyaltycards("+card+")?$select=new_standing,new_age,new_good", "").json()
+	if r["new_standing"] != "silver" || r["new_age"] != 3.0 || r["new_good"] != true {
+		t.Errorf("got %v", r)
+	}
+	if l := c.want(200, "GET", "alp_loyaltycards?$filter=new_good eq true and new_standing ne 'gold'", "").rows(); len(l) != 1 || l[0]["alp_name"] != "A" {
+		t.Errorf("filtered: got %v", l)
+	}
+	if def := c.want(200, "GET", at+"(LogicalName='new_good')", "").json(); def["SourceType"] != 3.0 || def["IsValidForCreate"] != false {
+		t.Errorf("definition: got %v %v", def["SourceType"], def["IsValidForCreate"])
 	}
 }

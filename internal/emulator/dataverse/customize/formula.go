@@ -23,7 +23,7 @@ func (w *work) source(t *entity.Table, c *entity.Column, o entity.Object) ([]*en
 		return nil, err
 	}
 	c.SourceType, c.ValidForRead = kind, true // and for nothing else
-	if kind == formula.Calculated {
+	if kind != formula.Rolled {
 		return nil, nil
 	}
 	return []*entity.Column{
@@ -59,12 +59,12 @@ func (w *work) evaluates(t *entity.Table, c *entity.Column, kind int, text strin
 		return x
 	}
 	switch kind {
-	case formula.Calculated:
+	case formula.Calculated, formula.Fx:
 		f, err := formula.Parse(text)
 		if err != nil {
 			return no(err.Error())
 		}
-		if !slices.Contains([]entity.ColumnKind{"String", "Integer", "Decimal", "DateTime"}, c.Kind) {
+		if !slices.Contains([]entity.ColumnKind{"String", "Integer", "Decimal", "DateTime", "Boolean"}, c.Kind) {
 			return no("columns of type " + string(c.Kind) + " are not calculated")
 		}
 		for _, r := range f.Refs {
@@ -104,5 +104,5 @@ func (w *work) evaluates(t *entity.Table, c *entity.Column, kind int, text strin
 		}
 		return nil
 	}
-	return no("its SourceType is neither calculated nor a rollup")
+	return no("its SourceType is none that is known")
 }

@@ -8,7 +8,13 @@
 //
 // Known are + - * / and parentheses, numbers, texts, columns, columns of a
 // parent row, NOW, CONCAT, TRIMLEFT, TRIMRIGHT, ADD and SUBTRACT of HOURS, DAYS,
-// WEEKS, MONTHS, YEARS, DIFFIN of MINUTES, HOURS, DAYS, WEEKS. Conditions are not.
+// WEEKS, MONTHS, YEARS, DIFFIN of MINUTES, HOURS, DAYS, WEEKS, MONTHS, YEARS.
+//
+// Formula columns ("Work with Dataverse formula columns") are Power Fx, in which
+// these are known as well: = <> < <= > >= && || ! &, If, Switch, And, Or, Not,
+// IsBlank, Blank, UTCNow, UTCToday, Year, Month, Day, Hour, Minute, Second,
+// Weekday, DateAdd, DateDiff with TimeUnit, Concatenate. Columns go by their
+// logical names, and choices by their numbers.
 package formula
 
 import (
@@ -26,6 +32,7 @@ import (
 const (
 	Calculated = 1
 	Rolled     = 2
+	Fx         = 3
 )
 
 // Env is what formulas depend on beside rows.
@@ -40,13 +47,13 @@ type Get func(lookup, column string) allod.Value
 // Ref is a column that a formula reads; Lookup is "" for the row's own.
 type Ref struct{ Lookup, Column string }
 
-// Formula is a calculated column. It may be used concurrently.
+// Formula is that of a calculated column or of a formula column. It may be used concurrently.
 type Formula struct {
 	Refs []Ref
 	root expr
 }
 
-// expr is a part of a formula; values are nil, *big.Rat, string or time.Time.
+// expr is a part of a formula; values are nil, *big.Rat, string, bool or time.Time.
 type expr func(s *scope) any
 
 type scope struct {
@@ -63,7 +70,7 @@ func Parse(text string) (*Formula, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := p.sum(0)
+	root, err := p.logic(0)
 	if err == nil && p.peek() != "" {
 		err = p.unexpected()
 	}
@@ -96,6 +103,10 @@ func hold(c *entity.Column, v any) allod.Value {
 	case string:
 		if c.Kind == "String" && (c.MaxLength <= 0 || len([]rune(v)) <= c.MaxLength) {
 			return allod.StringValue(v)
+		}
+	case bool:
+		if c.Kind == "Boolean" {
+			return allod.BooleanValue(v)
 		}
 	case time.Time:
 		if c.EdmType == "Edm.Date" {
@@ -135,6 +146,8 @@ func of(v allod.Value) any {
 		return ratOf(v.Text())
 	case allod.String:
 		return v.Text()
+	case allod.Boolean:
+		return v.Bool()
 	case allod.Date, allod.DateTime:
 		for _, layout := range []string{time.RFC3339, time.DateOnly} {
 			if t, err := time.Parse(layout, v.Text()); err == nil {

@@ -36,6 +36,7 @@ func TestEval(t *testing.T) {
 	exact := &entity.Column{Kind: "Decimal", EdmType: "Edm.Decimal", Precision: 3}
 	moment := &entity.Column{Kind: "DateTime", EdmType: "Edm.DateTimeOffset"}
 	date := &entity.Column{Kind: "DateTime", EdmType: "Edm.Date"}
+	yes := &entity.Column{Kind: "Boolean", EdmType: "Edm.Boolean"}
 	now := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC) }
 	for _, c := range []struct {
 		column  *entity.Column
@@ -66,6 +67,37 @@ func TestEval(t *testing.T) {
 		{whole, "DIFFINHOURS(day, at)", allod.IntegerValue(30)},
 		{whole, "DIFFINDAYS(at, day)", allod.IntegerValue(-1)},
 		{date, "n", allod.NullValue()},
+
+		// Formula columns.
+		{text, `If(n > 5, "many", "few")`, allod.StringValue("many")},
+		{text, `If(n > 9, "many", n >= 7, "some", "few")`, allod.StringValue("some")},
+		{text, `If(n < 5, "few")`, allod.NullValue()},
+		{text, `Switch(n, 1, "one", 7, "seven", "other")`, allod.StringValue("seven")},
+		{text, `Switch(name, "ährenfeld", "here", "other")`, allod.StringValue("here")},
+		{text, `Switch(n, 1, "one", 2, "two")`, allod.NullValue()},
+		{text, `Switch(n, 1, "one", "other")`, allod.StringValue("other")},
+		{text, `name & " " & n`, allod.StringValue("Ährenfeld 7")},
+		{yes, "n = 7 && price < 1 || false", allod.BooleanValue(true)},
+		{yes, "!(n <> 7)", allod.BooleanValue(true)},
+		{yes, "And(n > 1, Or(n > 100, Not(IsBlank(name))))", allod.BooleanValue(true)},
+		{yes, "missing = Blank()", allod.BooleanValue(true)},
+		{yes, "missing < 1", allod.BooleanValue(false)},
+		{yes, "IsBlank(missing)", allod.BooleanValue(true)},
+		{yes, "name > 3", allod.BooleanValue(false)},
+		{yes, "n", allod.NullValue()},
+		{yes, "at > day", allod.BooleanValue(true)},
+		{whole, "Year(day) * 10000 + Month(day) * 100 + Day(day)", allod.IntegerValue(20240229)},
+		{whole, "Hour(at) * 100 + Minute(at)", allod.IntegerValue(630)},
+		{whole, "Weekday(day)", allod.IntegerValue(5)},
+		{whole, "DateDiff(day, UTCToday(), TimeUnit.Months)", allod.IntegerValue(23)},
+		{whole, "DateDiff(day, UTCNow(), TimeUnit.Years)", allod.IntegerValue(2)},
+		{whole, "DateDiff(day, at)", allod.IntegerValue(1)},
+		{whole, "DIFFINMONTHS(day, at)", allod.IntegerValue(1)},
+		{whole, "DateDiff(day, at, TimeUnit.Fortnights)", allod.NullValue()},
+		{date, "DateAdd(day, 1)", allod.TextValue(allod.Date, "2024-03-01")},
+		{date, "DateAdd(day, -2, TimeUnit.Quarters)", allod.TextValue(allod.Date, "2023-08-29")},
+		{moment, "DateAdd(at, 90, TimeUnit.Minutes)", allod.TextValue(allod.DateTime, "2024-03-01T08:00:00Z")},
+		{moment, `If(IsBlank(missing), at, UTCNow())`, allod.TextValue(allod.DateTime, "2024-03-01T06:30:00Z")},
 	} {
 		f, err := Parse(c.formula)
 		if err != nil {
@@ -80,7 +112,7 @@ func TestEval(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, bad := range []string{
-		"", "1 +", "(1", "1)", "1 2", "f(1)", "NOW(1)", "CONCAT()", "ADDDAYS(1)", `"open`, "a.", "<xaml/>", ".", "=", "1,2", "CONCAT(1,", "1.2.3",
+		"", "1 +", "(1", "1)", "1 2", "f(1)", "NOW(1)", "CONCAT()", "ADDDAYS(1)", `"open`, "a.", "<xaml/>", ".", "=", "1,2", "CONCAT(1,", "1.2.3", "If(1)", "Switch(1, 2)", "1 <", "|| 1", "!", "n && ", "Not(1, 2)", "1 = 2 = 3", "a | b",
 		strings.Repeat("(", 100) + "1" + strings.Repeat(")", 100), strings.Repeat("-", 100) + "1", strings.Repeat("x", maxText+1), "\xff",
 	} {
 		if _, err := Parse(bad); allod.KindOf(err) != allod.Invalid {
@@ -97,7 +129,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{`CONCAT(name, " ", parent.name)`, "(n - 10) * 0.25 / price", "ADDDAYS(1, day)", "DIFFINDAYS(day, NOW())", "COUNT(a, b) WHERE c = 1 AND d = \"x\"", "SUM(a.b, c)", "-1.5", "9999999999999999999999999999999999"} {
+	for _, s := range []string{`CONCAT(name, " ", parent.name)`, "(n - 10) * 0.25 / price", "ADDDAYS(1, day)", "DIFFINDAYS(day, NOW())", "COUNT(a, b) WHERE c = 1 AND d = \"x\"", "SUM(a.b, c)", "-1.5", "If(n > 1 && !IsBlank(name), \"a\" & n, Switch(n, 1, \"b\"))", "DateAdd(day, 1, TimeUnit.Days)", "9999999999999999999999999999999999"} {
 		f.Add(s)
 	}
 	columns := []*entity.Column{{Kind: "String", EdmType: "Edm.String"}, {Kind: "Integer"}, {Kind: "Decimal", Precision: 10}, {Kind: "DateTime", EdmType: "Edm.Date"}}

@@ -2,6 +2,7 @@ package formula
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,6 +20,9 @@ type parser struct {
 
 // maxDepth bounds how deep parts nest.
 const maxDepth = 32
+
+// signs are those of one character; there are <> <= >= && || too.
+const signs = "+-*/(),.=<>&!"
 
 func newParser(text string) (*parser, error) {
 	if len(text) > maxText || !utf8.ValidString(text) {
@@ -62,7 +66,9 @@ func word(s string) int {
 		for n < len(s) && (digit(s[n]) || s[n] == '.') {
 			n++
 		}
-	case !strings.ContainsRune("+-*/(),.=", rune(s[0])):
+	case len(s) > 1 && slices.Contains([]string{"<>", "<=", ">=", "&&", "||"}, s[:2]):
+		return 2
+	case !strings.ContainsRune(signs, rune(s[0])):
 		return 0
 	}
 	return n
@@ -128,7 +134,7 @@ func (p *parser) factor(depth int) (expr, error) {
 	case w == "":
 		return nil, p.unexpected()
 	case p.take("("):
-		e, err := p.sum(depth)
+		e, err := p.logic(depth)
 		if err == nil && !p.take(")") {
 			err = p.unexpected()
 		}
@@ -136,6 +142,12 @@ func (p *parser) factor(depth int) (expr, error) {
 	case p.take("-"):
 		e, err := p.factor(depth + 1)
 		return reckon("-", func(*scope) any { return new(big.Rat) }, e), err
+	case p.take("!"):
+		e, err := p.factor(depth + 1)
+		return func(s *scope) any {
+			is, _ := e(s).(bool)
+			return !is
+		}, err
 	case w[0] == '"':
 		p.at++
 		return func(*scope) any { return w[1:] }, nil
@@ -146,7 +158,7 @@ func (p *parser) factor(depth int) (expr, error) {
 		}
 		p.at++
 		return func(*scope) any { return n }, nil
-	case word(w) == 1 && strings.Contains("+-*/(),.=", w):
+	case strings.Contains(signs+"||", w[:1]):
 		return nil, p.unexpected()
 	}
 	return p.name(depth)
@@ -161,7 +173,7 @@ func (p *parser) name(depth int) (expr, error) {
 			if len(args) > 0 && !p.take(",") {
 				return nil, p.unexpected()
 			}
-			e, err := p.sum(depth)
+			e, err := p.logic(depth + 1)
 			if err != nil {
 				return nil, err
 			}
@@ -176,6 +188,12 @@ func (p *parser) name(depth int) (expr, error) {
 		ref = Ref{Lookup: ref.Column, Column: p.next()}
 	}
 	ref = Ref{strings.ToLower(ref.Lookup), strings.ToLower(ref.Column)}
+	switch {
+	case ref.Lookup == "timeunit": // TimeUnit.Days
+		return func(*scope) any { return ref.Column }, nil
+	case ref.Lookup == "" && (ref.Column == "true" || ref.Column == "false"):
+		return func(*scope) any { return ref.Column == "true" }, nil
+	}
 	p.refs = append(p.refs, ref)
 	return func(s *scope) any { return of(s.get(ref.Lookup, ref.Column)) }, nil
 }
@@ -213,6 +231,12 @@ func reckon(sign string, left, right expr) expr {
 
 // call is a function of the editor.
 func call(name string, args []expr) (expr, error) {
+	if k, ok := functions(name); ok {
+		if len(args) < k.least || k.most >= 0 && len(args) > k.most {
+			return nil, allod.Errorf(allod.Invalid, "read formula: %s with %d arguments", name, len(args))
+		}
+		return func(s *scope) any { return k.eval(s, args) }, nil
+	}
 	arity := 2
 	var f func(s *scope) any
 	switch name {
@@ -223,7 +247,7 @@ func call(name string, args []expr) (expr, error) {
 			}
 			return s.env.Now().UTC().Truncate(time.Second)
 		}
-	case "CONCAT":
+	case "CONCAT", "CONCATENATE":
 		arity, f = len(args), func(s *scope) any { return concat(s, args) }
 	case "TRIMLEFT", "TRIMRIGHT":
 		f = func(s *scope) any { return trim(s, name, args) }
@@ -232,7 +256,7 @@ func call(name string, args []expr) (expr, error) {
 			return nil, allod.Errorf(allod.Invalid, "read formula: the function %s is not known here", name)
 		}
 	}
-	if len(args) != arity || name == "CONCAT" && arity == 0 {
+	if len(args) != arity || strings.HasPrefix(name, "CONCAT") && arity == 0 {
 		return nil, allod.Errorf(allod.Invalid, "read formula: %s with %d arguments", name, len(args))
 	}
 	return f, nil

@@ -13,7 +13,7 @@ func formulas(m *entity.Model) map[*entity.Column]*formula.Formula {
 	out := map[*entity.Column]*formula.Formula{}
 	for _, t := range m.Tables {
 		for _, c := range t.Columns {
-			if c.SourceType != formula.Calculated {
+			if c.SourceType != formula.Calculated && c.SourceType != formula.Fx {
 				continue
 			}
 			if f, err := formula.Parse(formula.Definition(c)); err == nil {
@@ -72,7 +72,7 @@ func (p *Plan) appendComputed(dst []byte, tx *store.Tx, c *planned, r *store.Row
 		return append(append(append(dst, ','), c.member...), "null"...)
 	}
 	raw := store.Raw{Type: v.Type()}
-	if v.Type() == allod.Integer {
+	if v.Type() == allod.Integer || v.Type() == allod.Boolean {
 		raw.Num = v.Int()
 	} else {
 		raw.Text = v.Text()
