@@ -58,20 +58,12 @@ func (u *User) DepthOf(table string) string {
 	return DepthGlobal
 }
 
-// Privilege is the name of the right to do what the verb says: activities
-// share that of activitypointer.
+// Privilege is the name of the right to do what the verb says.
 func Privilege(verb string, t *entity.Table) string {
 	if t.LogicalName == "audit" && verb == "Read" {
 		return "prvReadAuditSummary" // §10.1
 	}
-	if t.Activity || t.LogicalName == "activitypointer" {
-		return "prv" + verb + "Activity"
-	}
-	name := t.SchemaName
-	if name == "" {
-		name = t.LogicalName
-	}
-	return "prv" + verb + name
+	return t.Privilege(verb)
 }
 
 // Denied is the 403 for a privilege the user lacks.

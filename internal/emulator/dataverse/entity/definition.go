@@ -139,16 +139,13 @@ func (t *Table) privileges() []Object {
 	}
 	out := make([]Object, 0, len(verbs))
 	for _, v := range verbs {
-		name := "prv" + v + t.SchemaName
 		out = append(out, Object{
 			{"CanBeBasic", t.Ownership == 1 || t.Ownership == 2},
 			{"CanBeDeep", t.Ownership != 8},
 			{"CanBeGlobal", true},
 			{"CanBeLocal", t.Ownership != 8},
-			{"CanBeEntityReference", false},
-			{"CanBeParentEntityReference", false},
-			{"CanBeRecordFilter", false},
-			{"Name", name},
+			{"CanBeEntityReference", false}, {"CanBeParentEntityReference", false}, {"CanBeRecordFilter", false},
+			{"Name", t.Privilege(v)},
 			{"PrivilegeId", t.PrivilegeID(v).String()},
 			{"PrivilegeType", v},
 		})
@@ -156,10 +153,16 @@ func (t *Table) privileges() []Object {
 	return out
 }
 
-// PrivilegeID is the id of the privilege prv<verb><SchemaName>.
-func (t *Table) PrivilegeID(verb string) allod.GUID {
-	return idOf("privilege", "prv"+verb+t.SchemaName)
+// Privilege is prv<verb><SchemaName>; all activities share that of Activity.
+func (t *Table) Privilege(verb string) string {
+	if t.Activity {
+		return "prv" + verb + "Activity"
+	}
+	return "prv" + verb + t.SchemaName
 }
+
+// PrivilegeID is the id of the privilege.
+func (t *Table) PrivilegeID(verb string) allod.GUID { return idOf("privilege", t.Privilege(verb)) }
 
 // Keys: protocols/dataverse.md §3.4.
 func (k *Key) definition(t *Table) Object {

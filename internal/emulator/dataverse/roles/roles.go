@@ -106,7 +106,7 @@ func Names(m *entity.Model) map[allod.GUID]string {
 	out := map[allod.GUID]string{}
 	for _, t := range m.Tables {
 		for _, verb := range []string{"Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share"} {
-			out[t.PrivilegeID(verb)] = "prv" + verb + t.SchemaName
+			out[t.PrivilegeID(verb)] = t.Privilege(verb)
 		}
 	}
 	for _, name := range access.Miscellaneous() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/sampleorg"
@@ -59,9 +60,46 @@ func (l *loader) organisation() {
 	l.add("fieldpermission", values{"attributelogicalname": "alp_secretquestion", "entityname": "alp_loyaltycard", "fieldsecurityprofileid": profile, "canread": 4, "cancreate": 0, "canupdate": 0})
 }
 
+// privilege makes the row of one privilege of a table.
 func (l *loader) privilege(t *entity.Table, verb string) {
-	id := t.PrivilegeID(verb)
-	l.insert(l.m.Table("privilege"), id, values{"name": "prv" + verb + t.SchemaName, "accessright": 1, "canbebasic": true, "canbedeep": true, "canbeglobal": true, "canbelocal": true})
+	right := 0
+	for _, r := range access.Rights() {
+		if r.Name == verb+"Access" {
+			right = int(r.Bit)
+		}
+	}
+	l.insert(l.m.Table("privilege"), t.PrivilegeID(verb), values{
+		"name": t.Privilege(verb), "accessright": right, "canbebasic": t.Ownership == 1, "canbedeep": t.Ownership != 8, "canbeglobal": true, "canbelocal": t.Ownership != 8,
+	})
+}
+
+// privileges makes the rows of all others there are: of tables, and those that
+// belong to no table. They come last and take no part in any story.
+func (l *loader) privileges() {
+	made := map[string]bool{}
+	l.s.View(func(tx *store.Tx) {
+		for _, r := range tx.Page("privilege", nil, tx.Len("privilege")) {
+			made[tx.Value("privilege", r, "name").Text()] = true
+		}
+	})
+	for _, t := range l.m.Tables {
+		if t.Intersect || t.Ownership == 0 || !t.Defined() {
+			continue
+		}
+		verbs := []string{"Create", "Read", "Write", "Delete", "Append", "AppendTo"}
+		if t.Ownership == 1 {
+			verbs = append(verbs, "Assign", "Share")
+		}
+		for _, verb := range verbs {
+			if name := t.Privilege(verb); !made[name] {
+				made[name] = true
+				l.privilege(t, verb)
+			}
+		}
+	}
+	for _, name := range access.Miscellaneous() {
+		l.insert(l.m.Table("privilege"), access.NamedID(name), values{"name": name, "accessright": 0, "canbebasic": false, "canbedeep": false, "canbeglobal": true, "canbelocal": false})
+	}
 }
 
 // people makes the employees: users, one of whom leaves, one who has left.

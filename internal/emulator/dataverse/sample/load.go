@@ -63,6 +63,9 @@ func Load(m *entity.Model, s *store.Store, o Options) (Cast, error) {
 	if err := fill.Fill(m, s, fill.Options{Seed: o.Seed, Scale: 1, Rows: rows, Now: o.Now}); err != nil {
 		return Cast{}, err
 	}
+	if l.privileges(); l.err != nil {
+		return Cast{}, l.err
+	}
 	return l.who, audited(s)
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"allod"
+	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/store"
@@ -215,5 +216,33 @@ func TestComponentsExist(t *testing.T) {
 		if seen[table] == 0 {
 			t.Errorf("no solution has a %s", table)
 		}
+	}
+}
+
+// The rows of privileges are what roles can hold: those of tables, of which
+// activities share one set, and those that belong to no table.
+func TestPrivileges(t *testing.T) {
+	m, s, _ := load(t, Options{Seed: 3})
+	got := map[string]allod.GUID{}
+	s.View(func(tx *store.Tx) {
+		for _, r := range tx.Page("privilege", nil, tx.Len("privilege")) {
+			name := tx.Value("privilege", r, "name").Text()
+			if _, twice := got[name]; twice {
+				t.Errorf("%s is there twice", name)
+			}
+			got[name] = r.Key
+		}
+	})
+	for name, id := range map[string]allod.GUID{
+		"prvReadAccount": m.Table("account").PrivilegeID("Read"), "prvShareContact": m.Table("contact").PrivilegeID("Share"),
+		"prvReadActivity": m.Table("task").PrivilegeID("Read"), "prvWriteActivity": m.Table("activitypointer").PrivilegeID("Write"),
+		"prvExportCustomization": access.NamedID("prvExportCustomization"), "prvActOnBehalfOfAnotherUser": access.NamedID("prvActOnBehalfOfAnotherUser"),
+	} {
+		if got[name] != id {
+			t.Errorf("%s: got %v, want %v", name, got[name], id)
+		}
+	}
+	if _, own := got["prvReadTask"]; own {
+		t.Error("tasks have a privilege of their own")
 	}
 }
