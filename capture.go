@@ -19,6 +19,7 @@ const (
 	GapOutside             GapKind = "outside"              // belongs to the environment but lies elsewhere (SharePoint, Exchange …)
 	GapReadDepth           GapKind = "read-depth"           // the reader sees only part of the table
 	GapErasedReturned      GapKind = "erased-returned"      // an erased record came back in the source; not stored
+	GapEscrowMissing       GapKind = "escrow-missing"       // rows of restricted or held records whose escrow is gone; not stored
 	GapDerived             GapKind = "derived"              // not stored because it follows from what is
 	GapTrackingExpired     GapKind = "tracking-expired"     // the delta token was too old; deletes lie between two moments
 	GapNotAsked            GapKind = "not-asked"            // the run was told to read other tables; the former rows stay

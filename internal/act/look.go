@@ -165,7 +165,7 @@ func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*allod.Ta
 	}
 	if len(rows) == 0 {
 		if h, err := o.vault.History(ctx, s, m.Environment, allod.RecordRef{Table: t.Name, Key: key}); err == nil && len(h) > 0 && h[0].Withheld != "" {
-			return nil, nil, allod.WithHint(allod.Errorf(allod.NotFound, "get %s(%s) from %s: it is withheld: %s", t.Name, key, v.Name(), h[0].Withheld), "`allod vault erasures` lists what was asked for, and by whom.")
+			return nil, nil, allod.WithHint(allod.Errorf(allod.NotFound, "get %s(%s) from %s: it is withheld: %s", t.Name, key, v.Name(), h[0].Withheld), "`allod vault erasures` and `allod vault containers` list what was asked for, and by whom.")
 		}
 		return nil, nil, allod.WithHint(allod.Errorf(allod.NotFound, "get %s(%s) from %s: there is no such row", t.Name, key, v.Name()), "It may be there at an earlier moment: `allod snapshots %s` lists them.", m.Environment)
 	}

@@ -462,6 +462,9 @@ func (t *tableRun) addChanges(c vault.Changes) {
 	if c.Erased > 0 {
 		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapErasedReturned, Rows: c.Erased, Reason: "erased records came back in the source; they were not stored"})
 	}
+	if c.Lost > 0 {
+		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapEscrowMissing, Rows: c.Lost, Reason: "no place of slots has the escrow of restricted or held records; what came of them was not stored"})
+	}
 }
 
 // settle finishes the table: deletions said and proven, then its place in the

@@ -12,6 +12,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/cli/custody"
 	"allod/internal/cli/erasure"
 	"allod/internal/cli/keys"
 	"allod/internal/cli/roles"
@@ -25,6 +26,7 @@ func (a *app) vaultCommand() *cobra.Command {
 	cmd.AddCommand(a.keyConsole().Commands()...)
 	cmd.AddCommand((&roles.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Command())
 	cmd.AddCommand(a.erasureConsole().Commands()...)
+	cmd.AddCommand((&custody.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
 	return cmd
 }
 
@@ -64,8 +66,11 @@ func (a *app) vaultStatusCommand() *cobra.Command {
 				a.outf("  %d log entries, %d packs, %d files, %s\n", s.Entries, s.Packs, s.Files, bytesText(s.Bytes))
 				a.outf("  Slots lie in: %s\n", strings.Join(s.Places, ", "))
 				a.showSlots(s.Slots)
-				for _, r := range s.Roots {
+				for i, r := range s.Roots {
 					a.outf("  Key tree %d: epoch %d, %d punctures\n", r.Root, r.Epoch, r.Punctures)
+					if i == len(s.Roots)-1 && r.Restricted+r.Held > 0 {
+						a.outf("  %d records restricted, %d held: `allod vault containers`\n", r.Restricted, r.Held)
+					}
 				}
 				a.outf("  %s\n", s.RoleSeparation)
 				for _, w := range s.Warnings {

@@ -216,7 +216,14 @@ func (d *desk) decide(ctx context.Context, o *act.Office, e *rights.Erasure, all
 			return nil, err
 		}
 	}
-	out.Next = rights.Decide(e, out.Approval, all, nil, d.now())
+	var held []string
+	if e.Committed.IsZero() && e.Cancelled.IsZero() {
+		var err error
+		if held, err = d.against(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	out.Next = rights.Decide(e, out.Approval, all, held, d.now())
 	return out, nil
 }
 
@@ -413,9 +420,18 @@ func (d *desk) commit(ctx context.Context, o *act.Office, s gate.Session, e *Ope
 	if err != nil {
 		return err
 	}
-	check := func(ctx context.Context) error { return d.still(ctx, o, e) }
+	held, err := d.holds(ctx, e.Tags)
+	if err != nil {
+		return err
+	}
+	check := func(ctx context.Context) error {
+		if err := d.still(ctx, o, e); err != nil {
+			return err
+		}
+		return held.unchanged(ctx, d, e.Tags)
+	}
 	if e.Rectify == nil {
-		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: check, Spent: spent})
+		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: check, Spent: spent, Holds: held.escrow})
 		return err
 	}
 	return d.rectify(ctx, s, e, all, vault.RectifyOptions{Run: runOf(&e.Erasure), Check: check, Spent: spent})
@@ -490,7 +506,11 @@ func (d *desk) waits(ctx context.Context, e *rights.Erasure) ([]rights.Item, err
 	for _, i := range items {
 		out = append(out, rights.Item{Place: i.Place, Until: i.Until.UTC().Truncate(time.Second), Next: i.Next})
 	}
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	held, err := d.keptBy(ctx, e)
+	return append(out, held...), err
 }
 
 // Carry is Run for those who do so unasked: where no erasure waits for anything
