@@ -20,8 +20,7 @@ func (p *Plan) Tags() []vault.RecordTag { return p.tags }
 
 // ForgetPlans removes the plans of restores that name one of the records.
 func ForgetPlans(ctx context.Context, o *act.Office, records []Planned) error {
-	_, err := open(o).forgetPlans(ctx, records)
-	return err
+	return open(o).forgetPlans(ctx, records)
 }
 
 // holds are those that name records of an erasure, by tag.
