@@ -16,7 +16,7 @@ FUZZTIME    ?= 30s
 CHAOS       ?= 50x100000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos node s3server integration cross vet deadcode
+.PHONY: help build test race lint fmt fuzz cover golden bench pacing arch check coldbuild kill flips chaos node s3server integration cross vet deadcode wine
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
@@ -83,6 +83,9 @@ S3SERVER := .tools/versitygw-v1.8.0/versitygw
 s3server: $(S3SERVER) ## the S3 server that the tests of vaults in S3 start, built once
 $(S3SERVER):
 	GOFLAGS= CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+wine: ## the Windows build and its service under Wine, installed if absent (a minute; not part of check)
+	.ci/wine
 
 kill: ## kill -9 at random moments, then compare; prints its seed
 	ALLOD_INTEGRATION=1 $(GO) test -count=1 -v -timeout 30m -run 'Kill' ./internal/e2e/...

@@ -13,15 +13,15 @@ import (
 )
 
 // asService runs the command as a service if the system has started it as one,
-// and reports whether it has. A service has no stderr: its lines go to
-// log\serve.log in the folder of the Allod.
+// and reports whether it has: the command line of the service says so. A service
+// has no stderr: its lines go to log\serve.log in the folder of the Allod.
 func asService(command func(context.Context, io.Writer) int) (int, bool) {
-	is, err := svc.IsWindowsService()
-	if err != nil || !is {
+	if !slices.Contains(os.Args, "--"+service.Flag) {
 		return 0, false
 	}
 	h := &handler{command: command}
 	if err := svc.Run(service.Name, h); err != nil {
+		_, _ = os.Stderr.WriteString("allod: run as a service: " + err.Error() + "\n  --" + service.Flag + " is for the service manager; leave it out.\n") // nobody else could be told
 		return 1, true
 	}
 	return h.code, true

@@ -20,6 +20,10 @@ import (
 // Name is what the service is called.
 const Name = "allod"
 
+// Flag of `allod serve`, without its hyphens, says that the service manager of
+// Windows has started it.
+const Flag = "as-service"
+
 // Service says what is to be started.
 type Service struct {
 	Exe      string   // the program, absolute
@@ -74,7 +78,7 @@ func unitPath(s string) string {
 // Windows are the command lines of sc.exe that make and start the service, as
 // lists of words. sc.exe wants a word for `binPath=` and one for its value.
 func (s Service) Windows() [][]string {
-	create := []string{"sc.exe", "create", Name, "binPath=", fmt.Sprintf(`"%s" serve --dir "%s"`, s.Exe, s.Dir), "start=", "delayed-auto", "DisplayName=", "Allod"}
+	create := []string{"sc.exe", "create", Name, "binPath=", fmt.Sprintf(`"%s" serve --%s --dir "%s"`, s.Exe, Flag, s.Dir), "start=", "delayed-auto", "DisplayName=", "Allod"}
 	if s.User != "" {
 		create = append(create, "obj=", s.User)
 	}

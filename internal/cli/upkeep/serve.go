@@ -17,6 +17,7 @@ import (
 	"allod/internal/job"
 	"allod/internal/notify"
 	"allod/internal/runlog"
+	"allod/internal/service"
 	"allod/internal/vault/lease"
 )
 
@@ -55,6 +56,8 @@ exit code is then that of the worst run.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), f) },
 	}
 	f.add(cmd)
+	cmd.Flags().Bool(service.Flag, false, "")
+	cmd.Flags().Lookup(service.Flag).Hidden = true // it is main's
 	return cmd
 }
 

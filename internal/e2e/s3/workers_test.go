@@ -107,7 +107,7 @@ func (w *worker) until(pattern string) {
 // be copied there.
 func (p *program) on(name string) *program {
 	p.t.Helper()
-	from, _ := strings.CutPrefix(p.env[len(p.env)-2], "ALLOD_DIR=")
+	from, _ := strings.CutPrefix(p.env[len(p.env)-1], "ALLOD_DIR=")
 	dir := filepath.Join(p.t.TempDir(), name)
 	for _, file := range []string{"allod.yaml", "vault.pin"} {
 		b, err := os.ReadFile(filepath.Join(from, file))
@@ -121,12 +121,12 @@ func (p *program) on(name string) *program {
 			p.t.Fatal(err)
 		}
 	}
-	return &program{p.t, p.path, append(os.Environ(), "ALLOD_DIR="+dir, "ALLOD_PASSPHRASE=only a test would use this one")}
+	return &program{p.t, p.path, append(os.Environ(), "ALLOD_DIR="+dir)}
 }
 
 func (p *program) work(flags ...string) *worker {
 	p.t.Helper()
-	w := &worker{t: p.t, cmd: exec.Command(p.path, append([]string{"worker", "--lease", "6s"}, flags...)...)}
+	w := &worker{t: p.t, cmd: exec.Command(p.path, append([]string{"worker", "--lease", "5s"}, flags...)...)}
 	w.cmd.Env, w.cmd.Stderr = p.env, w
 	if err := w.cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -151,10 +151,10 @@ func TestWorkers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			co := startStuck(t)
-			p := &program{t, built.path, append(os.Environ(), "ALLOD_DIR="+filepath.Join(t.TempDir(), "one"), "ALLOD_PASSPHRASE=only a test would use this one")}
-			p.run(0, "init --store "+strings.TrimPrefix(tc.store, "file://")+" --slots "+strings.TrimPrefix(tc.slots, "file://"))
+			p := &program{t, built.path, append(os.Environ(), "ALLOD_DIR="+filepath.Join(t.TempDir(), "one"))}
+			p.run(0, "init --key file:"+filepath.Join(t.TempDir(), "key")+" --store "+strings.TrimPrefix(tc.store, "file://")+" --slots "+strings.TrimPrefix(tc.slots, "file://"))
 			tasks := []string{"verify"}
-			config := filepath.Join(strings.TrimPrefix(p.env[len(p.env)-2], "ALLOD_DIR="), "allod.yaml")
+			config := filepath.Join(strings.TrimPrefix(p.env[len(p.env)-1], "ALLOD_DIR="), "allod.yaml")
 			connect := func(env string) {
 				p.run(0, "connect "+env+" "+co.URL+" --kind dataverse --preset sales")
 				b, err := os.ReadFile(config)
@@ -168,7 +168,7 @@ func TestWorkers(t *testing.T) {
 				}
 				tasks = append(tasks, env)
 			}
-			for i := range 5 {
+			for i := range 3 {
 				connect(fmt.Sprintf("env-%d", i))
 			}
 			a, b := p.work("--once"), p.on("two").work("--once")

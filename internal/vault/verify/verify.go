@@ -603,7 +603,7 @@ const maxNamed = 1000
 // not commit left behind, or what somebody put there. Without keys nothing can
 // be said of the key tree.
 func (c *check) orphans(ctx context.Context) error {
-	checked := []string{vlog.EntryPrefix, vlog.CheckpointPrefix, "ledger/", "slots/", "proofs/", "headers/", escrow.Prefix}
+	checked := []string{vlog.EntryPrefix, vlog.CheckpointPrefix, "ledger/", "slots/", "proofs/", "headers/", escrow.Prefix, "leases/"}
 	if c.opts.Public {
 		checked = append(checked, "keytree/")
 	}
