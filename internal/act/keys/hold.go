@@ -23,6 +23,7 @@ import (
 // after the last renewal, lease.Slack for clocks that differ included.
 const (
 	holdTerm   = lease.MaxTerm - lease.Slack
+	holdFirst  = 5 * time.Second // then the epoch is known
 	holdEvery  = time.Minute
 	holdGiveUp = 7 * time.Minute
 )
@@ -66,7 +67,7 @@ func Holding(ctx context.Context, dir string, deps act.Deps, do func(ctx context
 		return allod.WithHint(fmt.Errorf("count this process among those that hold keys: %w", err), "%s", hintOr(err, "It must be allowed to put objects under leases/ in the vault's store."))
 	}
 	var own own
-	return h.While(ctx, lease.Rhythm{Every: holdEvery, GiveUp: holdGiveUp}, own.state, func(ctx context.Context) error {
+	return h.While(ctx, lease.Rhythm{First: holdFirst, Every: holdEvery, GiveUp: holdGiveUp}, own.state, func(ctx context.Context) error {
 		o, err := act.Open(ctx, dir, deps)
 		if err != nil {
 			return err

@@ -124,6 +124,21 @@ func (p *program) on(name string) *program {
 	return &program{p.t, p.path, append(os.Environ(), "ALLOD_DIR="+dir)}
 }
 
+// until repeats a command until it says something.
+func (p *program) until(command, pattern string) {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(time.Second) {
+		text := p.run(0, command)
+		if re.MatchString(text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("allod %s: says nothing of %q:\n%s", command, pattern, text)
+		}
+	}
+}
+
 func (p *program) work(flags ...string) *worker {
 	p.t.Helper()
 	w := &worker{t: p.t, cmd: exec.Command(p.path, append([]string{"worker", "--lease", "5s"}, flags...)...)}
@@ -197,8 +212,8 @@ func TestWorkers(t *testing.T) {
 			<-co.stops
 			other := p.on("three")
 			b = other.work()
-			other.run(0, "status slow", "Under way: process ", "tables and ")
-			other.run(0, "vault places list", "worker-", "rotated")
+			other.until("status slow", `Under way: process [0-9a-f]+, .* tables and `)
+			other.until("vault places list", `worker-[0-9a-f]+ worker rotated`)
 			if err := a.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}

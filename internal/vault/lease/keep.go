@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 // Rhythm says how a lease is kept.
 type Rhythm struct {
+	First  time.Duration // from the beginning to the first renewal; 0 = Every
 	Every  time.Duration // it is renewed this often
 	GiveUp time.Duration // that long without a renewal ends what the lease is for; 0 = never: only another holder does
 }
@@ -21,8 +23,8 @@ type Rhythm struct {
 // renewal.
 func (h *Held) Keep(ctx context.Context, r Rhythm, state func(ctx context.Context) State) error {
 	good := h.book.Now()
-	for {
-		timer := time.NewTimer(r.Every)
+	for next := cmp.Or(r.First, r.Every); ; next = r.Every {
+		timer := time.NewTimer(next)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -76,7 +76,7 @@ func TestWhileStoreGone(t *testing.T) {
 				t.Fatal(err)
 			}
 			begun := time.Now()
-			err = h.While(t.Context(), Rhythm{time.Minute, giveUp}, func(context.Context) State { return State{} }, func(ctx context.Context) error {
+			err = h.While(t.Context(), Rhythm{Every: time.Minute, GiveUp: giveUp}, func(context.Context) State { return State{} }, func(ctx context.Context) error {
 				select {
 				case <-ctx.Done():
 				case <-time.After(time.Hour):
