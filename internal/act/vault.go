@@ -71,7 +71,7 @@ func (o *Office) proveOwn(ctx context.Context) error {
 	}
 	for _, slot := range s.Slots {
 		if slot.Name == name && o.deps.Now().Sub(slot.Proved) > ownProof {
-			return o.vault.Prove(ctx, name, o.key)
+			return o.vault.Slots().Prove(ctx, name, o.key)
 		}
 	}
 	return nil

@@ -94,7 +94,7 @@ func (c *commit) attempt(ctx context.Context) (allod.Snapshot, error) {
 	}
 	defer c.packs.Close()
 	if v.keeps(c.r.env) {
-		if c.known, err = v.known.Begin(ctx, c.r.env, c.capture, c.tree, c.r.head); err != nil {
+		if c.known, err = v.known.Begin(ctx, c.r.env, c.capture, c.tree, c.r.head, v.escrowOf(ctx, func() *keytree.State { return c.tree })); err != nil {
 			return allod.Snapshot{}, err
 		}
 		defer c.known.Close()

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"allod"
-	"allod/internal/blob"
 	"allod/internal/govern/gate"
 	"allod/internal/vault/custody"
 	"allod/internal/vault/escrow"
@@ -213,9 +212,6 @@ func (v *Vault) DestroySlots(ctx context.Context, s gate.Session, closed ...allo
 	}
 	return out, nil
 }
-
-// Places returns the places of slots, to be asked about, not to be written to.
-func (v *Vault) Places() []blob.Mutable { return v.cfg.Slots }
 
 // Certify completes a certificate with the vault, the log entry of its puncture
 // and the signature of use erase, and returns it as it is handed out. Denied

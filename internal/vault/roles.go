@@ -13,10 +13,13 @@ import (
 	"allod/internal/vault/internal/known"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
-	"allod/internal/vault/keytree"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
+	"allod/internal/vault/puncture"
 )
+
+// Role returns the role of the slot that the vault was opened with; "" = none.
+func (v *Vault) Role() keyring.Role { return v.held().Role }
 
 // openIndex opens the index of what is known, where one is kept: by who cannot
 // read, and where there is one already.
@@ -30,6 +33,19 @@ func (v *Vault) openIndex(ctx context.Context) error {
 	}
 	v.known, err = known.Open(ctx, place, v.ID(), v.secrets.Index, v.cfg.TempDir, v.content)
 	return err
+}
+
+// Hand signs an erasure that a process of role erase may carry out. The session
+// must have been opened to erase; Denied without the key of use erase.
+func (v *Vault) Hand(s gate.Session, h *puncture.Handed) error {
+	if err := v.mayPuncture(s, gate.ActionErase); err != nil {
+		return err
+	}
+	key, err := v.held().Signer(keyring.SignErase)
+	if err != nil {
+		return err
+	}
+	return h.Sign(v.ID(), key)
 }
 
 // keeps reports whether what is known of the environment's rows is kept beside
@@ -63,15 +79,6 @@ func (w *TableWriter) look() compare.Past {
 	return w.index
 }
 
-// indexed is Known for who cannot read.
-func (w *TableWriter) indexed(tag keytree.Tag) (KnownRow, bool, error) {
-	row, err := w.index.Row(tag)
-	if err != nil || row == nil {
-		return KnownRow{}, false, object.Named("look up a record of table "+w.table.Name, err)
-	}
-	return KnownRow{Version: row.Version, Row: row, Table: w.table}, true, nil
-}
-
 // mayCompare refuses a capture by who can neither read nor look up what is
 // stored.
 func (v *Vault) mayCompare(env string) error {
@@ -82,11 +89,7 @@ func (v *Vault) mayCompare(env string) error {
 }
 
 // Indexed is what RebuildIndex has done for one environment.
-type Indexed struct {
-	Environment string           `json:"environment"`
-	Snapshot    allod.SnapshotID `json:"snapshot"` // as of which it is known
-	Rows        int64            `json:"rows"`     // alive
-}
+type Indexed = known.Indexed
 
 // RebuildIndex makes what is known of every environment anew in place, from the
 // rows that are stored, and removes what is of no use any more. Nobody may
@@ -109,7 +112,7 @@ func (v *Vault) RebuildIndex(ctx context.Context, s gate.Session, place blob.Sto
 	out := []Indexed{}
 	for name, e := range envs {
 		if e.Environment != 0 {
-			out = append(out, Indexed{name, allod.SnapshotID(e.N), e.Counts.Rows})
+			out = append(out, Indexed{Environment: name, Snapshot: allod.SnapshotID(e.N), Rows: e.Counts.Rows})
 		}
 	}
 	slices.SortFunc(out, func(a, b Indexed) int { return cmp.Compare(a.Snapshot, b.Snapshot) })

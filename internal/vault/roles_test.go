@@ -41,7 +41,7 @@ func (v *testVault) as(role keyring.Role, index blob.Store) *testVault {
 	return &w
 }
 
-func in(place blob.Store) IndexPlace {
+func in(place blob.Store) func(context.Context, bool) (blob.Store, error) {
 	return func(context.Context, bool) (blob.Store, error) { return place, nil }
 }
 
@@ -382,4 +382,56 @@ func (c *cutLog) Get(ctx context.Context, name string, off, n int64) (io.ReadClo
 		return nil, errCut
 	}
 	return c.Store.Get(ctx, name, off, n)
+}
+
+// A record that is restricted is captured into its container without being read,
+// once; what lifting has sealed anew has to be learned from who can read.
+func TestIndexOfRestrictedRecords(t *testing.T) {
+	v := newVault(t, mem.New(mem.Options{}))
+	index, box := mem.New(mem.Options{}), newBox(t, 1)
+	c := v.as(keyring.RoleCapture, index)
+	c.mustCapture(ModeFull, numbered(5, "x"))
+	captured := func(what string, mode Mode, rows map[int]string, want Changes) {
+		t.Helper()
+		if _, got, err := c.captureRows(mode, rows); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", what, got, err, want)
+		}
+	}
+	restrict := func(run int, ns ...int) {
+		t.Helper()
+		if err := v.reopen(v.store).restrict(box, run, ns...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lift := func(run int, ns ...int) {
+		t.Helper()
+		if _, err := v.reopen(v.store).lift(box, run, ns...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restrict(1, 3)
+	lift(2, 3)
+	captured("restricted for a while", ModeFull, numbered(5, "x"), Changes{Before: 5, Unchanged: 5})
+	restrict(3, 2)
+	rows := numbered(5, "x")
+	rows[2] = "new"
+	captured("restricted", ModeFull, rows, Changes{Before: 4, Unchanged: 4, Escrow: 1})
+	before := len(objectNames(t, v.store))
+	captured("restricted, the same again", ModeDelta, map[int]string{2: "new"}, Changes{Before: 4, Escrow: 1})
+	if n := len(objectNames(t, v.store)); n != before+1 {
+		t.Errorf("the same again: %d new objects, want the log entry", n-before)
+	}
+	lift(4, 2)
+	if _, _, err := c.captureRows(ModeFull, rows); allod.KindOf(err) != allod.Conflict || !strings.Contains(allod.HintOf(err), "vault index rebuild") {
+		t.Errorf("lifted: got %v, want the next step", err)
+	}
+	if _, err := v.with(index).RebuildIndex(t.Context(), v.session(gate.ActionVerify), index); err != nil {
+		t.Fatal(err)
+	}
+	captured("made anew", ModeFull, rows, Changes{Before: 5, Unchanged: 5})
+	restrict(5, 4)
+	if _, err := v.with(index).RebuildIndex(t.Context(), v.session(gate.ActionVerify), index); err != nil {
+		t.Fatal(err)
+	}
+	captured("made anew while restricted", ModeDelta, map[int]string{4: "other"}, Changes{Before: 5, Escrow: 1})
 }

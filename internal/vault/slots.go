@@ -28,12 +28,6 @@ func (v *Vault) epoch(ctx context.Context) (uint64, error) {
 	return max(v.log.Epoch(), 1), nil // an empty log names none
 }
 
-// Prove opens the named slot for real, in every place that has it, and records
-// the date there. NotFound when no place has it.
-func (v *Vault) Prove(ctx context.Context, slot string, w keyring.Wrapper) error {
-	return v.Slots().Prove(ctx, slot, w)
-}
-
 // AddSlot makes a slot whose private half w holds, and writes it into every
 // place for the epoch in force. The session must have been opened for keys.
 // Conflict if a place has a slot of the name, or if the keys were rotated

@@ -32,13 +32,11 @@ type Config struct {
 	TempDir  string           // spilled rows, encrypted under a key that lives in memory; "" = os.TempDir()
 	CacheDir string           // derived data; "" = none kept on disk
 	Pin      Pin              // as pinned in the configuration; zero only for Create, and for OpenPublic by those who have none
-	Index    IndexPlace       // where a capture that cannot read keeps what it has to know of stored rows; nil = nowhere
-	Seen     Head             // the end of the log as seen earlier (Vault.Head): a log that is shorter or went another way is Corrupt; zero = none
+	// Index opens the place where a capture that cannot read keeps what it has to
+	// know of stored rows, and makes it if it is wanted; nil, there too, = nowhere.
+	Index func(ctx context.Context, wanted bool) (blob.Store, error)
+	Seen  Head // the end of the log as seen earlier (Vault.Head): a log that is shorter or went another way is Corrupt; zero = none
 }
-
-// IndexPlace opens the place of the index of what is known, and makes it if it is
-// wanted; nil when there is none.
-type IndexPlace func(ctx context.Context, wanted bool) (blob.Store, error)
 
 // Head is the end of a log: its newest entry.
 type Head struct {

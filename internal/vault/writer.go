@@ -117,7 +117,8 @@ func (w *TableWriter) Known(ctx context.Context, ref allod.RecordRef) (KnownRow,
 	}
 	tag := w.o.Tag(w.number, ref.Key, ref.Pair)
 	if !w.r.v.held().Role.Reader() {
-		return w.indexed(tag)
+		row, ok, err := w.index.Known(tag)
+		return row, ok, object.Named("look up a record of table "+w.table.Name, err)
 	}
 	e, err := w.past.Find(w.number, tag)
 	if err != nil || e == nil || e.Meta[0] == seal.OpDelete {

@@ -77,7 +77,7 @@ func Certify(ctx context.Context, o *act.Office, e *Open) ([]byte, *certificate.
 
 // places counts where keys lay, and says what is pending there.
 func (d *desk) places(ctx context.Context, e *Open, c *certificate.Certificate) {
-	stores := d.vault.Places()
+	stores := d.vault.Slots().Places
 	for i, p := range e.Places {
 		out := certificate.Place{Name: p.Name, Kind: "unknown", Destroyed: p.Destroyed, LatencyDays: -1}
 		keeps := false

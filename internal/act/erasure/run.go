@@ -18,6 +18,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/govern/rights"
 	"allod/internal/vault"
+	"allod/internal/vault/keyring"
 	"allod/internal/vault/log/certificate"
 	"allod/internal/vault/office"
 	"allod/internal/vault/puncture"
@@ -119,6 +120,9 @@ func (d *desk) save(ctx context.Context, id allod.GUID, with *rights.Correction,
 			return nil, err
 		}
 		state.Hidden, state.Pending, state.Waiting = rights.Hidden(all), rights.Pending(all), rights.Waiting(all)
+		if state.Handed, err = d.handed(ctx, all); err != nil {
+			return nil, err
+		}
 		err = office.WriteState(ctx, d.vault, s, snap, what, written, state, d.deps.Now())
 		if err == nil || allod.KindOf(err) != allod.Conflict {
 			return e, err
@@ -214,6 +218,16 @@ func (d *desk) decide(ctx context.Context, o *act.Office, e *rights.Erasure, all
 		}
 		if out.Approval, err = people.Granted(ctx, o, e.Approval, digest); err != nil {
 			return nil, err
+		}
+	}
+	if e.Handed != nil && e.Committed.IsZero() && e.Cancelled.IsZero() {
+		done, err := d.entryOf(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if done != nil {
+			out.Next = rights.Decision{Step: rights.StepErase, Reasons: []string{fmt.Sprintf("the keys were destroyed in log entry %d; it has to be put on record", done.Entry)}}
+			return out, nil
 		}
 	}
 	var held []string
@@ -392,10 +406,9 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 		}
 		was.Committed, was.Entry, was.Root = done.Time.UTC().Truncate(time.Second), done.Entry, done.Root
 		was.EpochBefore, was.Epoch, was.AbsentBefore, was.AbsentAfter = done.EpochBefore, done.Epoch, done.AbsentBefore, done.AbsentAfter
-		was.OnePerson, was.Session = e.Approval.OnePerson, s.ID()
-		was.Approvers = nil
-		for _, p := range e.Approval.People {
-			was.Approvers = append(was.Approvers, p.Key)
+		was.Session = s.ID()
+		if e.Approval.Granted { // else it was when it was handed over
+			approvedBy(was, e.Approval)
 		}
 		was.Places = nil
 		for _, name := range d.office.Config().Slots {
@@ -412,6 +425,14 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 	}
 	_, err = keys.Renew(ctx, o) // the new slots are locked before the old ones go
 	return err
+}
+
+// approvedBy notes who has approved.
+func approvedBy(e *rights.Erasure, a approve.Outcome) {
+	e.OnePerson, e.Approvers = a.OnePerson, nil
+	for _, p := range a.People {
+		e.Approvers = append(e.Approvers, p.Key)
+	}
 }
 
 // commit destroys the keys, and those of corrections that nobody needs any more.
@@ -517,6 +538,14 @@ func (d *desk) waits(ctx context.Context, e *rights.Erasure) ([]rights.Item, err
 // it does and records nothing. It returns how many were carried on.
 func Carry(ctx context.Context, o *act.Office) (int, error) {
 	d := open(o)
+	switch d.vault.Role() {
+	case keyring.RoleErase:
+		done, err := Fulfil(ctx, o)
+		return len(done), err
+	case keyring.RoleAll:
+	default:
+		return 0, nil // it cannot, and who can will
+	}
 	state, err := d.vault.OfficeState(ctx)
 	if err != nil || len(state.Hidden) == 0 && state.Pending == 0 && state.Waiting == 0 {
 		return 0, err

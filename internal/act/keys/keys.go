@@ -257,7 +257,7 @@ func PrintAgain(ctx context.Context, o *act.Office, words string) (*paper.Sheet,
 }
 
 func (b *bench) prove(ctx context.Context, name string, w keyring.Wrapper) error {
-	return b.do(ctx, "slot-proved", func(gate.Session) (int, error) { return 1, b.vault.Prove(ctx, name, w) })
+	return b.do(ctx, "slot-proved", func(gate.Session) (int, error) { return 1, b.vault.Slots().Prove(ctx, name, w) })
 }
 
 // Proved says how the proof of one slot went.

@@ -240,7 +240,7 @@ still opens what was erased, or what was wrong.`,
 			})
 		},
 	}
-	cmd.AddCommand(run, cancel, c.certificateCommand())
+	cmd.AddCommand(run, cancel, c.handOverCommand(), c.certificateCommand())
 	return cmd
 }
 
@@ -295,6 +295,9 @@ func (c *Console) list(all []erasure.Open, none string) error {
 }
 
 func (c *Console) run(ctx context.Context, o *act.Office, args []string) error {
+	if erasure.Blind(o) {
+		return c.fulfil(ctx, o)
+	}
 	var only *allod.GUID
 	if len(args) == 1 {
 		e, err := erasure.Find(ctx, o, args[0])

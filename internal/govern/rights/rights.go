@@ -17,6 +17,7 @@ import (
 	"allod/internal/govern/approve"
 	"allod/internal/vault"
 	vlog "allod/internal/vault/log"
+	"allod/internal/vault/puncture"
 )
 
 const (
@@ -28,6 +29,10 @@ const (
 	// is urgent: somebody who has taken over an account cannot erase everything
 	// in one night.
 	PerDay = 1000
+
+	// HandedFor is how long an erasure that was handed to a process of role erase
+	// may be carried out there.
+	HandedFor = 24 * time.Hour
 
 	// MaxRecords is how many records one erasure names at most.
 	MaxRecords = 10_000
@@ -51,6 +56,7 @@ type Erasure struct {
 	Asked       time.Time         `json:"asked"`
 	Approval    allod.GUID        `json:"approval"` // request for approval
 	Cancelled   time.Time         `json:"cancelled,omitzero"`
+	Handed      *puncture.Handed  `json:"handed,omitempty"` // to a process of role erase; nil = no
 
 	Committed    time.Time   `json:"committed,omitzero"` // when the keys were destroyed in the log
 	Entry        uint64      `json:"entry,omitempty"`    // log number
@@ -248,6 +254,18 @@ func Waiting(all []Erasure) int {
 		}
 	}
 	return n
+}
+
+// Handed returns what was handed to processes of role erase, and may still be
+// carried out as of now.
+func Handed(all []Erasure, now time.Time) []puncture.Handed {
+	var out []puncture.Handed
+	for i := range all {
+		if h := all[i].Handed; h != nil && all[i].waiting() && now.Before(h.Until) {
+			out = append(out, *h)
+		}
+	}
+	return out
 }
 
 // Pending is how many erasures are committed and not final.

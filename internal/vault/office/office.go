@@ -37,6 +37,7 @@ func Write(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault.Snap
 	if err != nil {
 		return err
 	}
+	state.Handed = nil // it may be a hold that is written: who hands over looks again
 	return WriteState(ctx, v, s, seen, tables, rows, state, now)
 }
 

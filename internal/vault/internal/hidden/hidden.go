@@ -13,6 +13,7 @@ import (
 	"allod/internal/vault/journal"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/object"
+	"allod/internal/vault/puncture"
 )
 
 // State is the state of the office's entries: it is sealed for who holds the
@@ -26,6 +27,8 @@ type State struct {
 	Pending int `json:"pending,omitempty"`
 	// Waiting is how many rectifications were asked for and are not committed.
 	Waiting int `json:"waiting,omitempty"`
+	// Handed are erasures that a process of role erase may carry out.
+	Handed []puncture.Handed `json:"handed,omitempty"`
 	// Replayed says that there was a correction that restores replay.
 	Replayed bool `json:"replayed,omitempty"`
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 
 	"allod"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/internal/compare"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
@@ -49,20 +50,21 @@ func (t *Table) Newest() (compare.Cursor, error) {
 	return &cursor{Newest: c, version: version{t: t}}, nil
 }
 
-// Row returns what is known of a record that is alive: a row without cells but
-// those of files; nil when there is none.
-func (t *Table) Row(tag keytree.Tag) (*allod.Row, error) {
+// Known returns what is known of a record that is alive: a row without cells but
+// those of files; false when there is none, or nothing is known of it.
+func (t *Table) Known(tag keytree.Tag) (compare.KnownRow, bool, error) {
+	none := compare.KnownRow{}
 	e, err := t.past.Find(t.number, tag)
-	if err != nil || e == nil || e.Meta[0] == seal.OpDelete {
-		return nil, err
+	if err != nil || e == nil || e.Meta[0] == seal.OpDelete || e.Meta[1] == seal.KindEscrow {
+		return none, false, err
 	}
 	v := version{t, e}
 	d, err := v.open()
 	if content.Withheld(err) != "" {
-		return nil, nil
+		return none, false, nil
 	}
 	if err != nil {
-		return nil, err
+		return none, false, err
 	}
 	r := &d.row
 	row := &allod.Row{Table: t.layout.table.Name, Key: r.Key, Pair: r.Pair, Version: r.Version, Cells: make([]allod.Value, len(t.layout.table.Columns))}
@@ -71,7 +73,7 @@ func (t *Table) Row(tag keytree.Tag) (*allod.Row, error) {
 			row.Cells[i] = allod.FileValue(f)
 		}
 	}
-	return row, nil
+	return compare.KnownRow{Version: r.Version, Row: row, Table: t.layout.table}, true, nil
 }
 
 type cursor struct {
@@ -127,14 +129,29 @@ func (v *version) Alive() (bool, error) {
 		return true, nil
 	}
 	_, err := v.seed()
+	if v.inEscrow() { // of a record that is restricted, or was
+		_, _, err = v.t.x.r.Tree().Current(v.t.index.Leaf(keytree.Tag(v.e.Key.Tag())))
+	}
 	if content.Withheld(err) != "" {
 		return false, nil
 	}
 	return err == nil, err
 }
 
+// inEscrow reports whether nothing is known but that there is a row of key kind
+// 1: it may be that row, as the vault has it, to be compared without being opened.
+func (v *version) inEscrow() bool { return v.e.Meta[1] == seal.KindEscrow }
+
+// SameInEscrow reports whether it is a row of key kind 1 with this content.
+func (v *version) SameInEscrow(u *escrow.Public, op uint8, schema uint32, content []byte) bool {
+	return v.inEscrow() && v.e.Meta[0] == op && u.Same(v.e.Sealed, op, schema, content)
+}
+
 // Record implements compare.Version.
 func (v *version) Record() (seal.Row, error) {
+	if v.inEscrow() {
+		return seal.Row{}, allod.WithHint(allod.Errorf(allod.Conflict, "a record was restricted until lately, and the index of what is known does not say which"), "Run `allod vault index rebuild` with a slot that reads.")
+	}
 	d, err := v.open()
 	if err != nil {
 		return seal.Row{}, err
@@ -144,6 +161,9 @@ func (v *version) Record() (seal.Row, error) {
 
 // Same implements compare.Version: by the digest alone.
 func (v *version) Same(row *seal.Row) (bool, error) {
+	if v.inEscrow() {
+		return false, nil // it was restricted until lately: what comes now is stored
+	}
 	seed, err := v.seed()
 	if content.Withheld(err) != "" {
 		return false, nil // a superseded generation: what comes now is stored

@@ -9,6 +9,7 @@ import (
 	"filippo.io/age"
 
 	"allod"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keytree"
@@ -30,13 +31,15 @@ type Update struct {
 	next    Head
 	rows    *stage.Packs
 	layouts map[uint32]*layout
+	escrow  func(keytree.Tag) (*escrow.Public, error)
 	written []string // heads of entries that were not written
 }
 
 // Begin begins the update for a capture. Before is the head of the entry that
-// the capture follows; nil when it is the first of the environment.
-func (x *Index) Begin(ctx context.Context, env uint32, capture uint64, tree *keytree.State, before *Head) (*Update, error) {
-	u := &Update{x: x, before: before, layouts: map[uint32]*layout{}}
+// the capture follows; nil when it is the first of the environment. Rows of
+// records in escrow are kept as the vault has them.
+func (x *Index) Begin(ctx context.Context, env uint32, capture uint64, tree *keytree.State, before *Head, kept func(keytree.Tag) (*escrow.Public, error)) (*Update, error) {
+	u := &Update{x: x, before: before, layouts: map[uint32]*layout{}, escrow: kept}
 	u.next = Head{Environment: env, Capture: capture, Root: tree.Root()}
 	var err error
 	if u.rows, err = u.packs(capture, tree); err != nil || before == nil {
@@ -54,7 +57,7 @@ func (x *Index) Begin(ctx context.Context, env uint32, capture uint64, tree *key
 
 func (u *Update) packs(capture uint64, tree *keytree.State) (*stage.Packs, error) {
 	to := stage.Place{Store: u.x.place, TempDir: u.x.temp, Vault: u.x.vault, Recipients: []age.Recipient{u.x.wrap}}
-	return stage.NewPacks(to, stage.Capture{Environment: u.next.Environment, Number: capture, Tree: tree, Index: u.x.key, Seal: u.sealRow})
+	return stage.NewPacks(to, stage.Capture{Environment: u.next.Environment, Number: capture, Tree: tree, Index: u.x.key, Seal: u.sealRow, Escrow: u.escrow})
 }
 
 // Close frees what the update holds.
@@ -213,7 +216,7 @@ func (x *Index) Rebuild(ctx context.Context, e *journal.Entry, before *Head) (*H
 		return nil, err
 	}
 	log := x.r.After(0)
-	u, err := x.Begin(ctx, e.Environment, e.Capture, x.r.Tree(), before)
+	u, err := x.Begin(ctx, e.Environment, e.Capture, x.r.Tree(), before, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +259,13 @@ func (x *Index) Rebuild(ctx context.Context, e *journal.Entry, before *Head) (*H
 	return h, nil
 }
 
+// Indexed is what is known of one environment.
+type Indexed struct {
+	Environment string           `json:"environment"`
+	Snapshot    allod.SnapshotID `json:"snapshot"` // as of which it is known
+	Rows        int64            `json:"rows"`     // alive
+}
+
 // RebuildAll makes the heads of the newest entries of environments anew, from
 // all rows, and removes whatever else lies in the place. Nobody may write there
 // meanwhile. Of the office, environment 0, nothing is kept.
@@ -271,15 +281,23 @@ func (x *Index) RebuildAll(ctx context.Context, newest []*journal.Entry) error {
 	return x.sweep(ctx, newest)
 }
 
-// take adds what is stored of one record. One whose key is gone is left out.
+// take adds what is stored of one record. One whose key is gone is left out; of
+// one in escrow it stays known that there is one.
 func (u *Update) take(ctx context.Context, o *content.Opener, s *meta.Schema, e *pack.Entry, deletes bool) error {
 	op := e.Meta[0]
 	if op == seal.OpDelete && !deletes {
 		return nil
 	}
 	row, at, err := o.Open(e)
-	if content.Withheld(err) != "" {
-		return nil
+	if why := content.Withheld(err); why != "" {
+		if !stage.InEscrow(why) {
+			return nil
+		}
+		kept := pack.Entry{Key: e.Key, Meta: e.Meta, Sealed: e.Sealed}
+		if e.Meta[1] != seal.KindEscrow {
+			kept.Meta[1], kept.Sealed = seal.KindEscrow, nil
+		}
+		return u.rows.Sealed(ctx, &kept)
 	}
 	if err != nil {
 		return err
