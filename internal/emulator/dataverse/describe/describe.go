@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,7 +177,8 @@ func (c call) definition(t *entity.Table, path []query.Segment) (*request.Reply,
 // member answers an item, or what stands behind it after a cast: its choices or
 // one of its properties.
 func (c call) member(d described, rest []query.Segment, at string) (*request.Reply, error) {
-	if len(rest) > 0 && strings.HasPrefix(rest[0].Name, request.Namespace) {
+	if len(rest) > 0 && strings.HasPrefix(rest[0].Name, request.Namespace) { // it says the type, so the item need not
+		d.o = slices.DeleteFunc(slices.Clone(d.o), func(m entity.Member) bool { return m.Name == "@odata.type" })
 		rest = rest[1:]
 	}
 	if len(rest) == 0 {
@@ -184,7 +186,7 @@ func (c call) member(d described, rest []query.Segment, at string) (*request.Rep
 	}
 	name := rest[0].Name
 	if d.col != nil && (name == "OptionSet" || name == "GlobalOptionSet") {
-		set, ok := Choices(d.col)
+		set, ok := c.choices(d.col)
 		if !ok || name == "GlobalOptionSet" && !d.col.OptionSet.Global {
 			return nil, wire.NoSegment(name)
 		}
@@ -260,7 +262,7 @@ func (c call) relationships(path []query.Segment) (*request.Reply, error) {
 func (c call) optionSets(path []query.Segment) (*request.Reply, error) {
 	var rows []described
 	for _, col := range Globals(c.Schema.Model) {
-		o, ok := Choices(col)
+		o, ok := c.choices(col)
 		if !ok {
 			continue
 		}
@@ -283,6 +285,36 @@ func (c call) optionSets(path []query.Segment) (*request.Reply, error) {
 		return nil, wire.Refuse(http.StatusNotFound, "0x80044183", "The requested choice was not found.")
 	}
 	return c.metadataList("GlobalOptionSetDefinitions", rows)
+}
+
+// choices is Choices as the version of the API that was asked shows them: v9.0
+// has not the members that came later ("Query table definitions" and "Retrieve
+// table definitions by name or MetadataId" show it without, exports of later
+// versions with them; newer features are not back-ported, §2.1), and says of no
+// column's own choices since when they are there.
+func (c call) choices(col *entity.Column) (entity.Object, bool) {
+	o, ok := Choices(col)
+	if !ok || !strings.HasSuffix(c.Root, "/v9.0") {
+		return o, ok
+	}
+	later := func(m entity.Member) bool {
+		return slices.Contains([]string{"ExternalTypeName", "ExternalValue", "ParentValues", "Tag", "IsHidden"}, m.Name)
+	}
+	o = slices.DeleteFunc(slices.Clone(o), later)
+	for i, m := range o {
+		if m.Name == "IntroducedVersion" && !col.OptionSet.Global {
+			o[i].Value = nil
+		}
+		switch v := m.Value.(type) {
+		case []entity.Object:
+			for j := range v {
+				v[j] = slices.DeleteFunc(slices.Clone(v[j]), later)
+			}
+		case entity.Object:
+			o[i].Value = slices.DeleteFunc(slices.Clone(v), later)
+		}
+	}
+	return o, true
 }
 
 // shape applies $select and $expand to an item.
@@ -308,7 +340,7 @@ func (c call) shape(d described, o *query.Options) (entity.Object, error) {
 
 func (c call) expandPart(d described, name string, o *query.Options) (any, error) {
 	if d.col != nil {
-		set, ok := Choices(d.col)
+		set, ok := c.choices(d.col)
 		global := ok && d.col.OptionSet.Global
 		switch {
 		case name == "OptionSet" && ok, name == "GlobalOptionSet" && global:
@@ -393,7 +425,15 @@ func (c call) metadataItem(context string, d described) (*request.Reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := append(entity.Object{{Name: odata.Context, Value: c.Root + "/$metadata#" + context}}, item...)
+	out := entity.Object{{Name: odata.Context, Value: c.Root + "/$metadata#" + context}}
+	for _, m := range item {
+		if _, is := m.Value.(entity.Object); is && d.col != nil && (m.Name == "OptionSet" || m.Name == "GlobalOptionSet") { // expanded
+			at, _, _ := strings.Cut(strings.TrimSuffix(context, "/$entity"), "/"+request.Namespace)
+			at += "(" + d.col.MetadataID.String() + ")/" + request.Namespace + string(d.col.Kind) + "AttributeMetadata/"
+			out = append(out, entity.Member{Name: m.Name + odata.Context, Value: c.Root + "/$metadata#" + at + m.Name + "/$entity"})
+		}
+		out = append(out, m)
+	}
 	return &request.Reply{Status: http.StatusOK, Body: out.AppendJSON(nil)}, nil
 }
 

@@ -74,6 +74,9 @@ func model(t *testing.T) *entity.Model {
 	entity.Derive(m)
 	account.MetadataID, bank.MetadataID = guid("70816501-edb9-4740-a16c-6a5efbc05d84"), guid("402fa40f-287c-e511-80d2-00155d2a68d2")
 	account.Column("preferredappointmentdaycode").MetadataID = guid("5967e7cc-afbb-4c10-bf7e-e7ef430c52be")
+	account.Column("preferredappointmentdaycode").DisplayName = "Preferred Day"
+	account.Column("preferredappointmentdaycode").OptionSet.Options[0] = entity.Option{Value: 0, Label: "Sunday"}
+	account.Column("preferredappointmentdaycode").OptionSet.Said = []byte(`{"Description":{"LocalizedLabels":[{"Label":"Day of the week that the account prefers for scheduling service activities.","LanguageCode":1033,"IsManaged":true,"MetadataId":"1b67144d-ece0-4e83-a38b-b4d48e3f35d5","HasChanged":null}],"UserLocalizedLabel":{"Label":"Day of the week that the account prefers for scheduling service activities.","LanguageCode":1033,"IsManaged":true,"MetadataId":"1b67144d-ece0-4e83-a38b-b4d48e3f35d5","HasChanged":null}}}`)
 	account.Column("accountcategorycode").MetadataID = guid("118771ca-6fb9-4f60-8fd4-99b6124b63ad")
 	return m
 }
