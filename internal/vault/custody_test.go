@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -48,8 +49,8 @@ func (v *testVault) tagsOf(ns ...int) ([]RecordTag, error) {
 func (v *testVault) destroyed(closed ...allod.GUID) error {
 	places, err := v.DestroySlots(context.Background(), v.session(gate.ActionErase), closed...)
 	for _, p := range places {
-		if p.Err != nil {
-			return p.Err
+		if p.Err != nil || p.Escrow != nil {
+			return errors.Join(p.Err, p.Escrow)
 		}
 	}
 	return err
@@ -466,7 +467,7 @@ func afterwards(t *testing.T, what string, v *testVault, box strongbox, do func(
 	} else if !maps.Equal(got, whole) {
 		t.Fatalf("%s: something between: %v", what, got)
 	}
-	if err == nil && (outcome == "open") != (strings.HasPrefix(what, "lift")) {
+	if err == nil && (outcome == "open") != strings.HasPrefix(what, "lift") {
 		t.Fatalf("%s: success was reported and the record is %s", what, outcome)
 	}
 	if rep, verr := v.Verify(t.Context(), verify.Options{Sample: 1}); verr != nil || len(rep.Bad) != 0 {

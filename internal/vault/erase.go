@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 
 	"allod"
 	"allod/internal/govern/gate"
@@ -208,7 +207,7 @@ func (v *Vault) DestroySlots(ctx context.Context, s gate.Session, closed ...allo
 	}
 	out := puncture.Destroy(ctx, v.cfg.Slots, v.log.Epoch())
 	for i, err := range v.finder.Sweep(ctx, v.content.Tree(), closed...) {
-		out[i].Err = errors.Join(out[i].Err, err)
+		out[i].Escrow = err
 	}
 	return out, nil
 }

@@ -485,7 +485,7 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 	if err != nil {
 		return err
 	}
-	done := len(waits) == 0 && !slices.ContainsFunc(places, func(p puncture.Destroyed) bool { return p.Err != nil })
+	done := len(waits) == 0 && !slices.ContainsFunc(places, func(p puncture.Destroyed) bool { return p.Err != nil || p.Escrow != nil })
 	if done {
 		if err := d.gate.Act(ctx, s, certificate.ActFinal, map[string]int64{certificate.Records: int64(len(e.Tags))}); err != nil {
 			return err
@@ -502,8 +502,8 @@ func (d *desk) destroy(ctx context.Context, e *Open) error {
 			}
 			at := &was.Places[i]
 			switch {
-			case p.Err != nil:
-				at.Why = p.Err.Error()
+			case p.Err != nil || p.Escrow != nil:
+				at.Why = errors.Join(p.Err, p.Escrow).Error()
 			case at.Destroyed.IsZero():
 				at.Why, at.Destroyed = "", d.now()
 			}

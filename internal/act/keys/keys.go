@@ -411,8 +411,8 @@ func (b *bench) rotate(ctx context.Context, word string, change func(context.Con
 		return nil, err
 	}
 	for _, d := range r.Destroyed {
-		if d.Err != nil {
-			r.Left = append(r.Left, fmt.Sprintf("%s: %v", rack.PlaceName(d.Place-1), d.Err))
+		if err := errors.Join(d.Err, d.Escrow); err != nil {
+			r.Left = append(r.Left, fmt.Sprintf("%s: %v", rack.PlaceName(d.Place-1), err))
 		}
 	}
 	if len(r.Left) > 0 {
@@ -462,6 +462,9 @@ func (b *bench) finish(ctx context.Context) error {
 			n += d.Slots
 			if d.Err != nil && !errors.Is(d.Err, blob.ErrLocked) {
 				failed = append(failed, allod.Errorf(allod.KindOf(d.Err), "%s of slots: %w", rack.PlaceName(d.Place-1), d.Err))
+			}
+			if d.Escrow != nil {
+				failed = append(failed, allod.Errorf(allod.KindOf(d.Escrow), "%s of slots: %w", rack.PlaceName(d.Place-1), d.Escrow))
 			}
 		}
 		return n, err

@@ -8,6 +8,7 @@ package restriction
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"allod/internal/act/erasure"
 	"allod/internal/act/keys"
 	"allod/internal/act/people"
+	"allod/internal/blob"
 	"allod/internal/govern/approve"
 	"allod/internal/govern/gate"
 	"allod/internal/govern/rights"
@@ -40,7 +42,8 @@ type Open struct {
 	Held       int      `json:"held"`       // erased, their keys lie in its escrow
 	Present    int      `json:"present"`    // their keys are in the tree
 	Erased     int      `json:"erased"`
-	Left       []string `json:"left,omitempty"` // places where something is left that was to be removed, and why
+	Left       []string `json:"left,omitempty"`   // where something is left that was to be removed, and why
+	Locked     []string `json:"locked,omitempty"` // where old slots are locked, and open the records until then
 }
 
 // desk is the vault under the session that acts on keys need.
@@ -66,12 +69,12 @@ func (d *desk) now() time.Time { return d.deps.Now().UTC().Truncate(time.Second)
 func (d *desk) run() string { return strings.ReplaceAll(d.deps.NewID().String(), "-", "") }
 
 // where counts what became of the records of a container.
-func (d *desk) where(c *rights.Container, left []string) (*Open, error) {
+func (d *desk) where(c *rights.Container, r rest) (*Open, error) {
 	why, err := d.vault.Absences(c.Tags)
 	if err != nil {
 		return nil, err
 	}
-	out := &Open{Container: *c, Left: left}
+	out := &Open{Container: *c, Left: r.left, Locked: r.locked}
 	for _, w := range why {
 		switch w {
 		case keytree.Restricted.String():
@@ -99,20 +102,33 @@ func (d *desk) of(tags []vault.RecordTag, as string) ([]vault.RecordTag, error) 
 	return out, err
 }
 
+// rest is what an act has not removed, by place and with the reason.
+type rest struct {
+	left   []string
+	locked []string // ends by itself, as the rolling lock of slots does
+	escrow bool     // some of it is escrow
+}
+
 // destroy removes the slots of before and what is left in escrow, and says where
 // something stays.
-func (d *desk) destroy(ctx context.Context, closed ...allod.GUID) ([]string, error) {
+func (d *desk) destroy(ctx context.Context, closed ...allod.GUID) (rest, error) {
+	var r rest
 	if _, err := keys.Renew(ctx, d.office); err != nil { // the new slots are locked before the old ones go
-		return nil, err
+		return r, err
 	}
 	places, err := d.vault.DestroySlots(ctx, d.session, closed...)
-	var left []string
 	for _, p := range places {
-		if p.Err != nil {
-			left = append(left, fmt.Sprintf("place %d of slots: %v", p.Place, p.Err))
+		name := fmt.Sprintf("place %d of slots: ", p.Place)
+		if errors.Is(p.Err, blob.ErrLocked) {
+			r.locked = append(r.locked, name+p.Err.Error())
+		} else if p.Err != nil {
+			r.left = append(r.left, name+p.Err.Error())
+		}
+		if p.Escrow != nil {
+			r.left, r.escrow = append(r.left, name+p.Escrow.Error()), true
 		}
 	}
-	return left, err
+	return r, err
 }
 
 // List returns all containers, oldest first.
@@ -125,7 +141,7 @@ func List(ctx context.Context, o *act.Office) ([]Open, error) {
 	d := &desk{vault: v}
 	out := []Open{}
 	for i := range all {
-		one, err := d.where(&all[i], nil)
+		one, err := d.where(&all[i], rest{})
 		if err != nil {
 			return nil, err
 		}
@@ -238,7 +254,7 @@ func Keep(ctx context.Context, o *act.Office, p *erasure.Plan, r Request) (*Open
 	if err := d.gate.Act(ctx, d.session, "held", map[string]int64{"records": int64(len(tags))}); err != nil {
 		return nil, err
 	}
-	return d.where(c, nil)
+	return d.where(c, rest{})
 }
 
 // LiftRequest says what is to be lifted, as typed.
@@ -396,7 +412,7 @@ func Release(ctx context.Context, o *act.Office, named string) (*Open, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(left) == 0 {
+	if !left.escrow {
 		c, err = containers.Save(ctx, o, c.ID, func(was *rights.Container) (*rights.Container, error) {
 			was.Closed = d.now()
 			return was, nil
@@ -412,21 +428,21 @@ func Release(ctx context.Context, o *act.Office, named string) (*Open, error) {
 }
 
 // release destroys what the hold alone kept.
-func (d *desk) release(ctx context.Context, c *rights.Container, all []rights.Container) ([]string, error) {
+func (d *desk) release(ctx context.Context, c *rights.Container, all []rights.Container) (rest, error) {
 	held, err := d.of(c.Tags, keytree.Held.String())
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	held = slices.DeleteFunc(held, func(t vault.RecordTag) bool {
 		return slices.ContainsFunc(rights.HoldsOf(all, t), func(other rights.Container) bool { return other.ID != c.ID })
 	})
 	if len(held) > 0 {
 		if _, err := d.vault.Erase(ctx, d.session, held, vault.EraseOptions{Run: d.run()}); err != nil {
-			return nil, err
+			return rest{}, err
 		}
 	}
 	if err := d.gate.Act(ctx, d.session, "released", map[string]int64{"records": int64(len(held))}); err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	return d.destroy(ctx, c.ID)
 }

@@ -164,6 +164,9 @@ func (c *Console) show(o *restriction.Open) {
 	if n := len(o.Lifted); n > 0 {
 		c.outf("  lifted last on %s: %d records\n", o.Lifted[n-1].At.Format(time.RFC3339), o.Lifted[n-1].Records)
 	}
+	for _, l := range o.Locked {
+		text.Paragraph(c.Out, "    ", "  pending, and opened by old slots until then: "+l)
+	}
 	for _, l := range o.Left {
 		text.Paragraph(c.Out, "    ", "  left in "+l)
 	}

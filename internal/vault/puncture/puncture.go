@@ -429,6 +429,8 @@ type Destroyed struct {
 	Place int   `json:"place"` // from 1, as configured
 	Slots int   `json:"slots"` // objects that were removed now
 	Err   error `json:"-"`     // why some are left; nil = none is
+
+	Escrow error `json:"-"` // why escrow that counts no more is left; nil = none is
 }
 
 // Destroy is step 4: the slots of every epoch before the one in force are
