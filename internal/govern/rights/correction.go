@@ -222,13 +222,14 @@ func InOrder(all []Correction) {
 
 // Spent returns the corrections whose values are not needed any more once e is
 // carried out: those of e itself, those of requests that were taken back, and
-// those that name a record which e erases.
+// those that name a record which e erases. Where only its past is forgotten they
+// stay: the version that is kept may be wrong.
 func Spent(e *Erasure, all []Erasure, corrections []Correction) []Correction {
 	var out []Correction
 	for _, c := range corrections {
 		i := slices.IndexFunc(all, func(o Erasure) bool { return o.Rectify != nil && o.Rectify.Values == c.ID })
 		taken := !c.Keep && (i < 0 || all[i].ID == e.ID || !all[i].Cancelled.IsZero() || !all[i].Committed.IsZero())
-		if taken || e.Rectify == nil && slices.Contains(e.Tags, c.Tag) {
+		if taken || e.Rectify == nil && !e.Past && slices.Contains(e.Tags, c.Tag) {
 			out = append(out, c)
 		}
 	}

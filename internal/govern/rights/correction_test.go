@@ -89,13 +89,15 @@ func TestSpent(t *testing.T) {
 	one, waits, taken := asked(1), asked(2), asked(3)
 	taken.Cancelled = time.Unix(1, 0)
 	erase := Erasure{ID: allod.GUID{9}, Tags: []vault.RecordTag{tag(5)}}
+	past := erase
+	past.Past = true
 	all := []Erasure{one, waits, taken, erase}
 	known := []Correction{{ID: allod.GUID{1}, Tag: tag(1)}, {ID: allod.GUID{2}, Tag: tag(2)}, {ID: allod.GUID{3}, Tag: tag(3)}, {ID: allod.GUID{4}, Tag: tag(1), Keep: true}, {ID: allod.GUID{5}, Tag: tag(5), Keep: true}}
 	for _, tc := range []struct {
 		what string
 		e    *Erasure
 		want string
-	}{{"a rectification", &one, "13"}, {"an erasure", &erase, "35"}} {
+	}{{"a rectification", &one, "13"}, {"an erasure", &erase, "35"}, {"a past", &past, "3"}} {
 		got := ""
 		for _, c := range Spent(tc.e, all, known) {
 			got += fmt.Sprint(c.ID[0])
