@@ -17,6 +17,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/act/erasure"
+	"allod/internal/act/restriction"
 	"allod/internal/capture"
 	emu "allod/internal/emulator/dataverse"
 	"allod/internal/emulator/dataverse/sample"
@@ -25,7 +26,7 @@ import (
 )
 
 // TestRegister plays sequences of everything that could bring back what rights
-// forbid: captures, erasures, forgotten pasts, corrections, restores of any
+// forbid: captures, erasures, forgotten pasts, corrections, restrictions and their lifting, restores of any
 // moment, rows that the source makes again under their old ids, crashes, and
 // stores that are turned back. Every value that is ever written is a text of its
 // own; the oracle is a map from the text to why nobody may see it. After each
@@ -77,6 +78,7 @@ type register struct {
 	gone   map[string]bool              // erased for good
 	never  map[string]string            // text → why the vault must not show it
 	wrong  map[string]map[string]string // contact → text → why a restore must not write it
+	shut   map[string]string            // contact → the container that restricts it
 	older  string                       // a copy of the store and its slots, of before
 }
 
@@ -95,7 +97,7 @@ func newRegister(t *testing.T, seed uint64) *register {
 	}
 	w := &register{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 0x7e915)), clk: clk, co: serve(t, server), d: newDesk(t, clk), did: map[string]int{},
-		live: map[string]marks{}, stored: map[string][]marks{}, alive: map[string]bool{}, gone: map[string]bool{}, never: map[string]string{}, wrong: map[string]map[string]string{},
+		live: map[string]marks{}, stored: map[string][]marks{}, alive: map[string]bool{}, gone: map[string]bool{}, shut: map[string]string{}, never: map[string]string{}, wrong: map[string]map[string]string{},
 	}
 	w.d.connect("prod", w.co.url)
 	for range 6 {
@@ -131,7 +133,7 @@ func (w *register) anyone() string { return w.ids[w.rnd.IntN(len(w.ids))] }
 func (w *register) step() {
 	w.clk.advance(time.Minute)
 	id := w.anyone()
-	what := []string{"change", "change", "backup", "backup", "full backup", "delete", "make again", "erase", "forget the past", "correct", "correct from here", "restore", "restore", "take back", "crash", "turn back"}[w.rnd.IntN(16)]
+	what := []string{"change", "change", "backup", "backup", "full backup", "delete", "make again", "erase", "forget the past", "correct", "correct from here", "restore", "restore", "restrict", "restrict", "lift", "lift", "take back", "crash", "turn back"}[w.rnd.IntN(20)]
 	did := true
 	switch what {
 	case "change":
@@ -156,6 +158,10 @@ func (w *register) step() {
 		did = w.correct(id, what == "correct from here")
 	case "restore":
 		w.restore()
+	case "restrict":
+		did = w.restrict(id)
+	case "lift":
+		did = w.lift(id)
 	case "take back":
 		did = w.takeBack(id)
 	case "crash":
@@ -204,7 +210,7 @@ func (w *register) forbid(why string, all []marks) {
 
 func (w *register) erase(id string, past bool) bool {
 	w.t.Helper()
-	if w.gone[id] || len(w.stored[id]) == 0 {
+	if w.gone[id] || len(w.stored[id]) == 0 || past && w.shut[id] != "" {
 		return false
 	}
 	p, err := erasure.Make(w.t.Context(), w.d.Office, erasure.Request{Environment: "prod", Table: "contact", IDs: []string{id}, Past: past, Urgent: true})
@@ -216,6 +222,7 @@ func (w *register) erase(id string, past bool) bool {
 	w.tell("erase %s, past only %v", id[:4], past)
 	if !past {
 		w.gone[id] = true
+		delete(w.shut, id)
 		w.forbid("erased", w.stored[id])
 		return true
 	}
@@ -256,7 +263,7 @@ func (w *register) run(asked *erasure.Open) {
 // restored from now on.
 func (w *register) correct(id string, keep bool) bool {
 	w.t.Helper()
-	if w.gone[id] || len(w.stored[id]) == 0 {
+	if w.gone[id] || len(w.stored[id]) == 0 || w.shut[id] != "" {
 		return false
 	}
 	right := w.mark()
@@ -294,7 +301,7 @@ func (w *register) correct(id string, keep bool) bool {
 // takeBack asks for an erasure, which hides the record, and takes it back.
 func (w *register) takeBack(id string) bool {
 	w.t.Helper()
-	if w.gone[id] || len(w.stored[id]) == 0 {
+	if w.gone[id] || len(w.stored[id]) == 0 || w.shut[id] != "" {
 		return false
 	}
 	p, err := erasure.Make(w.t.Context(), w.d.Office, erasure.Request{Environment: "prod", Table: "contact", IDs: []string{id}})
@@ -316,6 +323,47 @@ func (w *register) takeBack(id string) bool {
 		w.fail("take back: %v", err)
 	}
 	w.tell("an erasure of %s is taken back", id[:4])
+	return true
+}
+
+// restrict puts a contact into a container of its own.
+func (w *register) restrict(id string) bool {
+	w.t.Helper()
+	if w.gone[id] || len(w.stored[id]) == 0 || w.shut[id] != "" {
+		return false
+	}
+	w.n++
+	name := "c" + strconv.Itoa(w.n)
+	r := restriction.Request{Request: erasure.Request{Environment: "prod", Table: "contact", IDs: []string{id}}, Container: name, Holders: []string{"file:keys/" + name}}
+	p, err := erasure.Make(w.t.Context(), w.d.Office, r.Request)
+	if err != nil {
+		w.fail("plan to restrict: %v", err)
+	}
+	if _, err := restriction.Restrict(w.t.Context(), w.d.Office, p, r); err != nil {
+		w.fail("restrict: %v", err)
+	}
+	w.shut[id] = r.Container
+	w.tell("restrict %s in %s", id[:4], r.Container)
+	return true
+}
+
+// lift shows a contact again, with what was captured meanwhile.
+func (w *register) lift(id string) bool {
+	w.t.Helper()
+	if w.shut[id] == "" {
+		for _, id = range slices.Sorted(maps.Keys(w.shut)) {
+			break
+		}
+	}
+	name := w.shut[id]
+	if name == "" {
+		return false
+	}
+	if _, err := restriction.Lift(w.t.Context(), w.d.Office, restriction.LiftRequest{Container: name, Key: "file:keys/" + name, Told: w.clk.Now()}); err != nil {
+		w.fail("lift: %v", err)
+	}
+	delete(w.shut, id)
+	w.tell("lift %s from %s", id[:4], name)
 	return true
 }
 
@@ -353,6 +401,9 @@ func (w *register) restore() {
 		}
 		if w.gone[id] {
 			w.fail("restore from %d wrote %s, which is erased: %v", from, id[:4], m)
+		}
+		if w.shut[id] != "" {
+			w.fail("restore from %d wrote %s, which is restricted: %v", from, id[:4], m)
 		}
 		for _, text := range []string{m.job, m.note} {
 			if why := w.never[text]; why != "" {
@@ -463,6 +514,12 @@ func (w *register) look(after string) {
 			continue
 		}
 		for _, m := range all {
+			if w.shut[id] != "" {
+				if shown[m.note] || shown[m.job] {
+					w.fail("after %q: %v of %s is shown, which is restricted", after, m, id[:4])
+				}
+				continue
+			}
 			if w.never[m.note] == "" && !shown[m.note] {
 				w.fail("after %q: %s of %s is lost", after, m.note, id[:4])
 			}
