@@ -176,8 +176,15 @@ func TestVirtualTables(t *testing.T) {
 		t.Error("$metadata lacks the set")
 	}
 	const id = "(11111111-1111-1111-1111-111111111111)"
-	for _, x := range [][2]string{{"GET", "new_vendors"}, {"GET", "new_vendors" + id}, {"POST", "new_vendors"}, {"PATCH", "new_vendors" + id}, {"DELETE", "new_vendors" + id}, {"GET", "new_vendors/$count"},
-		{"GET", "new_vendors?fetchXml=" + url.PathEscape(`<fetch><entity name="new_vendor"/></fetch>`)}} {
+	for _, x := range [][2]string{
+		{"GET", "new_vendors"},
+		{"GET", "new_vendors" + id},
+		{"POST", "new_vendors"},
+		{"PATCH", "new_vendors" + id},
+		{"DELETE", "new_vendors" + id},
+		{"GET", "new_vendors/$count"},
+		{"GET", "new_vendors?fetchXml=" + url.PathEscape(`<fetch><entity name="new_vendor"/></fetch>`)},
+	} {
 		if a := c.want(400, x[0], x[1], `{"new_name":"V"}`); a.code() != "0x80048d0b" {
 			t.Errorf("%s %s: got %s", x[0], x[1], a.Body)
 		}

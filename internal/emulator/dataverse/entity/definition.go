@@ -7,8 +7,7 @@ import (
 	"allod"
 )
 
-// Defined reports whether EntityDefinitions lists the table: the base type
-// principal is in $metadata only.
+// Defined reports whether EntityDefinitions lists the table: principal is in $metadata only.
 func (t *Table) Defined() bool { return t.LogicalName != principalTable }
 
 // Definition is the table's EntityMetadata without Attributes, Keys and
@@ -127,8 +126,7 @@ func dataProvider(t *Table) any {
 	return nil
 }
 
-// privileges lists prvCreateX … prvUnShareX; a table that derives its rights
-// from another has none.
+// privileges lists prvCreateX …; a table that derives its rights from another has none.
 func (t *Table) privileges() []Object {
 	if t.Intersect || t.Ownership == 0 {
 		return []Object{}
@@ -144,7 +142,9 @@ func (t *Table) privileges() []Object {
 			{"CanBeDeep", t.Ownership != 8},
 			{"CanBeGlobal", true},
 			{"CanBeLocal", t.Ownership != 8},
-			{"CanBeEntityReference", false}, {"CanBeParentEntityReference", false}, {"CanBeRecordFilter", false},
+			{"CanBeEntityReference", false},
+			{"CanBeParentEntityReference", false},
+			{"CanBeRecordFilter", false},
 			{"Name", t.Privilege(v)},
 			{"PrivilegeId", t.PrivilegeID(v).String()},
 			{"PrivilegeType", v},
