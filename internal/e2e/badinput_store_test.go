@@ -45,7 +45,7 @@ func diskFull(t *testing.T, r *rough) {
 		leave := r.fillDisk(t)
 		r.changes("full")
 		leave(0)
-		r.allod(8, []string{"capture demo", "ledger", "no space left", "Free space"}, "backup", "demo")
+		r.allod(8, []string{"hold keys", "leases/", "no space left", "Free space"}, "backup", "demo")
 		r.allod(8, []string{"read demo", "ledger", "no space left", "Free space"}, "ls", "demo@2", "contact", "--limit", "1")
 		leave(noted / 2)
 		r.co.call(http.MethodPost, "annotations", map[string]any{"subject": "too big", "filename": "f.bin", "mimetype": "application/octet-stream", "isdocument": true, "documentbody": noise(noted)})
@@ -58,12 +58,13 @@ func diskFull(t *testing.T, r *rough) {
 		r.golden("disk full: a real disk")
 		r.shown.Reset()
 	}
-	for _, at := range []string{"packs/", "log/"} {
+	for _, c := range [][2]string{{"packs/", "back up demo"}, {"log/", "back up demo"}, {"ledger/", "capture demo"}} {
+		at, names := c[0], c[1]
 		r.changes("full at " + at)
 		r.wrap = func(s blob.Mutable) blob.Mutable {
 			return fault.New(s, fault.Fault{Call: 1, Mode: fault.NoSpace, Match: func(c fault.Call) bool { return c.Op == fault.Put && strings.HasPrefix(c.Name, at) }})
 		}
-		r.allod(8, []string{"back up demo", at, "no space left", "Free space"}, "backup", "demo")
+		r.allod(8, []string{names, at, "no space left", "Free space"}, "backup", "demo")
 		r.wrap = nil
 	}
 }
@@ -111,7 +112,7 @@ func readOnlyStore(t *testing.T, r *rough) {
 				t.Fatal(err)
 			}
 		}()
-		r.allod(4, []string{"capture demo", "read-only file system", "mount it writable"}, "backup", "demo")
+		r.allod(4, []string{"hold keys", "read-only file system", "mount it writable"}, "backup", "demo")
 		r.allod(4, []string{"read demo", "read-only file system"}, "ls", "demo@2", "contact", "--limit", "1")
 		r.allod(0, []string{" 0 bad"}, "vault", "verify", "--public")
 		if err := remount(r.disk, false); err != nil {
@@ -122,7 +123,7 @@ func readOnlyStore(t *testing.T, r *rough) {
 		r.shown.Reset()
 	}
 	r.wrap = func(s blob.Mutable) blob.Mutable { return refusing{s} }
-	r.allod(4, []string{"capture demo", "permission denied", "right to write"}, "backup", "demo")
+	r.allod(4, []string{"hold keys", "permission denied", "right to write"}, "backup", "demo")
 }
 
 // refusing is a store in a folder that may not be written to.

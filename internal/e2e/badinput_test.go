@@ -277,6 +277,7 @@ var tidying = []struct {
 	{regexp.MustCompile(`/[a-z/A-Z0-9._-]*/ca\.pem`), "ca.pem"},
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]{4,5}`), "127.0.0.1:ppppp"},
 	{regexp.MustCompile(`[0-9a-f]{64}`), strings.Repeat("d", 64)},
+	{regexp.MustCompile(`leases/keys/[0-9a-f]{32}`), "leases/keys/hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "gggggggg-gggg-gggg-gggg-gggggggggggg"},
 	{regexp.MustCompile(`/[0-9]{20}`), "/nnnnnnnnnnnnnnnnnnnn"},
 	{regexp.MustCompile(`20[0-9-]{8}T[0-9:]{8}Z`), "yyyy-mm-ddThh:mm:ssZ"},
