@@ -60,6 +60,16 @@ func (c *Correction) Columns() []string {
 // Commit returns the SHA-256 of what will be corrected and how, salted, as hex:
 // approvals are for these values and no others.
 func (c *Correction) Commit() (string, error) {
+	n := *c // what is empty is not stored, and reads back as nil
+	if len(n.Set) == 0 {
+		n.Set = nil
+	}
+	if len(n.Clear) == 0 {
+		n.Clear = nil
+	}
+	if len(n.Only) == 0 {
+		n.Only = nil
+	}
 	b, err := json.Marshal(struct {
 		Format   string            `json:"format"`
 		Salt     allod.GUID        `json:"salt"`
@@ -68,7 +78,7 @@ func (c *Correction) Commit() (string, error) {
 		Clear    []string          `json:"clear"`
 		Only     map[string]string `json:"only"`
 		From, To uint64
-	}{"allod correction v1", c.Salt, c.Tag, c.Set, c.Clear, c.Only, c.From, c.To})
+	}{"allod correction v1", n.Salt, n.Tag, n.Set, n.Clear, n.Only, n.From, n.To})
 	if err != nil {
 		return "", allod.Errorf(allod.Internal, "digest a correction: %w", err)
 	}

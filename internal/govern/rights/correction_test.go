@@ -1,6 +1,7 @@
 package rights
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -114,5 +115,19 @@ func TestSpent(t *testing.T) {
 	salted, err3 := (&Correction{ID: allod.GUID{1}, Set: map[string]string{"a": "x"}, Salt: allod.GUID{1}}).Commit()
 	if err != nil || err2 != nil || err3 != nil || a == b || a == salted {
 		t.Error("two corrections have one commitment")
+	}
+	typed := Correction{ID: allod.GUID{1}, Set: map[string]string{"a": "x"}, Clear: []string{}, Only: map[string]string{}}
+	stored, err := json.Marshal(typed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read Correction
+	if err := json.Unmarshal(stored, &read); err != nil {
+		t.Fatal(err)
+	}
+	was, err := typed.Commit()
+	now, err2 := read.Commit()
+	if err != nil || err2 != nil || was != now {
+		t.Errorf("read back, a correction has the commitment %s, want %s", now, was)
 	}
 }
