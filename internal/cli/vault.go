@@ -72,7 +72,7 @@ func (a *app) vaultStatusCommand() *cobra.Command {
 						a.outf("  %d records restricted, %d held: `allod vault containers`\n", r.Restricted, r.Held)
 					}
 				}
-				a.outf("  %s\n", s.RoleSeparation)
+				a.outf("  Roles: %s\n", s.RoleSeparation)
 				for _, w := range s.Warnings {
 					a.outf("  WARNING  %s\n", w)
 				}
