@@ -245,9 +245,13 @@ func (s *storm) changeSchema() {
 		s.action("add-column", map[string]any{"table": "contact", "column": name, "kind": "String"})
 		s.added = append(s.added, name)
 	case n == 2:
-		s.action("set-tracking", map[string]any{"table": table, "on": s.rnd.IntN(2) == 0})
+		on := s.rnd.IntN(2) == 0
+		s.action("set-tracking", map[string]any{"table": table, "on": on})
+		s.tell("tracking of %s: %v", table, on)
 	case n == 3:
-		s.action("set-secured", map[string]any{"table": table, "column": textColumns[table], "on": s.rnd.IntN(2) == 0})
+		on := s.rnd.IntN(2) == 0
+		s.action("set-secured", map[string]any{"table": table, "column": textColumns[table], "on": on})
+		s.tell("%s of %s secured: %v", textColumns[table], table, on)
 	case n == 4 && s.co.server.Store().Has(card):
 		s.action("drop-table", map[string]any{"table": card})
 		s.dropped[card] = true
