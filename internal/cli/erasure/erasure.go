@@ -110,6 +110,12 @@ func (c *Console) erase(ctx context.Context, o *act.Office, r erasure.Request, p
 	if err != nil {
 		return err
 	}
+	return c.carry(ctx, o, e)
+}
+
+// carry carries on what was asked for, as far as it may be now, and shows where
+// it stands.
+func (c *Console) carry(ctx context.Context, o *act.Office, e *erasure.Open) error {
 	run, err := erasure.Run(ctx, o, &e.ID)
 	if len(run) == 1 {
 		e = &run[0]

@@ -164,16 +164,7 @@ func (c *Console) rectify(ctx context.Context, o *act.Office, t *typed) error {
 		}
 		return nil
 	}
-	done, err := erasure.Run(ctx, o, &e.ID)
-	if len(done) == 1 {
-		e = &done[0]
-	}
-	if c.JSON() {
-		c.Print(e)
-	} else {
-		c.show(e)
-	}
-	return err
+	return c.carry(ctx, o, e)
 }
 
 func (c *Console) showRectify(p *erasure.RectifyPlan) {
