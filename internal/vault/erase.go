@@ -29,11 +29,6 @@ func (v *Vault) Tags(ctx context.Context, s gate.Session, env string, refs []all
 	if err != nil {
 		return nil, err
 	}
-	o, err := snap.opener(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer o.Close()
 	out := make([]RecordTag, len(refs))
 	for i, r := range refs {
 		number, err := snap.table(r.Table)
@@ -45,7 +40,7 @@ func (v *Vault) Tags(ctx context.Context, s gate.Session, env string, refs []all
 		if err != nil {
 			return nil, err
 		}
-		out[i] = RecordTag{Environment: snap.entry.Environment, Table: number, Tag: o.Tag(number, r.Key, r.Pair)}
+		out[i] = RecordTag{Environment: snap.entry.Environment, Table: number, Tag: v.content.Tag(snap.entry.Environment, number, r)}
 	}
 	return out, nil
 }

@@ -74,7 +74,7 @@ func (s *Snapshot) OpenFile(ctx context.Context, row *allod.Row, column string) 
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.opener(ctx)
+	o, err := s.opener(ctx, s.v.content)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,7 @@
 package vault
 
 import (
-	"cmp"
 	"context"
-	"maps"
-	"slices"
 
 	"allod"
 	"allod/internal/blob"
@@ -109,18 +106,11 @@ func (v *Vault) RebuildIndex(ctx context.Context, s gate.Session, place blob.Sto
 	if err != nil {
 		return nil, err
 	}
-	out := []Indexed{}
-	for name, e := range envs {
-		if e.Environment != 0 {
-			out = append(out, Indexed{Environment: name, Snapshot: allod.SnapshotID(e.N), Rows: e.Counts.Rows})
-		}
-	}
-	slices.SortFunc(out, func(a, b Indexed) int { return cmp.Compare(a.Snapshot, b.Snapshot) })
 	x, err := known.Open(ctx, place, v.ID(), v.held().Index, v.cfg.TempDir, v.content)
 	if err != nil {
 		return nil, err
 	}
-	return out, x.RebuildAll(ctx, slices.Collect(maps.Values(envs)))
+	return x.RebuildAll(ctx, envs)
 }
 
 // describe returns the manifest and the schema of a capture's entry: who cannot

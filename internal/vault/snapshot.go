@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"filippo.io/age"
+
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/source"
@@ -245,8 +247,8 @@ func (s *Snapshot) table(table string) (uint32, error) {
 	return s.number(table)
 }
 
-// opener opens rows of the snapshot's environment.
-func (s *Snapshot) opener(ctx context.Context) (*content.Opener, error) {
+// opener opens rows of the snapshot's environment with the keys of the reader.
+func (s *Snapshot) opener(ctx context.Context, r *content.Reader) (*content.Opener, error) {
 	if err := s.v.inForce(ctx); err != nil {
 		return nil, object.Named("open rows", err)
 	}
@@ -254,7 +256,7 @@ func (s *Snapshot) opener(ctx context.Context) (*content.Opener, error) {
 	if err != nil {
 		return nil, object.Named("open rows", err)
 	}
-	o, err := s.v.content.Opener(s.entry.Environment, s.schema)
+	o, err := r.Opener(s.entry.Environment, s.schema)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +284,7 @@ func (s *Snapshot) each(ctx context.Context, table string, cursor func(*shelf.Pa
 	if err != nil {
 		return err
 	}
-	o, err := s.opener(ctx)
+	o, err := s.opener(ctx, s.v.content)
 	if err != nil {
 		return err
 	}
@@ -372,7 +374,7 @@ func (s *Snapshot) Get(ctx context.Context, table string, refs []allod.RecordRef
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.opener(ctx)
+	o, err := s.opener(ctx, s.v.content)
 	if err != nil {
 		return nil, err
 	}
@@ -408,6 +410,25 @@ func (s *Snapshot) Get(ctx context.Context, table string, refs []allod.RecordRef
 // newest snapshot's schema knows its table. For one capture number only the
 // highest generation counts.
 func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref allod.RecordRef) ([]Version, error) {
+	return v.history(ctx, s, env, ref, func(RecordTag) (*content.Reader, error) { return v.content, nil })
+}
+
+// HistoryHeld is History of a record that is restricted or held, for a holder of
+// its container: nothing is lifted. Conflict for a record that is neither, Denied for
+// the key of another container, NotFound where its escrow is missing.
+func (v *Vault) HistoryHeld(ctx context.Context, s gate.Session, env string, ref allod.RecordRef, container allod.GUID, key age.Identity) ([]Version, error) {
+	var lent *content.Reader
+	out, err := v.history(ctx, s, env, ref, func(t RecordTag) (r *content.Reader, err error) {
+		lent, err = v.desk().Lend(ctx, container, key, t)
+		return lent, err
+	})
+	if lent != nil {
+		lent.Close()
+	}
+	return out, err
+}
+
+func (v *Vault) history(ctx context.Context, s gate.Session, env string, ref allod.RecordRef, with func(RecordTag) (*content.Reader, error)) ([]Version, error) {
 	snap, err := v.At(ctx, s, env, 0)
 	if err != nil {
 		return nil, err
@@ -416,18 +437,18 @@ func (v *Vault) History(ctx context.Context, s gate.Session, env string, ref all
 	if err != nil {
 		return nil, err
 	}
-	o, err := snap.opener(ctx)
+	tag := v.content.Tag(snap.entry.Environment, number, ref)
+	reader, err := with(RecordTag{Environment: snap.entry.Environment, Table: number, Tag: tag})
+	if err != nil {
+		return nil, snap.fail(ref.Table, err)
+	}
+	o, err := snap.opener(ctx, reader)
 	if err != nil {
 		return nil, err
 	}
 	defer o.Close()
-	ids := map[uint64]allod.SnapshotID{}
-	for _, e := range v.log.Entries() {
-		if e.Environment == snap.entry.Environment && e.Capture != 0 {
-			ids[e.Capture] = allod.SnapshotID(e.N)
-		}
-	}
-	out, err := o.History(snap.past, number, o.Tag(number, ref.Key, ref.Pair))
+	out, err := o.History(snap.past, number, tag)
+	ids := v.log.Captures(snap.entry.Environment)
 	for i := range out {
 		out[i].Snapshot = ids[out[i].Capture]
 	}

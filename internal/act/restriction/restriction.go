@@ -345,13 +345,19 @@ func (d *desk) chosen(ctx context.Context, c *rights.Container, r LiftRequest) (
 	if err != nil {
 		return nil, err
 	}
+	return d.inside(ctx, s, c, r.Table, r.IDs)
+}
+
+// inside are the tags of records of the container. NotFound for one that is not
+// among them, Invalid for what is no id.
+func (d *desk) inside(ctx context.Context, s gate.Session, c *rights.Container, table string, ids []string) ([]vault.RecordTag, error) {
 	var refs []allod.RecordRef
-	for _, id := range r.IDs {
+	for _, id := range ids {
 		key, err := allod.ParseGUID(id)
 		if err != nil {
-			return nil, allod.Errorf(allod.Invalid, "lift a record of %s: %q is not an id", r.Table, id)
+			return nil, allod.Errorf(allod.Invalid, "find a record of %s in the container %s: %q is not an id", table, c.Name, id)
 		}
-		refs = append(refs, allod.RecordRef{Table: r.Table, Key: key})
+		refs = append(refs, allod.RecordRef{Table: table, Key: key})
 	}
 	tags, err := d.vault.Tags(ctx, s, c.Environment, refs)
 	if err != nil {
@@ -359,7 +365,7 @@ func (d *desk) chosen(ctx context.Context, c *rights.Container, r LiftRequest) (
 	}
 	for i, t := range tags {
 		if !slices.Contains(c.Tags, t) {
-			return nil, allod.Errorf(allod.NotFound, "lift %s: it is not in the container %s", refs[i], c.Name)
+			return nil, allod.Errorf(allod.NotFound, "find %s: it is not in the container %s", refs[i], c.Name)
 		}
 	}
 	return tags, nil

@@ -2,7 +2,9 @@
 package custody
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -45,7 +47,7 @@ snapshot, as the person may ask, but its keys go into escrow instead of being
 destroyed: the holders can still open it, and the erasure is not final, until
 `+"`allod vault release`"+` destroys them. What cannot be kept so, forgetting the past
 of a held record or correcting it, waits until then.`, restriction.Keep),
-		c.liftCommand(), c.releaseCommand(), c.listCommand(),
+		c.liftCommand(), c.releaseCommand(), c.listCommand(), c.showCommand(),
 	}
 }
 
@@ -253,4 +255,48 @@ func (c *Console) listCommand() *cobra.Command {
 			})
 		},
 	}
+}
+
+func (c *Console) showCommand() *cobra.Command {
+	var r restriction.ShowRequest
+	cmd := &cobra.Command{
+		Use: "show NAME TABLE ID", Short: "Show a restricted or held record to a holder", Args: cobra.ExactArgs(3),
+		Long: `Show every stored version of a record that is in a container, with the key of
+one of its holders. Nothing is lifted, nothing is written but that it was done.
+The purpose is litigation, or the one that --purpose names: answer-request.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Container, r.Table, r.ID = args[0], args[1], args[2]
+			return c.With(cmd.Context(), func(o *act.Office) error {
+				s, err := restriction.Show(cmd.Context(), o, r)
+				if err != nil {
+					return err
+				}
+				if c.JSON() {
+					c.Print(s)
+					return nil
+				}
+				return c.showVersions(s)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&r.Key, "holder-key", "", "key of a holder: `SPEC`, e.g. identity:PATH, file:PATH, passphrase")
+	return cmd
+}
+
+func (c *Console) showVersions(s *restriction.Shown) error {
+	for _, v := range s.Versions {
+		switch {
+		case v.Withheld != "":
+			c.outf("snapshot %d: withheld: %s\n", v.Snapshot, v.Withheld)
+		case v.Deleted:
+			c.outf("snapshot %d: deleted (%s)\n", v.Snapshot, v.Reason)
+		default:
+			var row bytes.Buffer
+			if err := json.Indent(&row, v.Row, "", "  "); err != nil {
+				return err
+			}
+			c.outf("snapshot %d:\n%s\n", v.Snapshot, row.String())
+		}
+	}
+	return nil
 }

@@ -158,10 +158,7 @@ func (d *Desk) Open(ctx context.Context, container allod.GUID, id age.Identity, 
 		back[i].Root = tree.Root()
 	}
 	for _, t := range tags {
-		if why := d.Tree().Whole(index.Leaf(t.Tag)); why == nil || why.Kind != keytree.Restricted && why.Kind != keytree.Held {
-			return nil, allod.Errorf(allod.Conflict, "lift a record: it is not restricted")
-		}
-		o, err := d.In(ctx, d.Tree(), container, t.Tag)
+		o, leaf, err := d.find(ctx, container, t)
 		if err != nil {
 			return nil, err
 		}
@@ -173,9 +170,9 @@ func (d *Desk) Open(ctx context.Context, container allod.GUID, id age.Identity, 
 		for _, root := range keys.Roots {
 			j := slices.IndexFunc(back, func(b puncture.Back) bool { return b.Root == root.Number })
 			if j < 0 {
-				return nil, allod.Errorf(allod.Corrupt, "lift a record: its escrow names root %d, which is not known", root.Number)
+				return nil, unknown(root.Number)
 			}
-			back[j].Records = append(back[j].Records, keytree.Return{Leaf: index.Leaf(t.Tag), Kept: root.Kept})
+			back[j].Records = append(back[j].Records, keytree.Return{Leaf: leaf, Kept: root.Kept})
 		}
 	}
 	l.Back = back
@@ -188,6 +185,47 @@ func (d *Desk) Open(ctx context.Context, container allod.GUID, id age.Identity, 
 		return nil, err
 	}
 	return l, d.reseal(ctx, l, next, tags)
+}
+
+// Lend opens the escrow of one record with the private half of its container,
+// for reading alone: the Reader shows the record as if it had been lifted, and
+// nothing is written. Close it. Errors as Open.
+func (d *Desk) Lend(ctx context.Context, container allod.GUID, id age.Identity, t escrow.Tag) (*content.Reader, error) {
+	d.Forget()
+	o, leaf, err := d.find(ctx, container, t)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := o.Open(id)
+	if err != nil {
+		return nil, object.Named(o.Name(), err)
+	}
+	l := &content.Loan{Tag: t.Tag, Keys: keys, From: d.Trees, Trees: slices.Clone(d.Trees)}
+	for _, root := range keys.Roots {
+		i := slices.IndexFunc(l.From, func(tree *keytree.State) bool { return tree.Root() == root.Number })
+		if i < 0 {
+			return nil, unknown(root.Number)
+		}
+		if l.Trees[i], err = l.From[i].PutBack([]keytree.Return{{Leaf: leaf, Kept: root.Kept}}); err != nil {
+			return nil, err
+		}
+	}
+	return d.Reader.Lend(l), nil
+}
+
+func unknown(root uint64) error {
+	return allod.Errorf(allod.Corrupt, "lift a record: its escrow names root %d, which is not known", root)
+}
+
+// find returns the escrow object of a record in a container, and its leaf.
+// Conflict for a record that is not restricted or held.
+func (d *Desk) find(ctx context.Context, container allod.GUID, t escrow.Tag) (*escrow.Object, keytree.Leaf, error) {
+	leaf := keytree.NewIndexer(d.Index).Leaf(t.Tag)
+	if why := d.Tree().Whole(leaf); why == nil || why.Kind != keytree.Restricted && why.Kind != keytree.Held {
+		return nil, leaf, allod.Errorf(allod.Conflict, "open a record in escrow: it is not restricted or held")
+	}
+	o, err := d.In(ctx, d.Tree(), container, t.Tag)
+	return o, leaf, err
 }
 
 // reseal seals rows of key kind 1 under the tree.

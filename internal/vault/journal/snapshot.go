@@ -13,3 +13,15 @@ func (e *Entry) Snapshot(environment string) allod.Snapshot {
 	}
 	return s
 }
+
+// Captures returns the snapshots of an environment by capture number, of what
+// the log is known to have now.
+func (l *Log) Captures(environment uint32) map[uint64]allod.SnapshotID {
+	ids := map[uint64]allod.SnapshotID{}
+	for _, e := range l.Entries() {
+		if e.Environment == environment && e.Capture != 0 {
+			ids[e.Capture] = allod.SnapshotID(e.N)
+		}
+	}
+	return ids
+}

@@ -15,6 +15,7 @@ import (
 
 	"allod"
 	"allod/internal/blob"
+	"allod/internal/vault/escrow"
 	"allod/internal/vault/journal"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keytree"
@@ -41,6 +42,7 @@ type Reader struct {
 	parts    *meta.Cipher
 	packs    *shelf.Shelf
 	keys     atomic.Pointer[trees]
+	lent     *Loan // see Lend
 
 	mu      sync.Mutex
 	past    []*keytree.State // replaced ones, to be forgotten
@@ -118,9 +120,42 @@ func (r *Reader) replace(t *trees) {
 	}
 }
 
+// Loan is what a holder's key opens of one record that is restricted or held.
+type Loan struct {
+	Tag   keytree.Tag
+	Keys  *escrow.Keys     // for rows that were captured meanwhile
+	From  []*keytree.State // the trees of all roots, ascending
+	Trees []*keytree.State // those with the keys of the record put back, or the same, in the order of From
+}
+
+// Lend returns a Reader of the same packs that opens the record of the loan too.
+// Close overwrites what was lent, and nothing of r.
+func (r *Reader) Lend(l *Loan) *Reader {
+	lent := &Reader{
+		store: r.store, log: r.log, vault: r.vault, index: r.index, identity: r.identity, parts: r.parts, packs: r.packs,
+		lent: l, schemas: map[schemaKey]*meta.Schema{}, names: map[uint32]string{},
+	}
+	lent.Replace(l.Trees)
+	return lent
+}
+
+// end overwrites what was lent.
+func (l *Loan) end() {
+	l.Keys.Wipe()
+	for i, t := range l.Trees {
+		if t != l.From[i] {
+			t.Forget(l.From[i])
+		}
+	}
+}
+
 // Close overwrites the keys of the trees, also of those that were replaced:
 // other goroutines may have derived from them until now.
 func (r *Reader) Close() {
+	if r.lent != nil {
+		r.lent.end()
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, tree := range r.past {
@@ -181,6 +216,11 @@ func (r *Reader) Absence(tag keytree.Tag) (string, error) {
 
 // tree returns the tree of a root; nil for one that is not known.
 func (r *Reader) tree(root uint64) *keytree.State { return r.keys.Load().by[root] }
+
+// Tag returns the tag of a record.
+func (r *Reader) Tag(env, table uint32, ref allod.RecordRef) keytree.Tag {
+	return keytree.NewIndexer(r.index).Tag(keytree.AppendIdentity(nil, env, table, ref.Key, ref.Pair))
+}
 
 // Punctured reports whether a key was taken out of any of the trees.
 func (r *Reader) Punctured() bool {

@@ -106,15 +106,8 @@ func (o *Opener) Open(e *pack.Entry) (seal.Row, seal.Meta, error) {
 	if err := o.hides(e.Key.Table(), tag); err != nil {
 		return seal.Row{}, m, err
 	}
-	if m.KeyKind == seal.KindEscrow {
-		return seal.Row{}, m, o.inEscrow(tree, tag, e.Sealed)
-	}
-	seed, err := tree.Seed(o.index.Leaf(tag), e.Key.Generation())
-	if err != nil {
-		return seal.Row{}, m, err
-	}
 	p := seal.Place{Vault: o.r.vault, Environment: o.env, Table: e.Key.Table(), Tag: tag, Generation: e.Key.Generation(), Capture: e.Key.Capture(), Meta: m}
-	row, err := o.codec.Open(&p, seed, e.Sealed)
+	row, err := o.unseal(&p, tree, e.Sealed)
 	if err != nil {
 		return row, m, err
 	}
@@ -122,6 +115,21 @@ func (o *Opener) Open(e *pack.Entry) (seal.Row, seal.Meta, error) {
 		return seal.Row{}, m, allod.Errorf(allod.Corrupt, "open a row: it stands under the tag of another record")
 	}
 	return row, m, nil
+}
+
+// unseal opens a row under the key that its place names.
+func (o *Opener) unseal(p *seal.Place, tree *keytree.State, sealed []byte) (seal.Row, error) {
+	if p.KeyKind == seal.KindEscrow {
+		if l := o.r.lent; l != nil && l.Tag == p.Tag {
+			return l.Keys.Row(o.codec, p, sealed)
+		}
+		return seal.Row{}, o.inEscrow(tree, p.Tag, sealed)
+	}
+	seed, err := tree.Seed(o.index.Leaf(p.Tag), p.Generation)
+	if err != nil {
+		return seal.Row{}, err
+	}
+	return o.codec.Open(p, seed, sealed)
 }
 
 // errEscrow says that a row is sealed for those who hold a container.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"filippo.io/age"
@@ -266,19 +267,23 @@ type Indexed struct {
 	Rows        int64            `json:"rows"`     // alive
 }
 
-// RebuildAll makes the heads of the newest entries of environments anew, from
-// all rows, and removes whatever else lies in the place. Nobody may write there
-// meanwhile. Of the office, environment 0, nothing is kept.
-func (x *Index) RebuildAll(ctx context.Context, newest []*journal.Entry) error {
-	for _, e := range newest {
+// RebuildAll makes the heads of the newest entries of environments, by name,
+// anew from all rows, and removes whatever else lies in the place. It returns
+// what is known then, oldest first. Nobody may write there meanwhile. Of the
+// office, environment 0, nothing is kept.
+func (x *Index) RebuildAll(ctx context.Context, newest map[string]*journal.Entry) ([]Indexed, error) {
+	out := []Indexed{}
+	for name, e := range newest {
 		if e.Environment == 0 {
 			continue
 		}
 		if _, err := x.Rebuild(ctx, e, nil); err != nil {
-			return object.Named(fmt.Sprintf("make the index of environment %d", e.Environment), err)
+			return nil, object.Named(fmt.Sprintf("make the index of environment %d", e.Environment), err)
 		}
+		out = append(out, Indexed{Environment: name, Snapshot: allod.SnapshotID(e.N), Rows: e.Counts.Rows})
 	}
-	return x.sweep(ctx, newest)
+	slices.SortFunc(out, func(a, b Indexed) int { return cmp.Compare(a.Snapshot, b.Snapshot) })
+	return out, x.sweep(ctx, slices.Collect(maps.Values(newest)))
 }
 
 // take adds what is stored of one record. One whose key is gone is left out; of
