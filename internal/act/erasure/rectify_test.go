@@ -12,7 +12,9 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/blob/fault"
+	"allod/internal/govern/gate"
 	"allod/internal/govern/rights"
+	"allod/internal/vault"
 )
 
 // names returns what every stored version of a contact says, newest first.
@@ -343,5 +345,59 @@ func TestEveryCallOfARectificationFails(t *testing.T) {
 	}
 	if ends[before] == 0 || ends[after] == 0 {
 		t.Errorf("ends: got %v, want both", ends)
+	}
+}
+
+// TestTheLastGenerationBeginsARoot corrects and forgets the past of a record whose
+// generations are used up: a new root is begun by itself.
+func TestTheLastGenerationBeginsARoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it destroys 255 generations")
+	}
+	b := newBench(t)
+	b.fill()
+	err := b.with(func(o *act.Office) error {
+		v, g, _, deps := o.Inside()
+		s, err := g.Open(t.Context(), gate.Request{Actor: deps.Actor, Action: gate.ActionErase, Purpose: allod.PurposeAnswerRequest, Resource: gate.Resource{Environment: "prod", Class: allod.ClassContent}})
+		if err != nil {
+			return err
+		}
+		p, err := Make(t.Context(), o, Request{Environment: "prod", Table: "contact", IDs: []string{id(2).String()}, Urgent: true})
+		if err != nil {
+			return err
+		}
+		for range 255 {
+			if _, err := v.Erase(t.Context(), s, p.Tags(), vault.EraseOptions{Past: true}); err != nil {
+				return err
+			}
+		}
+		if _, err := b.askRectify(o, Rectification{Values: set("right"), Urgent: true}); err != nil {
+			return err
+		}
+		done, err := Run(t.Context(), o, nil)
+		if err != nil {
+			return err
+		}
+		if len(done) != 1 || done[0].Committed.IsZero() {
+			t.Errorf("got %+v, want it carried out", done)
+		}
+		status, err := v.Status(t.Context())
+		if len(status.Roots) != 2 {
+			t.Errorf("got %d roots, want 2", len(status.Roots))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.with(func(o *act.Office) error {
+		_, row, err := o.Get(t.Context(), act.Moment{Environment: "prod"}, "contact", id(2).String())
+		if err == nil && row.Cell(0).Text() != "right" {
+			t.Errorf("the record: got %s, want right", row.Cell(0).Text())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"allod/internal/vault/log/certificate"
 	"allod/internal/vault/office"
 	"allod/internal/vault/puncture"
+	"allod/internal/vault/reseal"
 )
 
 const (
@@ -451,11 +452,21 @@ func (d *desk) commit(ctx context.Context, o *act.Office, s gate.Session, e *Ope
 		}
 		return held.unchanged(ctx, d, e.Tags)
 	}
-	if e.Rectify == nil {
-		_, err = d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: check, Spent: spent, Holds: held.escrow})
+	puncture := func() error {
+		if e.Rectify == nil {
+			_, err := d.vault.Erase(ctx, s, e.Tags, vault.EraseOptions{Past: e.Past, Run: runOf(&e.Erasure), Check: check, Spent: spent, Holds: held.escrow})
+			return err
+		}
+		return d.rectify(ctx, s, e, all, vault.RectifyOptions{Run: runOf(&e.Erasure), Check: check, Spent: spent})
+	}
+	if err = puncture(); !reseal.NeedsRoot(err) {
 		return err
 	}
-	return d.rectify(ctx, s, e, all, vault.RectifyOptions{Run: runOf(&e.Erasure), Check: check, Spent: spent})
+	// A record has no generation left: what comes goes on under a new root.
+	if _, err := keys.BeginRoot(ctx, o, "generations"); err != nil {
+		return err
+	}
+	return puncture()
 }
 
 // still refuses at the last moment what was taken back, or whose approval ended.

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"math"
 	"slices"
@@ -113,7 +114,7 @@ func Look(ctx context.Context, j Job, records []Record) (*Sealed, error) {
 	}
 	defer s.close()
 	for _, r := range records {
-		if _, err := s.target(r); err != nil {
+		if _, err := s.target(r); err != nil && !NeedsRoot(err) { // Seal says so, and what can be done
 			return nil, err
 		}
 		entries, err := s.versions(r)
@@ -169,6 +170,13 @@ func (s *sealer) close() {
 	s.files.Close()
 }
 
+// errLast is why a record cannot be sealed anew under a root.
+var errLast = errors.New("last generation")
+
+// NeedsRoot reports whether an error says that a record has no generation left,
+// and goes on under a new root of the key tree.
+func NeedsRoot(err error) bool { return errors.Is(err, errLast) }
+
 // target returns the generation of the record that is current.
 func (s *sealer) target(r Record) (keytree.Target, error) {
 	leaf := s.opener.Leaf(r.Tag)
@@ -177,7 +185,7 @@ func (s *sealer) target(r Record) (keytree.Target, error) {
 		return keytree.Target{}, object.Named("seal a record anew", err)
 	}
 	if generation == math.MaxUint8 {
-		return keytree.Target{}, allod.WithHint(allod.Errorf(allod.Invalid, "seal a record anew: it is in its last generation under root %d of the key tree", s.tree.Root()), "Begin a new root with `allod vault keys new-root`, then run the command again.")
+		return keytree.Target{}, allod.WithHint(allod.Errorf(allod.Invalid, "seal a record anew: it is in its %w under root %d of the key tree", errLast, s.tree.Root()), "Begin a new root with `allod vault keys new-root`, then run the command again.")
 	}
 	return keytree.Target{Leaf: leaf, Generation: int(generation)}, nil
 }
