@@ -39,7 +39,7 @@ func command(ctx context.Context, errs io.Writer) int {
 	disk := &durable.Disk{}
 	deps := cli.Deps{
 		Deps: act.Deps{
-			OpenSource: openSource(os.Getenv), OpenNative: openNative(os.Getenv), OpenStore: openStore, Passphrase: askPassphrase, SSH: askSSH, Services: keyServices(),
+			OpenSource: openSource(os.Getenv), OpenNative: openNative(os.Getenv), OpenStore: openStore, Passphrase: askPassphrase, Holder: askHolder, SSH: askSSH, Services: keyServices(),
 			Now: time.Now, Actor: actor(), Disk: disk, NewID: newID,
 		},
 		In: os.Stdin, Out: os.Stdout, Err: errs, Getenv: os.Getenv,
@@ -85,14 +85,25 @@ func version() string {
 
 // askPassphrase takes the passphrase from ALLOD_PASSPHRASE, or asks for it.
 func askPassphrase(confirm bool) ([]byte, error) {
-	if p := os.Getenv("ALLOD_PASSPHRASE"); p != "" {
+	return passphrase("ALLOD_PASSPHRASE", "the vault", "Set ALLOD_PASSPHRASE, or name another key: --key file:PATH, or --key paper for the recovery key.", confirm)
+}
+
+// askHolder takes the passphrase of a holder of a container, which is not that
+// of the vault, from ALLOD_HOLDER_PASSPHRASE, or asks for it.
+func askHolder(confirm bool) ([]byte, error) {
+	return passphrase("ALLOD_HOLDER_PASSPHRASE", "the holder", "Set ALLOD_HOLDER_PASSPHRASE, or name another key of a holder: identity:PATH, file:PATH.", confirm)
+}
+
+// passphrase takes one from the environment, or from the terminal.
+func passphrase(variable, whose, hint string, confirm bool) ([]byte, error) {
+	if p := os.Getenv(variable); p != "" {
 		return []byte(p), nil
 	}
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the passphrase: nobody is there to type it"), "Set ALLOD_PASSPHRASE, or name another key: --key file:PATH, or --key paper for the recovery key.")
+		return nil, allod.WithHint(allod.Errorf(allod.Denied, "read the passphrase of %s: nobody is there to type it", whose), "%s", hint)
 	}
-	p, err := typed(fd, "Passphrase of the vault: ")
+	p, err := typed(fd, "Passphrase of "+whose+": ")
 	if err != nil || !confirm {
 		return p, err
 	}
@@ -101,7 +112,7 @@ func askPassphrase(confirm bool) ([]byte, error) {
 		return nil, err
 	}
 	if string(p) != string(again) {
-		return nil, allod.Errorf(allod.Invalid, "read the passphrase: the two differ")
+		return nil, allod.Errorf(allod.Invalid, "read the passphrase of %s: the two differ", whose)
 	}
 	return p, nil
 }

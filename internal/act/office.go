@@ -34,6 +34,7 @@ type Deps struct {
 	OpenNative func(ctx context.Context, env string, c Connection, id allod.GUID) (source.Native, error)
 	OpenStore  func(ctx context.Context, path string, create bool) (blob.Mutable, error) // a local folder, or the address of a bucket
 	Passphrase func(confirm bool) ([]byte, error)                                        // from ALLOD_PASSPHRASE or the terminal
+	Holder     func(confirm bool) ([]byte, error)                                        // the passphrase of a holder of a container; nil = nobody has it
 	Recovery   func() (string, error)                                                    // the words of the recovery key, for the key paper; nil = nobody has them
 	SSH        func(file string) ([]byte, error)                                         // the passphrase of an SSH key; nil = nobody has it
 	Services   map[string]func(ctx context.Context, address string) (kms.Service, error) // that wrap keys of slots, by the word of their SPEC; nil = none

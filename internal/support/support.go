@@ -115,7 +115,7 @@ func (b *bundle) about() (any, error) {
 	runtime.ReadMemStats(&mem)
 	zone, offset := b.o.Now().In(b.o.Local).Zone()
 	set := []string{}
-	for _, name := range []string{"ALLOD_DIR", "ALLOD_PASSPHRASE", "ALLOD_CLIENT_SECRET", "ALLOD_CERTIFICATE_PASSWORD", "ALLOD_KEY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
+	for _, name := range []string{"ALLOD_DIR", "ALLOD_PASSPHRASE", "ALLOD_HOLDER_PASSPHRASE", "ALLOD_CLIENT_SECRET", "ALLOD_CERTIFICATE_PASSWORD", "ALLOD_KEY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
 		if b.o.Getenv(name) != "" {
 			set = append(set, name)
 		}

@@ -21,6 +21,7 @@ import (
 	"allod/internal/vault"
 	"allod/internal/vault/escrow"
 	"allod/internal/vault/keyring"
+	"allod/internal/vault/keyring/keyspec"
 	"allod/internal/vault/office"
 )
 
@@ -148,7 +149,7 @@ func New(ctx context.Context, o *act.Office, named, kind, environment string, ho
 		if strings.HasPrefix(h, "age1") || strings.HasPrefix(h, "ssh-") {
 			h = "age:" + h
 		}
-		w, err := o.Keys().Make(ctx, h)
+		w, err := keysOf(o).Make(ctx, h)
 		if err != nil {
 			return nil, err
 		}
@@ -161,6 +162,20 @@ func New(ctx context.Context, o *act.Office, named, kind, environment string, ho
 	return c, nil
 }
 
+// keysOf are where keys of holders come from: a passphrase of theirs is not that
+// of the vault.
+func keysOf(o *act.Office) *keyspec.Sources {
+	k := o.Keys()
+	_, _, _, deps := o.Inside()
+	k.Passphrase = deps.Holder
+	if k.Passphrase == nil {
+		k.Passphrase = func(bool) ([]byte, error) {
+			return nil, allod.Errorf(allod.Denied, "read the passphrase of a holder: nobody is there to type it")
+		}
+	}
+	return k
+}
+
 func of(v, container allod.GUID) keyring.Of {
 	return keyring.Of{Vault: v, Slot: "container-" + hex.EncodeToString(container[:])}
 }
@@ -169,7 +184,7 @@ func of(v, container allod.GUID) keyring.Of {
 // that of one of its holders. Denied if it is not.
 func Unlock(ctx context.Context, o *act.Office, c *rights.Container, spec string) (age.Identity, error) {
 	v, _, _, _ := o.Inside()
-	w, err := o.Keys().Open(ctx, spec)
+	w, err := keysOf(o).Open(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
