@@ -184,7 +184,7 @@ func TestFetchRefuses(t *testing.T) {
 		in(`<link-entity name="contact" alias="x"/><link-entity name="contact" alias="x"/>`): "0x80040203",
 		in(`<order attribute="nothing"/>`):                                                   "0x80041103",
 		cond(`attribute="nothing" operator="null"`):                                          "0x80041103",
-		cond(`attribute="name" operator="fits"`):                                             "0x80040800",
+		cond(`attribute="name" operator="fits"`):                                             "0x80040203",
 		cond(`attribute="name" operator="eq"`):                                               "0x80040203",
 		cond(`attribute="statecode" operator="eq" value="Active"`):                           "0x80040203",
 		cond(`attribute="accountid" operator="eq" value="1"`):                                "0x80040203",

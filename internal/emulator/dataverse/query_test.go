@@ -80,7 +80,7 @@ func TestFilterFacts(t *testing.T) {
 		t.Errorf("got %s, want %s", got, user)
 	}
 	for filter, status := range map[string]int{
-		"Name eq 'a'": 400, "nothing eq 1": 400, "name eq 1": 400, crm + "Fits(PropertyName='name')": 501, crm + "EqualUserId(PropertyName='nothing')": 400,
+		"Name eq 'a'": 400, "nothing eq 1": 400, "name eq 1": 400, crm + "Fits(PropertyName='name')": 400, crm + "EqualUserId(PropertyName='nothing')": 400,
 		crm + "Under(PropertyName='name',PropertyValue='" + ids["a"] + "')": 400, crm + "Under(PropertyName='accountid',PropertyValue='x')": 400,
 		"nothing/any(p:p/lastname eq 'z')": 400, "primarycontactid/nothing eq 1": 400,
 	} {

@@ -123,13 +123,11 @@ func joined(links []link, depth int) ([]*fetch.Entity, error) {
 	var out []*fetch.Entity
 	for _, l := range links {
 		e := &fetch.Entity{Name: l.LinkToEntityName, Alias: l.EntityAlias, From: l.LinkToAttributeName, To: l.LinkFromAttributeName}
-		switch l.JoinOperator {
-		case "", "Inner":
-		case "LeftOuter":
-			e.Outer = true
-		default:
-			return nil, wire.Refuse(501, "0x80040800", "The emulator does not answer the JoinOperator %s yet.", l.JoinOperator)
+		join, ok := fetch.JoinOf(l.JoinOperator)
+		if !ok {
+			return nil, refuse("The JoinOperator '%s' is not valid.", l.JoinOperator)
 		}
+		e.Join = join
 		f, err := l.LinkCriteria.parse(0)
 		if err != nil {
 			return nil, err

@@ -15,16 +15,14 @@ import (
 type test func(allod.Value) bool
 
 // compile makes the test of a condition on the column.
-func (r *run) compile(c Condition, col *entity.Column) (test, error) {
+func (r *run) compile(c Condition, t *entity.Table, col *entity.Column) (test, error) {
 	switch c.Operator {
 	case "null":
 		return empty, nil
 	case "not-null":
 		return func(v allod.Value) bool { return !empty(v) }, nil
-	case "eq-userid", "ne-userid":
-		return is(c.Operator == "eq-userid", r.env.User), nil
-	case "eq-businessid", "ne-businessid":
-		return is(c.Operator == "eq-businessid", r.env.Unit), nil
+	case "above", "eq-or-above", "under", "eq-or-under", "not-under":
+		return r.hierarchy(c, t, col)
 	case "eq", "ne", "neq", "gt", "ge", "lt", "le":
 		return r.compare(c, col)
 	case "in", "not-in":
@@ -36,12 +34,28 @@ func (r *run) compile(c Condition, col *entity.Column) (test, error) {
 	case "like", "not-like", "begins-with", "not-begin-with", "ends-with", "not-end-with":
 		return like(c)
 	}
+	if hold, ok := r.caller(c.Operator); ok {
+		return hold, nil
+	}
+	if hold, ok, err := r.fiscal(c); ok {
+		return hold, err
+	}
 	return r.dated(c, col)
 }
 
-// is holds, or not, for the id. Null is not the id.
-func is(want bool, id allod.GUID) test {
-	return func(v allod.Value) bool { return (!empty(v) && v.GUID() == id) == want }
+// Compile makes a condition on rows of the table into a test of one; the column is
+// given by its logical name. What it refuses is a *wire.Error.
+func Compile(env Env, t *entity.Table, c Condition) (func(Cell) bool, error) {
+	r := &run{env: env, nodes: []*node{{t: t, hidden: env.Hidden(t)}}}
+	col, err := column(t, c.Attribute)
+	if err != nil {
+		return nil, err
+	}
+	hold, err := r.compile(c, t, col)
+	if err != nil {
+		return nil, err
+	}
+	return func(cell Cell) bool { return hold(r.value(0, cell, col)) }, nil
 }
 
 func (c Condition) one() (string, error) {

@@ -31,7 +31,7 @@ func (r *run) dated(c Condition, col *entity.Column) (test, error) {
 	if from, to, ok := period(c.Operator, r.env.Now); ok {
 		return span(from, to), nil
 	}
-	return nil, unanswered("the operator '%s'", c.Operator)
+	return nil, invalid("The operator '%s' is not valid.", c.Operator)
 }
 
 // span holds from one moment to before another.
@@ -98,7 +98,7 @@ func (r *run) around(c Condition) (test, error) {
 	}
 	at, ok := shift(now, unit, n)
 	if !ok || unit == "minutes" {
-		return nil, unanswered("the operator '%s'", c.Operator)
+		return nil, invalid("The operator '%s' is not valid.", c.Operator)
 	}
 	begin, length := dayOf(at), 24*time.Hour
 	if unit == "hours" {

@@ -38,7 +38,11 @@ func (r *run) aggregate(tuples []tuple) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(tuples) > maxAggregate {
+	most := maxAggregate
+	if r.q.Limit > 0 {
+		most = min(most, r.q.Limit)
+	}
+	if len(tuples) > most {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x8004E023", "The maximum record limit is exceeded. Reduce the number of records.")
 	}
 	type group struct {
@@ -61,7 +65,7 @@ func (r *run) aggregate(tuples []tuple) (*Result, error) {
 		for i, m := range measures {
 			values[i] = r.value(m.node, t[m.node], m.col)
 			if m.GroupBy {
-				values[i] = part(values[i], m.DateGrouping)
+				values[i] = r.part(values[i], m.DateGrouping)
 				by = append(by, values[i])
 			}
 		}
@@ -107,7 +111,7 @@ func (r *run) measures() ([]measure, []Column, error) {
 			if a.Alias == "" {
 				return nil, nil, invalid("An alias is required for the attribute '%s' of an aggregate.", a.Name)
 			}
-			m := measure{field{i, c}, a}
+			m := measure{field{node: i, col: c}, a}
 			if err := m.check(); err != nil {
 				return nil, nil, err
 			}
@@ -135,10 +139,10 @@ func (m *measure) check() error {
 			return invalid("The attribute '%s' is no date and cannot have a dategrouping.", m.Name)
 		}
 		switch m.DateGrouping {
-		case "", "day", "week", "month", "quarter", "year":
+		case "", "day", "week", "month", "quarter", "year", "fiscal-period", "fiscal-year":
 			return nil
 		}
-		return unanswered("the dategrouping '%s'", m.DateGrouping)
+		return invalid("The dategrouping '%s' is not valid.", m.DateGrouping)
 	}
 	switch m.Aggregate {
 	case "count", "countcolumn":
@@ -158,11 +162,14 @@ func (m *measure) check() error {
 }
 
 // part is the part of a date by which it is grouped, in UTC.
-func part(v allod.Value, by string) allod.Value {
+func (r *run) part(v allod.Value, by string) allod.Value {
 	if by == "" || !isTime(v) {
 		return v
 	}
 	t := timeOf(v)
+	if strings.HasPrefix(by, "fiscal-") {
+		return allod.StringValue(r.calendar().group(t, by))
+	}
 	n := t.Year()
 	switch by {
 	case "day":

@@ -32,6 +32,8 @@ type Query struct {
 	Distinct         bool
 	Aggregate        bool
 	Total            bool   // returntotalrecordcount
+	RawOrder         bool   // useraworderby: choices by value, not by label
+	Limit            int    // aggregatelimit; 0 = the service's own
 	Source           string // datasource: bin or retained, whose rows the caller gives; "" = the live rows
 	Root             *Entity
 
@@ -41,7 +43,7 @@ type Query struct {
 // Entity is an entity or link-entity element.
 type Entity struct {
 	Name, Alias, From, To string
-	Outer                 bool
+	Join                  Join // of a link-entity
 	All                   bool // all-attributes
 	Attributes            []Attribute
 	Orders                []Order
@@ -53,19 +55,22 @@ type Entity struct {
 type Attribute struct {
 	Name, Alias, Aggregate, DateGrouping string
 	GroupBy, Distinct                    bool
+	Children                             bool // rowaggregate CountChildren
 }
 
-// Order sorts by a column, or in aggregates by the alias of one.
+// Order sorts by a column, or in aggregates by the alias of one; Entity is the
+// alias of a link-entity whose column it is, "" = of the element it stands in.
 type Order struct {
-	Attribute, Alias string
-	Descending       bool
+	Attribute, Alias, Entity string
+	Descending               bool
 }
 
-// Filter joins conditions and filters by and, or by or.
+// Filter joins conditions, filters and tests of related rows by and, or by or.
 type Filter struct {
 	Or         bool
 	Conditions []Condition
 	Filters    []Filter
+	Links      []*Entity // of the kinds Any to NotAll
 }
 
 // Condition compares a column of the element it stands in, or of the one the
@@ -78,10 +83,6 @@ type Condition struct {
 
 func invalid(format string, args ...any) error {
 	return wire.Refuse(http.StatusBadRequest, "0x80040203", format, args...)
-}
-
-func unanswered(format string, args ...any) error {
-	return wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer "+format+" yet.", args...)
 }
 
 // element is one element with what stands in it.
@@ -128,7 +129,8 @@ func Parse(text string) (*Query, error) {
 		return nil, invalid("The value '%s' of the attribute datasource is not valid.", source)
 	}
 	q := &Query{Source: source, Cookie: top.attrs["paging-cookie"], Distinct: top.flag("distinct"), Aggregate: top.flag("aggregate"), Total: top.flag("returntotalrecordcount")}
-	for name, to := range map[string]*int{"top": &q.Top, "count": &q.Count, "page": &q.Page} {
+	q.RawOrder = top.flag("useraworderby")
+	for name, to := range map[string]*int{"top": &q.Top, "count": &q.Count, "page": &q.Page, "aggregatelimit": &q.Limit} {
 		if *to, err = top.number(name); err != nil {
 			return nil, err
 		}
@@ -136,14 +138,15 @@ func Parse(text string) (*Query, error) {
 	if q.Top > 0 && (q.Page > 0 || q.Count > 0) {
 		return nil, invalid("The top attribute can't be specified with paging attributes page and count.")
 	}
+	var orders []Order
 	for _, c := range top.children {
 		switch {
 		case c.name == "entity" && q.Root == nil:
 			if q.Root, err = q.entity(c); err != nil {
 				return nil, err
 			}
-		case c.name == "order" && q.Aggregate:
-			return nil, unanswered("order outside the entity element")
+		case c.name == "order":
+			orders = append(orders, ordering(c))
 		default:
 			return nil, invalid("Invalid XML: the element '%s' was not expected.", c.name)
 		}
@@ -151,6 +154,7 @@ func Parse(text string) (*Query, error) {
 	if q.Root == nil {
 		return nil, invalid("Invalid XML: the element 'entity' is missing.")
 	}
+	q.Root.Orders = append(q.Root.Orders, orders...)
 	if source == "retained" && (q.Aggregate || len(q.Root.Links) > 0) { // "View long term retained data"
 		return nil, invalid("Joins and aggregation functions aren't allowed in a query of retained data.")
 	}
@@ -228,12 +232,9 @@ func (q *Query) entity(x *element) (*Entity, error) {
 		if q.links++; q.links > maxLinks {
 			return nil, wire.Refuse(http.StatusBadRequest, "0x8004430D", "Number of link entities in query exceeded maximum limit.")
 		}
-		switch kind := x.attrs["link-type"]; kind {
-		case "", "inner", "natural":
-		case "outer":
-			e.Outer = true
-		default:
-			return nil, unanswered("the link-type '%s'", kind)
+		var ok bool
+		if e.Join, ok = joinOf(x.attrs["link-type"]); !ok {
+			return nil, invalid("The link-type '%s' is not valid.", x.attrs["link-type"])
 		}
 	}
 	for _, c := range x.children {
@@ -252,6 +253,13 @@ func (q *Query) member(e *Entity, x *element) error {
 	case "no-attrs":
 	case "attribute":
 		a := Attribute{Name: x.attrs["name"], Alias: x.attrs["alias"], Aggregate: x.attrs["aggregate"], DateGrouping: x.attrs["dategrouping"], GroupBy: x.flag("groupby"), Distinct: x.flag("distinct")}
+		switch kind := x.attrs["rowaggregate"]; kind {
+		case "":
+		case "CountChildren":
+			a.Children = true
+		default:
+			return invalid("The rowaggregate '%s' is not valid.", kind)
+		}
 		if a.Name == "" {
 			return invalid("Invalid XML: the attribute 'name' of the element 'attribute' is missing.")
 		}
@@ -260,10 +268,7 @@ func (q *Query) member(e *Entity, x *element) error {
 		}
 		e.Attributes = append(e.Attributes, a)
 	case "order":
-		if x.attrs["entityname"] != "" {
-			return unanswered("order with entityname")
-		}
-		e.Orders = append(e.Orders, Order{x.attrs["attribute"], x.attrs["alias"], x.flag("descending")})
+		e.Orders = append(e.Orders, ordering(x))
 	case "filter":
 		f, err := q.filter(x)
 		if err != nil {
@@ -275,11 +280,18 @@ func (q *Query) member(e *Entity, x *element) error {
 		if err != nil {
 			return err
 		}
+		if l.Join.filters() {
+			return invalid("The link-type '%s' is only valid within a filter element.", l.Join)
+		}
 		e.Links = append(e.Links, l)
 	default:
 		return invalid("Invalid XML: the element '%s' was not expected.", x.name)
 	}
 	return nil
+}
+
+func ordering(x *element) Order {
+	return Order{x.attrs["attribute"], x.attrs["alias"], x.attrs["entityname"], x.flag("descending")}
 }
 
 func (q *Query) filter(x *element) (Filter, error) {
@@ -306,7 +318,14 @@ func (q *Query) filter(x *element) (Filter, error) {
 			}
 			f.Conditions = append(f.Conditions, cond)
 		case "link-entity":
-			return f, unanswered("a link-entity in a filter")
+			l, err := q.entity(c)
+			if err != nil {
+				return f, err
+			}
+			if !l.Join.filters() {
+				return f, invalid("The link-type '%s' is not valid within a filter element.", l.Join)
+			}
+			f.Links = append(f.Links, l)
 		default:
 			return f, invalid("Invalid XML: the element '%s' was not expected.", c.name)
 		}

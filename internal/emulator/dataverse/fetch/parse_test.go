@@ -23,7 +23,7 @@ func TestParse(t *testing.T) {
 	if f := e.Filters[0]; !f.Or || len(f.Conditions[0].Values) != 2 || f.Conditions[0].Values[1] != "1" {
 		t.Errorf("filter: got %+v", f)
 	}
-	if l := e.Links[0]; !l.Outer || !l.All || l.To != "primarycontactid" {
+	if l := e.Links[0]; l.Join != fetch.Outer || !l.All || l.To != "primarycontactid" {
 		t.Errorf("link: got %+v", l)
 	}
 }
@@ -45,8 +45,8 @@ func TestParseRefuses(t *testing.T) {
 		entity(`<attribute name="&a;"/>`):                                                                    "0x80040203",
 		entity(`<attribute name="name" alias='a"b'/>`):                                                       "0x80040203",
 		entity(`<link-entity name="contact" alias="1"/>`):                                                    "0x80040203",
-		entity(`<link-entity name="contact" link-type="any"/>`):                                              "0x80040800",
-		entity(`<filter><link-entity name="contact"/></filter>`):                                             "0x80040800",
+		entity(`<link-entity name="contact" link-type="any"/>`):                                              "0x80040203",
+		entity(`<filter><link-entity name="contact"/></filter>`):                                             "0x80040203",
 		entity(`<filter type="xor"/>`):                                                                       "0x80040203",
 		entity(`<other/>`):                                                                                   "0x80040203",
 		entity(strings.Repeat("<filter>", 40) + strings.Repeat("</filter>", 40)):                             "0x80040203",

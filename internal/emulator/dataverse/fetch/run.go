@@ -2,8 +2,8 @@ package fetch
 
 import (
 	"net/http"
-	"regexp"
 	"sort"
+	"strings"
 	"time"
 
 	"allod"
@@ -90,15 +90,8 @@ type run struct {
 // Run evaluates the query. What it refuses is a *wire.Error.
 func Run(env Env, q *Query) (*Result, error) {
 	r := &run{env: env, q: q, names: map[string]int{}}
-	if err := r.plan(q.Root, -1); err != nil {
+	if err := r.prepare(q.Root); err != nil {
 		return nil, err
-	}
-	for i, n := range r.nodes {
-		f, err := r.filters(n.e.Filters, i)
-		if err != nil {
-			return nil, err
-		}
-		n.accept = f
 	}
 	tuples, err := r.join()
 	if err != nil {
@@ -108,6 +101,84 @@ func Run(env Env, q *Query) (*Result, error) {
 		return r.aggregate(tuples)
 	}
 	return r.list(tuples)
+}
+
+// prepare finds tables and columns and compiles the filters. Those of a link that
+// speak of one further down come after all joins, with those of the root.
+func (r *run) prepare(root *Entity) error {
+	if err := r.plan(root, -1); err != nil {
+		return err
+	}
+	var late []func(tuple) bool
+	for i, n := range r.nodes {
+		for _, f := range n.e.Filters {
+			accept, err := r.filter(f, i)
+			switch {
+			case err != nil:
+				return err
+			case accept == nil:
+			case i == 0 || r.reach(f, i) > i:
+				late = append(late, accept)
+			default:
+				n.accept = both(n.accept, accept)
+			}
+		}
+		for _, l := range n.e.Links {
+			if !l.Join.hidden() {
+				continue
+			}
+			accept, err := r.related(l, i)
+			if err != nil {
+				return err
+			}
+			if i == 0 {
+				late = append(late, accept)
+				continue
+			}
+			n.accept = both(n.accept, accept)
+		}
+	}
+	for _, f := range late {
+		r.nodes[0].accept = both(r.nodes[0].accept, f)
+	}
+	return nil
+}
+
+func both(a, b func(tuple) bool) func(tuple) bool {
+	if a == nil {
+		return b
+	}
+	return func(t tuple) bool { return a(t) && b(t) }
+}
+
+// reach is the last element of whose columns a filter of the element at speaks.
+func (r *run) reach(f Filter, at int) int {
+	far := at
+	for _, c := range f.Conditions {
+		if n, ok := r.named(c.Entity); ok && c.Entity != "" {
+			far = max(far, n)
+		}
+		if alias, _, ok := strings.Cut(c.ValueOf, "."); ok {
+			if n, ok := r.named(alias); ok {
+				far = max(far, n)
+			}
+		}
+	}
+	for _, sub := range f.Filters {
+		far = max(far, r.reach(sub, at))
+	}
+	return far
+}
+
+// named is the element with the alias, or the last without one that has the name.
+func (r *run) named(name string) (int, bool) {
+	n, ok := r.names[name]
+	for i := len(r.nodes) - 1; i > 0 && !ok; i-- {
+		if e := r.nodes[i].e; e.Alias == "" && e.Name == name {
+			n, ok = i, true
+		}
+	}
+	return n, ok
 }
 
 func (r *run) plan(e *Entity, parent int) error {
@@ -121,19 +192,7 @@ func (r *run) plan(e *Entity, parent int) error {
 	n := &node{e: e, t: t, parent: parent, alias: e.Alias, hidden: r.env.Hidden(t)}
 	at := len(r.nodes)
 	if parent >= 0 {
-		up := r.nodes[parent].t
-		from, to := e.From, e.To
-		if from == "" {
-			from = t.PrimaryID
-		}
-		if to == "" {
-			to = up.PrimaryID
-		}
-		var err error
-		if n.from, err = column(t, from); err != nil {
-			return err
-		}
-		if n.to, err = column(up, to); err != nil {
+		if err := n.ends(r.nodes[parent].t); err != nil {
 			return err
 		}
 		if n.alias == "" {
@@ -146,6 +205,9 @@ func (r *run) plan(e *Entity, parent int) error {
 	}
 	r.nodes = append(r.nodes, n)
 	for _, l := range e.Links {
+		if l.Join.hidden() {
+			continue
+		}
 		if err := r.plan(l, at); err != nil {
 			return err
 		}
@@ -178,10 +240,6 @@ func (r *run) value(n int, c Cell, col *entity.Column) allod.Value {
 	return r.env.Schema.Value(r.env.Tx, c.Table, c.Row, col)
 }
 
-func (r *run) filters(list []Filter, at int) (func(tuple) bool, error) {
-	return r.filter(Filter{Filters: list}, at)
-}
-
 // filter compiles a filter of the element at; an empty one holds.
 func (r *run) filter(f Filter, at int) (func(tuple) bool, error) {
 	var parts []func(tuple) bool
@@ -201,6 +259,13 @@ func (r *run) filter(f Filter, at int) (func(tuple) bool, error) {
 			parts = append(parts, p)
 		}
 	}
+	for _, l := range f.Links {
+		p, err := r.related(l, at)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+	}
 	if len(parts) == 0 {
 		return nil, nil
 	}
@@ -216,17 +281,9 @@ func (r *run) filter(f Filter, at int) (func(tuple) bool, error) {
 
 func (r *run) condition(c Condition, at int) (func(tuple) bool, error) {
 	if c.Entity != "" {
-		n, ok := r.names[c.Entity]
-		for i := len(r.nodes) - 1; i > 0 && !ok; i-- {
-			if e := r.nodes[i].e; e.Alias == "" && e.Name == c.Entity {
-				n, ok = i, true
-			}
-		}
+		n, ok := r.named(c.Entity)
 		if !ok {
 			return nil, invalid("The link entity '%s' of a condition does not exist.", c.Entity)
-		}
-		if at > 0 && n > at {
-			return nil, unanswered("a condition on a link-entity further down")
 		}
 		at = n
 	}
@@ -237,16 +294,24 @@ func (r *run) condition(c Condition, at int) (func(tuple) bool, error) {
 	if c.ValueOf != "" {
 		return r.columns(c, at, col)
 	}
-	hold, err := r.compile(c, col)
+	hold, err := r.compile(c, r.nodes[at].t, col)
 	if err != nil {
 		return nil, err
 	}
 	return func(t tuple) bool { return hold(r.value(at, t[at], col)) }, nil
 }
 
-// columns compares two columns of one row.
+// columns compares two columns, of one row or of joined ones.
 func (r *run) columns(c Condition, at int, col *entity.Column) (func(tuple) bool, error) {
-	other, err := column(r.nodes[at].t, c.ValueOf)
+	from, name := at, c.ValueOf
+	if alias, rest, ok := strings.Cut(c.ValueOf, "."); ok {
+		n, known := r.named(alias)
+		if !known {
+			return nil, invalid("The link entity '%s' of a condition does not exist.", alias)
+		}
+		from, name = n, rest
+	}
+	other, err := column(r.nodes[from].t, name)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +322,7 @@ func (r *run) columns(c Condition, at int, col *entity.Column) (func(tuple) bool
 	}
 	holds := sizes(c.Operator)
 	return func(t tuple) bool {
-		v, w := r.value(at, t[at], col), r.value(at, t[at], other)
+		v, w := r.value(at, t[at], col), r.value(from, t[from], other)
 		return !empty(v) && !empty(w) && holds(order(v, w))
 	}, nil
 }
@@ -371,9 +436,12 @@ func (r *run) link(tuples []tuple, i int) ([]tuple, error) {
 			if n.accept == nil || n.accept(wider) {
 				found = true
 				out = append(out, wider)
+				if n.e.Join == First {
+					break
+				}
 			}
 		}
-		if !found && n.e.Outer {
+		if !found && n.e.Join == Outer {
 			out = append(out, append(t[:len(t):len(t)], Cell{}))
 		}
 		if len(out)*len(r.nodes) > maxCells {
@@ -385,8 +453,19 @@ func (r *run) link(tuples []tuple, i int) ([]tuple, error) {
 
 // field is where a value of a line comes from.
 type field struct {
-	node int
-	col  *entity.Column
+	node  int
+	col   *entity.Column
+	count string // the lookup by which the rows under it are counted, instead of its value
+}
+
+// get is the value of the field in a tuple. Children are counted whether the
+// caller may read them or not.
+func (r *run) get(f field, t tuple) allod.Value {
+	c := t[f.node]
+	if f.count == "" || c.Row == nil {
+		return r.value(f.node, c, f.col)
+	}
+	return allod.IntegerValue(int64(len(r.env.Tx.Find(c.Table.LogicalName, f.count, allod.IDValue(c.Row.Key)))))
 }
 
 // fields are the columns of a list: those asked for, and the key of the root.
@@ -397,7 +476,7 @@ func (r *run) fields() ([]field, []Column, error) {
 	add := func(n int, col *entity.Column, name string) {
 		if !taken[name] {
 			taken[name] = true
-			fields = append(fields, field{n, col})
+			fields = append(fields, field{node: n, col: col})
 			columns = append(columns, Column{name, r.nodes[n].t, col})
 		}
 	}
@@ -426,6 +505,15 @@ func (r *run) fields() ([]field, []Column, error) {
 			c, err := column(n.t, a.Name)
 			if err != nil {
 				return nil, nil, err
+			}
+			if a.Children {
+				parent := Parent(n.t)
+				if parent == "" || a.Alias == "" {
+					return nil, nil, invalid("A rowaggregate needs an alias and a table with a hierarchy.")
+				}
+				fields = append(fields, field{i, c, parent})
+				columns = append(columns, Column{a.Alias, n.t, nil})
+				continue
 			}
 			if a.Alias != "" {
 				add(i, c, a.Alias)
@@ -457,7 +545,7 @@ func (r *run) list(tuples []tuple) (*Result, error) {
 	line := func(t tuple) Line {
 		l := Line{Row: t[0].Row, Values: make([]allod.Value, len(fields))}
 		for i, f := range fields {
-			l.Values[i] = r.value(f.node, t[f.node], f.col)
+			l.Values[i] = r.get(f, t)
 		}
 		return l
 	}
@@ -495,105 +583,4 @@ func keys(values []allod.Value) string {
 		b = append(append(append(b, itoa(len(k))...), ':'), k...)
 	}
 	return string(b)
-}
-
-// sort orders by the orders of the entity, then those of the links; the key of
-// the root, in which order the tuples come, breaks ties.
-func (r *run) sort(tuples []tuple) error {
-	var by []field
-	var down []bool
-	for i, n := range r.nodes {
-		for _, o := range n.e.Orders {
-			name := o.Attribute
-			for _, a := range n.e.Attributes {
-				if name == "" && o.Alias != "" && a.Alias == o.Alias {
-					name = a.Name
-				}
-			}
-			c, err := column(n.t, name)
-			if err != nil {
-				return err
-			}
-			by, down = append(by, field{i, c}), append(down, o.Descending)
-		}
-	}
-	if len(by) == 0 {
-		return nil
-	}
-	sort.SliceStable(tuples, func(i, j int) bool {
-		for k, f := range by {
-			if n := order(r.value(f.node, tuples[i][f.node], f.col), r.value(f.node, tuples[j][f.node], f.col)); n != 0 {
-				return n < 0 != down[k]
-			}
-		}
-		return false
-	})
-	return nil
-}
-
-// resumable says that the key of the root names a tuple, so that a cookie can:
-// no link may yield several rows, and order must not be that of a link.
-func (r *run) resumable() bool {
-	for _, n := range r.nodes[1:] {
-		if n.from.LogicalName != n.t.PrimaryID || len(n.e.Orders) > 0 {
-			return false
-		}
-	}
-	return !r.q.Distinct && !r.q.Aggregate
-}
-
-var cookieLast = regexp.MustCompile(`^<cookie page="\d{1,9}">.*<(\w+) last="\{([0-9A-Fa-f-]{36})\}" first="\{[0-9A-Fa-f-]{36}\}" ?/></cookie>$`)
-
-// start finds where the page begins that the cookie asks for; 0 without one.
-func (r *run) start(tuples []tuple) (int, error) {
-	if r.q.Cookie == "" || !r.resumable() {
-		return 0, nil
-	}
-	m := cookieLast.FindStringSubmatch(r.q.Cookie)
-	if m == nil || m[1] != r.nodes[0].t.PrimaryID {
-		return 0, wire.BadQuery("Malformed XML in the Paging Cookie.")
-	}
-	last, err := allod.ParseGUID(m[2])
-	if err != nil {
-		return 0, wire.BadQuery("Malformed XML in the Paging Cookie.")
-	}
-	for i := range tuples {
-		if tuples[i][0].Row.Key == last {
-			return i + 1, nil
-		}
-	}
-	for _, n := range r.nodes {
-		if len(n.e.Orders) > 0 {
-			return min((max(r.q.Page, 1)-1)*r.size(), len(tuples)), nil // the row is gone: by number
-		}
-	}
-	return sort.Search(len(tuples), func(i int) bool { return store.Less(last, tuples[i][0].Row.Key) }), nil
-}
-
-func (r *run) size() int {
-	if r.q.Count > 0 {
-		return min(r.q.Count, r.env.PageSize)
-	}
-	return r.env.PageSize
-}
-
-// page cuts the page out of n lines; from is where a cookie says it begins.
-func (r *run) page(out *Result, n, from int, line func(int) Line) error {
-	out.Total, out.Page = n, max(r.q.Page, 1)
-	size := r.size()
-	if r.q.Top > 0 {
-		size, n = min(r.q.Top, r.env.PageSize), min(r.q.Top, n)
-	}
-	if r.q.Cookie == "" || !r.resumable() {
-		if (out.Page-1)*size >= maxSimple {
-			return invalid("Page %d lies behind the %d rows that can be reached without a paging cookie.", out.Page, maxSimple)
-		}
-		from = min((out.Page-1)*size, n)
-	}
-	to := min(from+size, n)
-	for i := from; i < to; i++ {
-		out.Lines = append(out.Lines, line(i))
-	}
-	out.More = to < n && r.q.Top == 0
-	return nil
 }

@@ -69,13 +69,7 @@ func (c Reader) fetchRows(tx *store.Tx, t *entity.Table, from []Entity) (*reques
 	if err != nil {
 		return nil, err
 	}
-	env := fetch.Env{
-		Tx: tx, Schema: c.Schema, Now: c.Org.Now(), User: c.User.User, Unit: c.unit(tx), PageSize: c.pageSize(t),
-		Reading: func(t *entity.Table) (func(*store.Row) bool, error) {
-			return access.Reading(tx, c.User, t, c.Org.Unit)
-		},
-		Hidden: func(t *entity.Table) func(*entity.Column) bool { return access.Hidden(tx, c.User, t) },
-	}
+	env := c.fetchEnv(tx, t)
 	if from != nil {
 		sort.Slice(from, func(i, j int) bool { return store.Less(from[i].Row.Key, from[j].Row.Key) })
 		env.Rows = make([]fetch.Cell, len(from))
@@ -89,6 +83,22 @@ func (c Reader) fetchRows(tx *store.Tx, t *entity.Table, from []Entity) (*reques
 	}
 	c.served(t, len(res.Lines), len(res.Columns))
 	return &request.Reply{Status: http.StatusOK, Body: c.appendFetched(tx, t, q, res)}, nil
+}
+
+// fetchEnv is what queries see, and for whom: the user on whose behalf the caller
+// acts, if there is one.
+func (c Reader) fetchEnv(tx *store.Tx, t *entity.Table) fetch.Env {
+	user := c.User.User
+	if id, ok := c.Impersonated(tx); ok {
+		user = id
+	}
+	return fetch.Env{
+		Tx: tx, Schema: c.Schema, Now: c.Org.Now(), User: user, Unit: c.unit(tx, user), PageSize: c.pageSize(t),
+		Reading: func(t *entity.Table) (func(*store.Row) bool, error) {
+			return access.Reading(tx, c.User, t, c.Org.Unit)
+		},
+		Hidden: func(t *entity.Table) func(*entity.Column) bool { return access.Hidden(tx, c.User, t) },
+	}
 }
 
 // deleted are the rows of the table in the recycle bin (§6.13).
@@ -115,9 +125,9 @@ func (c Reader) retained(tx *store.Tx, t *entity.Table) ([]Entity, error) {
 	return out, err
 }
 
-// unit is the business unit of the caller.
-func (c Reader) unit(tx *store.Tx) allod.GUID {
-	if id := tx.Value("systemuser", tx.Get("systemuser", c.User.User), "businessunitid").GUID(); !id.IsZero() {
+// unit is the business unit of the user.
+func (c Reader) unit(tx *store.Tx, user allod.GUID) allod.GUID {
+	if id := tx.Value("systemuser", tx.Get("systemuser", user), "businessunitid").GUID(); !id.IsZero() {
 		return id
 	}
 	return c.Org.Unit

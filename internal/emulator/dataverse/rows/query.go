@@ -156,7 +156,9 @@ func (c Reader) sort(tx *store.Tx, t *entity.Table, rows []Entity, by []query.Or
 	if len(by) == 0 {
 		return nil
 	}
-	cmp, err := query.CompileOrder(by, *c.env(tx, t, c.Req.Options.Aliases))
+	env := c.env(tx, t, c.Req.Options.Aliases)
+	env.Column = func(name string) (func(Entity) (allod.Value, error), error) { return c.rank(tx, t, name) }
+	cmp, err := query.CompileOrder(by, *env)
 	if err != nil {
 		return queryError(err)
 	}
@@ -172,6 +174,27 @@ func (c Reader) sort(tx *store.Tx, t *entity.Table, rows []Entity, by []query.Or
 		return store.Less(rows[i].Row.Key, rows[j].Row.Key)
 	})
 	return failed
+}
+
+// rank reads a property of a row as rows are ordered by it: of a lookup the name
+// of the row it leads to ("Order rows", Web API).
+func (c Reader) rank(tx *store.Tx, t *entity.Table, name string) (func(Entity) (allod.Value, error), error) {
+	get, err := c.getter(tx, t, name)
+	col := t.Column(name)
+	if err != nil || col == nil || !wire.IsLookup(col) {
+		return get, err
+	}
+	return func(e Entity) (allod.Value, error) {
+		v, err := get(e)
+		if err != nil || v.IsNull() || v.IsAbsent() {
+			return v, err
+		}
+		target, id := tx.Value(e.Table.LogicalName, e.Row, col.LogicalName).Target()
+		if title, ok := wire.Title(tx, c.Schema, target, id); ok {
+			return allod.StringValue(title), nil
+		}
+		return v, nil
+	}, nil
 }
 
 // plans writes rows of the tables of one request, expansions included.

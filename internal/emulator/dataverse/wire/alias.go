@@ -48,7 +48,7 @@ func (a *Aliased) Append(dst []byte, tx *store.Tx, v allod.Value) []byte {
 			return dst
 		}
 	}
-	if a.plan.notes.Formatted && (a.bare || a.col.kind == versionCell) {
+	if a.plan.notes.Formatted && (a.bare && raw.Type == allod.Integer || a.col.kind == versionCell) {
 		dst = append(append(dst, ','), a.col.formal...)
 		dst = odata.AppendString(dst, string(appendGrouped(nil, v.String(), 0)))
 		dst = append(append(dst, ','), a.col.member...)

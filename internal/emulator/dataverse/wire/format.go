@@ -25,12 +25,12 @@ func format(c *entity.Column, raw *store.Raw) (string, bool) {
 	switch raw.Type {
 	case allod.Integer:
 		if c.OptionSet != nil {
-			return label(c.OptionSet, raw.Num)
+			return Label(c.OptionSet, raw.Num)
 		}
 		return string(appendGrouped(nil, strconv.FormatInt(raw.Num, 10), 0)), true
 	case allod.Boolean:
 		if c.OptionSet != nil {
-			if l, ok := label(c.OptionSet, raw.Num); ok {
+			if l, ok := Label(c.OptionSet, raw.Num); ok {
 				return l, true
 			}
 		}
@@ -60,7 +60,8 @@ func format(c *entity.Column, raw *store.Raw) (string, bool) {
 	}
 }
 
-func label(set *entity.OptionSet, n int64) (string, bool) {
+// Label is the label of a choice; false when it has none.
+func Label(set *entity.OptionSet, n int64) (string, bool) {
 	for i := range set.Options {
 		if int64(set.Options[i].Value) == n {
 			return set.Options[i].Label, set.Options[i].Label != ""
@@ -79,7 +80,7 @@ func labels(set *entity.OptionSet, text string) (string, bool) {
 		if err != nil {
 			return "", false
 		}
-		if l, ok := label(set, n); ok {
+		if l, ok := Label(set, n); ok {
 			out = append(out, l)
 		}
 	}

@@ -297,15 +297,20 @@ func (p *Plan) appendLookupNotes(dst []byte, tx *store.Tx, c *planned, raw *stor
 
 // title is the primary name of the row a lookup refers to.
 func (p *Plan) title(tx *store.Tx, target string, id allod.GUID) (string, bool) {
-	t := p.schema.Model.Table(target)
+	return Title(tx, p.schema, target, id)
+}
+
+// Title is the primary name of a row; false when it has none.
+func Title(tx *store.Tx, s *Schema, table string, id allod.GUID) (string, bool) {
+	t := s.Model.Table(table)
 	if t == nil || t.PrimaryName == "" {
 		return "", false
 	}
-	r := tx.Get(target, id)
+	r := tx.Get(table, id)
 	if r == nil {
 		return "", false
 	}
-	v := tx.Value(target, r, t.PrimaryName)
+	v := tx.Value(table, r, t.PrimaryName)
 	return v.Text(), v.Type() == allod.String
 }
 
