@@ -10,6 +10,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator"
+	"allod/internal/emulator/dataverse/attachment"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
@@ -211,6 +212,7 @@ func (s *Server) found() error {
 			"name": name, "languagecode": allod.IntegerValue(1033), "maxuploadfilesize": allod.IntegerValue(5242880),
 			"expirechangetrackingindays": allod.IntegerValue(7), "expiresubscriptionsindays": allod.IntegerValue(90),
 			"basecurrencyid": allod.LookupValue("transactioncurrency", s.org.Currency), "isauditenabled": allod.BooleanValue(false),
+			"blockedattachments": allod.StringValue(attachment.Blocked), "isuseraccessauditenabled": allod.BooleanValue(false), "useraccessauditinginterval": allod.IntegerValue(4),
 		})
 		put("businessunit", s.org.Unit, map[string]allod.Value{"name": name, "isdisabled": allod.BooleanValue(false)})
 		put("transactioncurrency", s.org.Currency, map[string]allod.Value{

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"allod"
+	"allod/internal/emulator/dataverse/attachment"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/store"
@@ -75,9 +75,7 @@ func (c Writer) commitBody(table, body, idName string) (object, error) {
 		} else if err := a.Update(t, id, p); err != nil {
 			return err
 		}
-		return a.Patch(t, id, map[string]allod.Value{
-			body: allod.StringValue(base64.StdEncoding.EncodeToString(data)), "filesize": allod.IntegerValue(int64(len(data))),
-		})
+		return a.Attach(t, id, body, base64.StdEncoding.EncodeToString(data), int64(len(data)))
 	})
 	if err != nil {
 		return nil, err
@@ -106,7 +104,7 @@ func (c Writer) readBody(table, body string) (object, error) {
 			return wire.Refuse(http.StatusBadRequest, "0x80040203", "The content of the row is not Base64.")
 		}
 		name := tx.Value(table, r, "filename").Text()
-		u.read = store.NewBlob(name, mimeOf(name), data)
+		u.read = store.NewBlob(name, attachment.TypeOf(name), data)
 		return nil
 	})
 	if err != nil {

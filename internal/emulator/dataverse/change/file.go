@@ -14,6 +14,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/attachment"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/protect"
@@ -108,6 +109,9 @@ func (c Writer) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *e
 	if b.Size > limit {
 		return allod.GUID{}, wire.Refuse(http.StatusBadRequest, "0x80044a02", "Attachment file size is too big. The file size exceeded the maximum allowed size of %d KB.", limit>>10)
 	}
+	if err := attachment.Allowed(a.Tx, b.Name, b.MIME); err != nil {
+		return allod.GUID{}, err
+	}
 	r := a.Tx.Get(t.LogicalName, id)
 	if r == nil {
 		return allod.GUID{}, wire.NoRow(t.LogicalName, id.String())
@@ -166,7 +170,7 @@ func (c Writer) upload(t *entity.Table, seg *query.Segment, col *entity.Column) 
 		if len(body) > singleMax {
 			return wire.Refuse(http.StatusBadRequest, "0x80044a02", "The file is too large for one request.")
 		}
-		_, err = c.keepFile(a, t, id, col, store.NewBlob(c.fileName(), mimeOf(c.fileName()), body))
+		_, err = c.keepFile(a, t, id, col, store.NewBlob(c.fileName(), attachment.TypeOf(c.fileName()), body))
 		return err
 	})
 	if err != nil || c.Header.Get("x-ms-transfer-mode") != "chunked" {
@@ -252,23 +256,11 @@ func (c Writer) chunk(token string) (*request.Reply, error) {
 		name = n
 	}
 	err = c.Update(func(a *platform.Act) error {
-		_, err := c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, mimeOf(name), u.data))
+		_, err := c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, attachment.TypeOf(name), u.data))
 		return err
 	})
 	c.uploads.whole(u)
 	return &request.Reply{Status: http.StatusNoContent}, err
-}
-
-func mimeOf(name string) string {
-	switch {
-	case strings.HasSuffix(name, ".pdf"):
-		return "application/pdf"
-	case strings.HasSuffix(name, ".txt"):
-		return "text/plain"
-	case strings.HasSuffix(name, ".png"):
-		return "image/png"
-	}
-	return "application/octet-stream"
 }
 
 // download answers GET of the content: raw with ranges, else as JSON.
@@ -445,8 +437,13 @@ func (c Writer) takeBlock() (object, error) {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The block or its id is not valid.")
 	}
 	c.uploads.mu.Lock()
+	defer c.uploads.mu.Unlock()
+	for other := range u.blocks {
+		if len(other) != len(b.BlockID) {
+			return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The ids of all blocks of a file must have the same length.")
+		}
+	}
 	u.blocks[b.BlockID] = b.BlockData
-	c.uploads.mu.Unlock()
 	return nil, nil
 }
 
@@ -468,7 +465,7 @@ func (c Writer) commitBlocks() (object, error) {
 		name = u.name
 	}
 	if mime == "" {
-		mime = mimeOf(name)
+		mime = attachment.TypeOf(name)
 	}
 	var fileID allod.GUID
 	err = c.Update(func(a *platform.Act) error {

@@ -80,6 +80,11 @@ func (f *filler) organization() error {
 		for _, c := range cells {
 			have[c.Column] = true
 		}
+		for _, name := range []string{"allowedmimetypes", "blockedmimetypes"} {
+			if k, ok := p.at[name]; ok {
+				have[p.cols[k].pos] = true // made words would refuse every file
+			}
+		}
 		for _, c := range r.cells() {
 			if !have[c.Column] {
 				cells = append(cells, c)

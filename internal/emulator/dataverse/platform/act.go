@@ -30,6 +30,9 @@ type Act struct {
 	// Allow says whether the user may do what the verb (Create, Write,
 	// Delete, Append…) says with rows of the table; its error is the 403.
 	Allow func(verb string, t *entity.Table) error
+	// Need says whether the user holds a privilege that is about no table; nil
+	// = every one. Its error is the 403.
+	Need func(privilege string) error
 
 	// Retain takes what Delete removes, instead of the recycle bin: the row
 	// and what goes with it, their files too. nil = nothing is retained.

@@ -2,6 +2,8 @@ package platform
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
@@ -9,7 +11,13 @@ import (
 )
 
 func badState(status, state int64, t *entity.Table, id allod.GUID) error {
-	return wire.Refuse(http.StatusBadRequest, "0x80048408", "%d is not a valid status code for state code %d on %s with Id %v.", status, state, t.LogicalName, id)
+	name := strconv.FormatInt(state, 10)
+	for _, o := range options(t, "statecode") {
+		if int64(o.Value) == state && o.Label != "" {
+			name = strings.ReplaceAll(o.Label, " ", "")
+		}
+	}
+	return wire.Refuse(http.StatusBadRequest, "0x80048408", "%d is not a valid status code for state code %sState.%s on %s with Id %v.", status, t.SchemaName, name, t.LogicalName, id)
 }
 
 // given returns the integer the payload assigns to the column.

@@ -36,7 +36,14 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 		return id, wire.Refuse(http.StatusPreconditionFailed, "0x80040237", "A record with matching key values already exists.")
 	}
 	r := row{}
-	if err := a.assign(t, r, p, true); err != nil {
+	err := a.mayCreate(t, p)
+	if err == nil {
+		err = a.assign(t, r, p, true)
+	}
+	if err == nil {
+		err = a.attachment(t, r, p)
+	}
+	if err != nil {
 		return id, err
 	}
 	if err := a.bindBefore(t, r, p); err != nil {
@@ -109,6 +116,9 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if err := a.assign(t, r, p, false); err != nil {
 		return err
 	}
+	if err := a.attachment(t, r, p); err != nil {
+		return err
+	}
 	if err := a.bindBefore(t, r, p); err != nil {
 		return err
 	}
@@ -172,9 +182,6 @@ func fits(t *entity.Table, c *entity.Column, v allod.Value) error {
 	if v.Type() == allod.String && c.MaxLength > 0 && utf8.RuneCountInString(v.Text()) > c.MaxLength {
 		return wire.Refuse(http.StatusBadRequest, "0x80044331", "A validation error occurred. The length of the '%s' attribute of the '%s' entity exceeded the maximum allowed length of '%d'.", c.LogicalName, t.LogicalName, c.MaxLength)
 	}
-	if attached(t, c.LogicalName) && len(v.Text()) > maxAttachment {
-		return wire.Refuse(http.StatusBadRequest, "0x80044a02", "Attachment file size is too big.")
-	}
 	if c.Kind == "Picklist" && v.Type() == allod.Integer && c.OptionSet != nil && len(c.OptionSet.Options) > 0 {
 		for _, o := range c.OptionSet.Options {
 			if int64(o.Value) == v.Int() {
@@ -184,15 +191,6 @@ func fits(t *entity.Table, c *entity.Column, v allod.Value) error {
 		return wire.Refuse(http.StatusBadRequest, "0x8004431A", "A validation error occurred. The value %d of '%s' on record of type '%s' is outside the valid range.", v.Int(), c.LogicalName, t.LogicalName)
 	}
 	return nil
-}
-
-// maxAttachment is organization.maxuploadfilesize, compared with the length of
-// the Base64 text (§8.1).
-const maxAttachment = 5242880
-
-// attached reports whether the column holds a file as Base64 text.
-func attached(t *entity.Table, column string) bool {
-	return t.LogicalName == "annotation" && column == "documentbody" || t.LogicalName == "activitymimeattachment" && column == "body"
 }
 
 // bindBefore does what sets columns of the row itself: lookups, and rows that

@@ -76,6 +76,7 @@ func (c *Call) Act(tx *store.Tx) *platform.Act {
 		Tx: tx, Schema: c.Schema, User: c.User.User, Unit: o.Unit, Currency: o.Currency, Now: o.Now(), NewID: o.NewID, Refs: c.Refs,
 		Solution: c.solution(),
 		Assume:   func(key string) string { return o.Assume[key] }, Allow: access.Writing(c.User),
+		Need: func(privilege string) error { return access.Need(c.User, privilege) },
 	}
 	if id, ok := c.Impersonated(tx); ok {
 		a.User, a.RealUser = id, c.User.User

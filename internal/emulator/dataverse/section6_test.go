@@ -1,0 +1,160 @@
+package dataverse_test
+
+import (
+	"strings"
+	"testing"
+
+	dvemu "allod/internal/emulator/dataverse"
+)
+
+// What protocols/dataverse.md states in section 6 and no other test shows.
+
+const nobody = "11111111-0000-4000-8000-0000000000ff"
+
+func TestSection6_1_Create(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	a := c.want(201, "POST", "accounts?$select=name", `{"name":"A"}`, "Prefer", "return=representation")
+	if a.Header.Get("OData-EntityId") != "" || a.Header.Get("Preference-Applied") != "return=representation" || a.json()["name"] != "A" {
+		t.Errorf("got %v %s", a.Header, a.Body)
+	}
+	one := c.want(204, "POST", "contacts", `{"lastname":"1"}`).id()
+	id := c.want(204, "POST", "accounts", `{"name":"B","alp_creditreport":"aGVsbG8=","entityimage":"`+pixel+`","primarycontactid":{"lastname":"deep"},"contact_customer_accounts@odata.bind":["/contacts(`+one+`)"]}`).id()
+	r := c.want(200, "GET", "accounts("+id+")?$select=alp_creditreport,entityimage&$expand=primarycontactid($select=lastname)", "").json()
+	if r["alp_creditreport"] != nil || r["entityimage"] == nil || r["primarycontactid"].(map[string]any)["lastname"] != "deep" {
+		t.Errorf("got %v, want a contact, an image and no file", r)
+	}
+	if r := c.want(200, "GET", "contacts("+one+")?$select=_parentcustomerid_value", "").json(); r["_parentcustomerid_value"] != id {
+		t.Errorf("bound to a collection: got %v", r)
+	}
+	if a := c.want(400, "PATCH", "accounts("+id+")", `{"contact_customer_accounts@odata.bind":["/contacts(`+one+`)"]}`); a.code() != "0x80048d19" {
+		t.Errorf("bound to a collection in an update: got %s", a.Body)
+	}
+}
+
+func TestSection6_2_Patch(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	id := c.want(204, "POST", "accounts", `{"name":"A"}`).id()
+	was := c.want(200, "GET", "accounts("+id+")", "").json()["@odata.etag"]
+	c.want(204, "PATCH", "accounts("+id+")", `{"name":"A","accountid":"`+nobody+`"}`)
+	if r := c.want(200, "GET", "accounts("+id+")", "").json(); r["@odata.etag"] == was || r["accountid"] != id {
+		t.Errorf("written with the value it has: got %v", r)
+	}
+	c.want(404, "GET", "accounts("+nobody+")", "")
+	c.want(405, "PUT", "accounts("+id+")", `{"name":"B"}`)
+}
+
+func TestSection6_4_Lookups(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	acc := c.want(204, "POST", "accounts", `{"name":"A"}`).id()
+	parent := c.want(204, "POST", "accounts", `{"name":"P","accountnumber":"7"}`).id()
+	value := func() any {
+		t.Helper()
+		return c.want(200, "GET", "accounts("+acc+")?$select=_parentaccountid_value", "").json()["_parentaccountid_value"]
+	}
+	for _, ref := range []string{"/accounts(" + parent + ")", "accounts(" + parent + ")", c.url + "/api/data/v9.2/accounts(" + parent + ")", "/accounts(accountnumber='7')"} {
+		for _, clear := range []string{`{"parentaccountid@odata.bind":null}`, `{"parentaccountid":null}`, ""} {
+			c.want(204, "PATCH", "accounts("+acc+")", `{"parentaccountid@odata.bind":"`+ref+`"}`)
+			if got := value(); got != parent {
+				t.Errorf("bound by %s: got %v", ref, got)
+			}
+			if clear == "" {
+				c.want(204, "DELETE", "accounts("+acc+")/parentaccountid/$ref", "")
+			} else {
+				c.want(204, "PATCH", "accounts("+acc+")", clear)
+			}
+			if got := value(); got != nil {
+				t.Errorf("cleared by %q: got %v", clear, got)
+			}
+		}
+	}
+	c.want(204, "PATCH", "accounts("+acc+")", `{"_parentaccountid_value":"`+parent+`"}`)
+	if got := value(); got != nil {
+		t.Errorf("written by its value: got %v", got)
+	}
+}
+
+func TestSection6_5_References(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	acc := c.want(204, "POST", "accounts", `{"name":"A"}`).id()
+	con := c.want(204, "POST", "contacts", `{"lastname":"L"}`).id()
+	ref := c.url + "/api/data/v9.2/contacts(" + con + ")"
+	c.want(204, "PUT", "accounts("+acc+")/primarycontactid/$ref", `{"@odata.id":"`+ref+`"}`)
+	c.want(204, "POST", "accounts("+acc+")/contact_customer_accounts/$ref", `{"@odata.id":"`+ref+`"}`)
+	if r := c.want(200, "GET", "contacts("+con+")", "").json(); r["_parentcustomerid_value"] != acc {
+		t.Errorf("got %v", r)
+	}
+	c.want(204, "DELETE", "accounts("+acc+")/contact_customer_accounts/$ref?$id="+ref, "")
+	if r := c.want(200, "GET", "contacts("+con+")", "").json(); r["_parentcustomerid_value"] != nil {
+		t.Errorf("got %v", r)
+	}
+	c.want(405, "POST", "accounts("+acc+")/primarycontactid/$ref", `{"@odata.id":"`+ref+`"}`)
+}
+
+func TestSection6_6_State(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	id := c.want(204, "POST", "accounts", `{"name":"A"}`).id()
+	c.want(204, "PATCH", "accounts("+id+")", `{"statecode":1}`)
+	if r := c.want(200, "GET", "accounts("+id+")", "").json(); r["statuscode"] != 2.0 {
+		t.Errorf("state alone: got the status %v", r["statuscode"])
+	}
+	if a := c.want(400, "PATCH", "accounts("+id+")", `{"statecode":0,"statuscode":2}`); a.code() != "0x80048408" || !strings.Contains(a.Body, "2 is not a valid status code for state code AccountState.Active on account with Id "+id) {
+		t.Errorf("got %s", a.Body)
+	}
+	if a := c.want(400, "PATCH", "accounts("+id+")", `{"statecode":9}`); a.code() != "0x80048408" || !strings.Contains(a.Body, "State code is invalid or") {
+		t.Errorf("got %s", a.Body)
+	}
+	deal := c.want(204, "POST", "opportunities", `{"name":"D","customerid_account@odata.bind":"/accounts(`+id+`)"}`).id()
+	c.want(204, "POST", "WinOpportunity", `{"Status":3,"OpportunityClose":{"subject":"s","opportunityid@odata.bind":"/opportunities(`+deal+`)"}}`)
+	c.want(400, "PATCH", "opportunities("+deal+")", `{"name":"E"}`)
+	c.want(204, "PATCH", "opportunities("+deal+")", `{"statecode":0}`)
+	c.want(204, "PATCH", "opportunities("+deal+")", `{"name":"E"}`)
+}
+
+func TestSection6_7_BackdatingNeedsItsPrivilege(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	const body = `{"name":"A","overriddencreatedon":"2019-05-01T00:00:00Z"}`
+	c.want(204, "POST", "accounts", body)
+	c.action("set-administrator", `{"on":false}`)
+	if a := c.want(403, "POST", "accounts", body); a.code() != "0x80040220" || !strings.Contains(a.Body, "prvOverrideCreatedOnCreatedBy") {
+		t.Errorf("got %s", a.Body)
+	}
+	c.want(204, "POST", "accounts", `{"name":"A","overriddencreatedon":null}`)
+}
+
+func TestSection6_8_Impersonation(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	me := c.want(200, "GET", "WhoAmI", "").json()["UserId"]
+	user := c.want(204, "POST", "systemusers", `{"fullname":"U"}`).id()
+	r := c.want(201, "POST", "accounts", `{"name":"A"}`, "MSCRMCallerID", user, "Prefer", "return=representation").json()
+	if r["_createdby_value"] != user || r["_createdonbehalfby_value"] != me {
+		t.Errorf("got %v by %v on behalf of %v", me, r["_createdby_value"], r["_createdonbehalfby_value"])
+	}
+}
+
+func TestSection6_11_References(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	a := c.batch(200, "", changeSet(
+		op("1", "POST", "contacts", `{"lastname":"X"}`), op("2", "POST", "accounts", `{"name":"A"}`),
+		op("3", "PATCH", "$2", `{"description":"d"}`), op("4", "PUT", "$2/primarycontactid/$ref", `{"@odata.id":"$1"}`)))
+	if n := strings.Count(a.Body, "x-ms-ratelimit"); n != 0 || a.Header.Get("x-ms-ratelimit-burst-remaining-xrm-requests") == "" {
+		t.Errorf("what is left of the limits stands in %d parts, and outside as %v", n, a.Header)
+	}
+	r := c.want(200, "GET", "accounts?$select=description&$expand=primarycontactid($select=lastname)", "").rows()
+	if len(r) != 1 || r[0]["description"] != "d" || r[0]["primarycontactid"].(map[string]any)["lastname"] != "X" {
+		t.Errorf("got %v", r)
+	}
+	if a := c.batch(400, "", op("", "GET", "WhoAmI", ""), op("", "GET", "accounts("+nobody+")", ""), op("", "GET", "WhoAmI", "")); strings.Count(a.Body, "HTTP/1.1 ") != 2 {
+		t.Errorf("stopped at the second part: got %s", a.Body)
+	}
+	c.batch(400, "", op("", "POST", "$batch", ""))
+}
+
+func TestSection6_12_Delete(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	id := c.want(204, "POST", "accounts", `{"name":"A","accountnumber":"7"}`).id()
+	if a := c.want(412, "DELETE", "accounts("+id+")", "", "If-Match", `W/"1"`); a.code() != "0x80060882" {
+		t.Errorf("got %s", a.Body)
+	}
+	c.want(204, "DELETE", "accounts(accountnumber='7')", "")
+	c.want(404, "DELETE", "accounts("+id+")", "")
+}

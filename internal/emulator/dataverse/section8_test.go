@@ -1,0 +1,167 @@
+package dataverse_test
+
+import (
+	"encoding/base64"
+	"net/url"
+	"strings"
+	"testing"
+
+	dvemu "allod/internal/emulator/dataverse"
+)
+
+// What protocols/dataverse.md states in sections 8 and 9 and no other test
+// shows.
+
+// pixel is an image of one pixel.
+const pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+// settings changes the organisation.
+func (c *client) settings(body string) {
+	c.t.Helper()
+	org := c.want(200, "GET", "organizations?$select=name", "").rows()[0]["organizationid"].(string)
+	c.want(204, "PATCH", "organizations("+org+")", body)
+}
+
+func TestSection8_1_SettingsOfTheOrganisation(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	refused := func(code string, a answer) {
+		t.Helper()
+		if a.Status != 400 || a.code() != code {
+			t.Errorf("got %d %s, want %s", a.Status, a.Body, code)
+		}
+	}
+	acc := c.want(204, "POST", "accounts", `{"name":"A"}`).id()
+	note := func(name, mime, content string) answer {
+		return c.do("POST", "annotations", `{"subject":"s","filename":"`+name+`","mimetype":"`+mime+`","documentbody":"`+base64.StdEncoding.EncodeToString([]byte(content))+`"}`)
+	}
+	column := func(name string) answer {
+		return c.do("PATCH", "accounts("+acc+")/alp_creditreport", "content", "Content-Type", "application/octet-stream", "x-ms-file-name", name)
+	}
+	blocks := func(name, mime, content string) answer {
+		tok := c.want(200, "POST", "InitializeAnnotationBlocksUpload", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.annotation"}}`).json()["FileContinuationToken"].(string)
+		c.want(204, "POST", "UploadBlock", `{"BlockId":"YQ==","BlockData":"`+base64.StdEncoding.EncodeToString([]byte(content))+`","FileContinuationToken":"`+tok+`"}`)
+		return c.do("POST", "CommitAnnotationBlocksUpload", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.annotation","filename":"`+name+`","mimetype":"`+mime+`"},"BlockList":["YQ=="],"FileContinuationToken":"`+tok+`"}`)
+	}
+	refused("0x80043e09", note("a.EXE", "", "x"))
+	refused("0x80043e09", column("a.exe"))
+	refused("0x80043e09", blocks("a.exe", "", "x"))
+	good := note("a.txt", "text/plain", "x").id()
+	refused("0x80043e09", c.do("PATCH", "annotations("+good+")", `{"filename":"a.bat"}`))
+	c.settings(`{"blockedattachments":"txt;csv"}`)
+	refused("0x80043e09", column("a.csv"))
+	c.settings(`{"blockedattachments":null,"blockedmimetypes":"image/svg+xml"}`)
+	refused("0x80072522", note("a.exe", "image/svg+xml", "x"))
+	refused("0x80072522", column("a.svg"))
+	c.settings(`{"allowedmimetypes":"text/plain;application/pdf"}`)
+	refused("0x80072521", note("a.exe", "image/svg+xml", "x"))
+	refused("0x80072521", column("a.json"))
+	for _, a := range []answer{note("a.exe", "text/plain", "x"), column("a.pdf")} {
+		if a.Status != 204 {
+			t.Errorf("allowed: got %d %s", a.Status, a.Body)
+		}
+	}
+	c.settings(`{"allowedmimetypes":null,"maxuploadfilesize":100}`)
+	refused("0x80044a02", note("a.txt", "text/plain", strings.Repeat("x", 76))) // 104 characters
+	refused("0x80044a02", blocks("a.txt", "text/plain", strings.Repeat("x", 76)))
+	for _, a := range []answer{note("a.txt", "text/plain", strings.Repeat("x", 75)), blocks("a.txt", "text/plain", strings.Repeat("x", 75))} {
+		if a.Status >= 300 {
+			t.Errorf("100 characters of 100: got %d %s", a.Status, a.Body)
+		}
+	}
+}
+
+func TestSection8_1_AttachmentsByBlocks(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	mail := c.want(204, "POST", "emails", `{"subject":"s"}`).id()
+	tok := c.want(200, "POST", "InitializeAttachmentBlocksUpload", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.activitymimeattachment"}}`).json()["FileContinuationToken"].(string)
+	c.want(204, "POST", "UploadBlock", `{"BlockId":"YQ==","BlockData":"aGVsbG8=","FileContinuationToken":"`+tok+`"}`)
+	target := `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.activitymimeattachment","filename":"a.txt","objectid_email@odata.bind":"/emails(` + mail + `)"},"BlockList":["YQ=="],"FileContinuationToken":"` + tok + `"}`
+	got := c.want(200, "POST", "CommitAttachmentBlocksUpload", target).json()
+	id, _ := got["ActivityMimeAttachmentId"].(string)
+	if got["FileSizeInBytes"] != 5.0 {
+		t.Errorf("got %v", got)
+	}
+	if r := c.want(200, "GET", "activitymimeattachments("+id+")?$select=body,filename", "").json(); r["body"] != "aGVsbG8=" || r["filename"] != "a.txt" {
+		t.Errorf("got %v", r)
+	}
+	tok = c.want(200, "POST", "InitializeAttachmentBlocksUpload", `{"Target":{"activitymimeattachmentid":"`+id+`"}}`).json()["FileContinuationToken"].(string)
+	c.want(204, "POST", "UploadBlock", `{"BlockId":"YQ==","BlockData":"YQ==","FileContinuationToken":"`+tok+`"}`)
+	c.want(400, "POST", "CommitAttachmentBlocksUpload", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.activitymimeattachment","activitymimeattachmentid":"`+id+`"},"BlockList":["YQ=="],"FileContinuationToken":"`+tok+`"}`)
+}
+
+func TestSection8_2_Files(t *testing.T) {
+	m := model()
+	m.Table("account").Column("contract").MaxSizeKB = 1
+	c := start(t, dvemu.Options{Model: m})
+	id := c.want(204, "POST", "accounts", `{"name":"A"}`).id()
+	path := "accounts(" + id + ")/contract"
+	c.want(204, "PATCH", path+"?x-ms-file-name="+url.PathEscape("Vertrag Größe.txt"), "hello", "Content-Type", "application/octet-stream")
+	was := c.want(200, "GET", "accounts("+id+")?$select=contract,contract_name", "").json()
+	c.want(204, "PATCH", "accounts("+id+")", `{"contract_name":"z","contract":"`+nobody+`"}`)
+	if r := c.want(200, "GET", "accounts("+id+")?$select=contract,contract_name", "").json(); r["contract"] != was["contract"] || r["contract_name"] != "Vertrag Größe.txt" {
+		t.Errorf("got %v, before %v", r, was)
+	}
+	if a := c.want(400, "PATCH", path, strings.Repeat("x", 1025), "Content-Type", "application/octet-stream", "x-ms-file-name", "a.txt"); a.code() != "0x80044a02" {
+		t.Errorf("got %s", a.Body)
+	}
+	if a := c.want(200, "GET", path, ""); a.json()["value"] != "aGVsbG8=" || !strings.HasPrefix(a.Header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("without $value: got %s %v", a.Body, a.Header)
+	}
+	if a := c.want(206, "GET", path+"/$value", "", "Range", "bytes=1-2"); a.Body != "el" || a.Header.Get("x-ms-chunk-size") != "4194304" {
+		t.Errorf("range: got %q %v", a.Body, a.Header)
+	}
+	tok := c.want(200, "POST", "InitializeFileBlocksUpload", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.account","accountid":"`+id+`"},"FileAttributeName":"contract","FileName":"a.txt"}`).json()["FileContinuationToken"].(string)
+	block := func(id string) string {
+		return `{"BlockId":"` + base64.StdEncoding.EncodeToString([]byte(id)) + `","BlockData":"YQ==","FileContinuationToken":"` + tok + `"}`
+	}
+	c.want(204, "POST", "UploadBlock", block("aaa"))
+	c.want(400, "POST", "UploadBlock", block("bbbb"))
+	c.want(400, "POST", "UploadBlock", block(strings.Repeat("c", 65)))
+	c.want(204, "POST", "DeleteFile", `{"FileId":"`+was["contract"].(string)+`"}`)
+	if a := c.want(404, "GET", path+"/$value", ""); a.code() != "0x80040217" {
+		t.Errorf("got %s", a.Body)
+	}
+}
+
+func TestSection8_3_Images(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	c.want(204, "POST", "EntityDefinitions(LogicalName='account')/Attributes", column("Image", "new_Logo"))
+	if a := c.want(400, "POST", "accounts", `{"name":"A","new_logo":"`+pixel+`"}`); a.code() != "0x80090487" {
+		t.Errorf("another than the primary image: got %s", a.Body)
+	}
+	id := c.want(204, "POST", "accounts", `{"name":"A","new_logo":null,"entityimage":"`+pixel+`"}`).id()
+	c.want(204, "PATCH", "accounts("+id+")", `{"new_logo":"`+pixel+`"}`)
+	r := c.want(200, "GET", "accounts("+id+")?$select=entityimage,entityimage_url,entityimage_timestamp,entityimageid,new_logo", "").json()
+	for _, name := range []string{"entityimage", "entityimage_timestamp", "entityimageid", "new_logo"} {
+		if r[name] == nil {
+			t.Errorf("%s: none", name)
+		}
+	}
+	if link, _ := r["entityimage_url"].(string); !strings.HasPrefix(link, "/Image/download.aspx?") {
+		t.Errorf("url: got %q", link)
+	}
+	if all := c.want(200, "GET", "accounts("+id+")", "").json(); all["entityimage"] != nil {
+		t.Error("an image is among all columns")
+	}
+	raw, err := base64.StdEncoding.DecodeString(pixel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := c.want(200, "GET", "accounts("+id+")/entityimage/$value", ""); a.Body != string(raw) {
+		t.Errorf("thumbnail: got %q", a.Body)
+	}
+	c.want(204, "GET", "accounts("+id+")/entityimage/$value?size=full", "")
+	if a := c.want(400, "PATCH", "accounts("+id+")", `{"entityimage":"%"}`); a.code() != "0x80072553" {
+		t.Errorf("got %s", a.Body)
+	}
+}
+
+func TestSection9_1_Annotations(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	for prefer, want := range map[string]int{"": 2, `odata.include-annotations="*"`: 7} {
+		a := c.want(404, "GET", "accounts("+nobody+")", "", "Prefer", prefer)
+		if e := a.json()["error"].(map[string]any); len(e) != want || e["code"] != "0x80040217" {
+			t.Errorf("Prefer %q: got %v, want %d members", prefer, e, want)
+		}
+	}
+}
