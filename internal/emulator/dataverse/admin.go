@@ -14,6 +14,7 @@ import (
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/retention"
 	"allod/internal/emulator/dataverse/roles"
+	"allod/internal/emulator/dataverse/sdk"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -342,7 +343,23 @@ func (s *Server) reshape(change func(m *entity.Model) error) (*wire.Schema, erro
 			s.org.Store.DropTable(t.LogicalName)
 		}
 	}
-	return schema, nil
+	return schema, s.noteTables(old, next)
+}
+
+// noteTables keeps the rows that say of tables what can be done with them.
+func (s *Server) noteTables(old, next *entity.Model) error {
+	made := slices.DeleteFunc(slices.Clone(next.Tables), func(t *entity.Table) bool { return old.Table(t.LogicalName) != nil })
+	gone := slices.DeleteFunc(slices.Clone(old.Tables), func(t *entity.Table) bool { return next.Table(t.LogicalName) != nil })
+	if len(made)+len(gone) == 0 {
+		return nil
+	}
+	return s.org.Store.Update(func(tx *store.Tx) error {
+		sdk.Add(tx, wire.Stamp(s.now()), made...)
+		for _, t := range gone {
+			sdk.Drop(tx, t.LogicalName)
+		}
+		return nil
+	})
 }
 
 // subscriptionDays is how long stamps of RetrieveMetadataChanges are good.

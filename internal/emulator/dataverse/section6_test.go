@@ -158,3 +158,30 @@ func TestSection6_12_Delete(t *testing.T) {
 	c.want(204, "DELETE", "accounts(accountnumber='7')", "")
 	c.want(404, "DELETE", "accounts("+id+")", "")
 }
+
+func TestSection6_10_WhichTablesKnowAMessage(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	know := func(message, table string) int {
+		t.Helper()
+		q := "sdkmessagefilters?$select=primaryobjecttypecode&$filter=sdkmessageid/name eq '" + message + "' and primaryobjecttypecode eq '" + table + "'&$expand=sdkmessageid($select=name)"
+		return len(c.want(200, "GET", strings.ReplaceAll(q, " ", "%20"), "").rows())
+	}
+	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount"))
+	for _, x := range []struct {
+		message, table string
+		want           int
+	}{
+		{"CreateMultiple", "account", 1}, {"UpsertMultiple", "new_bankaccount", 1}, {"DeleteMultiple", "account", 0}, {"UpdateMultiple", "audit", 0}, {"CreateMultiple", "accountleads", 0},
+	} {
+		if got := know(x.message, x.table); got != x.want {
+			t.Errorf("%s of %s: got %d rows, want %d", x.message, x.table, got, x.want)
+		}
+	}
+	c.want(204, "DELETE", "EntityDefinitions(LogicalName='new_bankaccount')", "")
+	if got := know("CreateMultiple", "new_bankaccount"); got != 0 {
+		t.Errorf("a table that is gone has %d rows", got)
+	}
+	if n := len(c.want(200, "GET", "sdkmessages?$filter=name%20eq%20'CreateMultiple'", "").rows()); n != 1 {
+		t.Errorf("messages of the name: got %d", n)
+	}
+}

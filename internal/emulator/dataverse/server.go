@@ -17,6 +17,7 @@ import (
 	"allod/internal/emulator/dataverse/formula"
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/request"
+	"allod/internal/emulator/dataverse/sdk"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -214,6 +215,7 @@ func (s *Server) found() error {
 			"basecurrencyid": allod.LookupValue("transactioncurrency", s.org.Currency), "isauditenabled": allod.BooleanValue(false),
 			"blockedattachments": allod.StringValue(attachment.Blocked), "isuseraccessauditenabled": allod.BooleanValue(false), "useraccessauditinginterval": allod.IntegerValue(4),
 		})
+		sdk.Add(tx, wire.Stamp(s.now()), s.opts.Model.Tables...)
 		put("businessunit", s.org.Unit, map[string]allod.Value{"name": name, "isdisabled": allod.BooleanValue(false)})
 		put("transactioncurrency", s.org.Currency, map[string]allod.Value{
 			"currencyname": allod.StringValue("US Dollar"), "isocurrencycode": allod.StringValue("USD"), "currencysymbol": allod.StringValue("$"),

@@ -155,6 +155,10 @@ func (f *filler) enough(p *plan) int {
 		n = 8 + 2*f.o.Scale
 	case "usersettings":
 		n = 0 // one for each user, see table
+	case "sdkmessage", "sdkmessagefilter":
+		if len(p.base) > 0 {
+			return len(p.base) // the platform's own say what there is
+		}
 	}
 	for _, c := range t.Columns {
 		if c.EdmType != "" && t.LogicalName != "organization" {
