@@ -62,6 +62,7 @@ type Connection struct {
 	CAFile           string   `yaml:"ca_file,omitempty" json:"ca_file,omitempty"`
 	Proxy            string   `yaml:"proxy,omitempty" json:"proxy,omitempty"`
 	PowerPlatform    string   `yaml:"power_platform,omitempty" json:"power_platform,omitempty"` // URL of its API; "" = the public cloud's
+	Production       *bool    `yaml:"production,omitempty" json:"production,omitempty"`         // nil = as source.StandingOf finds
 	SameAs           string   `yaml:"same_as,omitempty" json:"same_as,omitempty"`
 	Exclude          []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
 	Presets          []string `yaml:"presets,omitempty" json:"presets,omitempty"`               // what is read; none = everything

@@ -23,6 +23,7 @@ type Connected struct {
 	Version      string `json:"version"`
 	Tables       int    `json:"tables"`
 	Readable     int    `json:"readable"`
+	source.Standing
 }
 
 // Connect asks the environment who it is and, if it answers, remembers how it
@@ -55,6 +56,11 @@ func (o *Office) Connect(ctx context.Context, env string, c Connection) (*Connec
 		return nil, fmt.Errorf("connect %s: %w", env, err)
 	}
 	old := o.config.Environments[env] // what is set in the file alone stays
+	c.Production = cmp.Or(c.Production, old.Production)
+	standing, err := source.StandingOf(ctx, src, c.Production)
+	if err != nil {
+		return nil, fmt.Errorf("connect %s: %w", env, err)
+	}
 	if c.Exclude == nil {
 		c.Exclude = old.Exclude
 	}
@@ -63,7 +69,7 @@ func (o *Office) Connect(ctx context.Context, env string, c Connection) (*Connec
 	if err := saveConfig(ctx, o.deps.Disk, o.Dir, o.config); err != nil {
 		return nil, err
 	}
-	res := &Connected{Environment: env, URL: c.URL, Organization: schema.Identity.Name, Version: schema.Identity.Version, Tables: len(schema.Tables)}
+	res := &Connected{Environment: env, URL: c.URL, Organization: schema.Identity.Name, Version: schema.Identity.Version, Tables: len(schema.Tables), Standing: standing}
 	for i := range schema.Tables {
 		if schema.Tables[i].Unreadable == "" {
 			res.Readable++

@@ -8,6 +8,7 @@ import (
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/odata/query"
+	"allod/internal/odata/rowjson"
 	"allod/internal/source"
 	"allod/internal/vault"
 )
@@ -223,5 +224,5 @@ func compileFilter(t *allod.Table, filter string) (func(*allod.Row) (bool, error
 	if err != nil {
 		return nil, allod.WithHint(err, "The filter is an OData $filter, e.g. \"name eq 'Contoso' and statecode eq 0\"; lookups go by _column_value.")
 	}
-	return filterRows(t, expr)
+	return rowjson.Filter(t, expr)
 }

@@ -16,6 +16,7 @@ import (
 	"allod"
 	"allod/internal/govern/gate"
 	"allod/internal/odata/query"
+	"allod/internal/odata/rowjson"
 	"allod/internal/relate"
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
@@ -55,6 +56,16 @@ type RestoreControl struct {
 	Rate          float64 // writes per second; 0 = as the environment allows
 	PauseAtErrors int     // stop after so many; 0 = never
 	Progress      func(done, total int64)
+	// Approve is asked for the approval of a plan that overwrites rows of a
+	// production environment, right before it is carried out; its error ends the
+	// restore. Without it such a plan is Denied. See package overwrite.
+	Approve func(ctx context.Context, r RestoreRequest, pl *plan.Plan) (*Approval, error)
+}
+
+// Approval is what people said to a plan. Spend is called once it is carried out.
+type Approval struct {
+	apply.Approval
+	Spend func(context.Context) error
 }
 
 // to is the environment that is written to.
@@ -98,6 +109,10 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	if p.src, err = o.source(ctx, r.to()); err != nil {
 		return nil, err
 	}
+	standing, err := source.StandingOf(ctx, p.src, o.config.Environments[r.to()].Production)
+	if err != nil {
+		return nil, err
+	}
 	if p.live, err = live.New(ctx, p.src); err != nil {
 		return nil, err
 	}
@@ -111,7 +126,7 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	}
 	p.opts = restore.Options{
 		Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: plan.OnConflict(r.Conflict), Security: r.Security,
-		Loopback: p.src.Capabilities().Loopback, Production: !p.src.Capabilities().Loopback, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Now: o.deps.Now,
+		Loopback: p.src.Capabilities().Loopback, Production: standing.Production, Because: standing.Why, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Now: o.deps.Now,
 	}
 	if err := checkColumns(p.snapshot, r); err != nil {
 		return nil, err
@@ -188,7 +203,7 @@ func selection(v source.View, r RestoreSelection) (restore.Selection, error) {
 		if err != nil {
 			return sel, allod.WithHint(err, "The filter is an OData $filter over the rows of the snapshot.")
 		}
-		keep, err := filterRows(t, expr)
+		keep, err := rowjson.Filter(t, expr)
 		if err != nil {
 			return sel, err
 		}
@@ -286,22 +301,38 @@ func (o *Office) Restore(ctx context.Context, r RestoreRequest, pl *plan.Plan, c
 	if !ok {
 		return nil, allod.Errorf(allod.Invalid, "restore into %s: it cannot be written to", r.to())
 	}
+	approval, err := c.approved(ctx, r, pl, p.opts.Production)
+	if err != nil {
+		return nil, err
+	}
 	begun := o.deps.Now().UTC()
 	if err := o.keepRun(pl.ID, run{Begun: begun}); err != nil {
 		return nil, err
 	}
 	rep, err := apply.Run(ctx, pl, p.snapshot, p.live, target, apply.Options{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now})
 	if rep != nil {
-		err = interrupted(ctx, rep, err)
+		err = rep.Interrupted(ctx, err)
 		if err == nil && rep.Paused == "" {
-			err = o.keepRun(pl.ID, run{begun, o.deps.Now().UTC()})
+			err = errors.Join(o.keepRun(pl.ID, run{begun, o.deps.Now().UTC()}), approval.Spend(ctx))
 		}
 		counts := map[string]int64{"created": rep.Created, "updated": rep.Updated, "failed": rep.Failed, "conflicts": int64(len(rep.Conflicts))}
+		rep.Approve(approval.Approval, counts)
 		if aerr := o.gate.Act(ctx, p.session, "restored", counts); aerr != nil && err == nil {
 			err = aerr
 		}
 	}
 	return rep, err
+}
+
+// approved asks for the approval of a plan that needs one.
+func (c *RestoreControl) approved(ctx context.Context, r RestoreRequest, pl *plan.Plan, production bool) (*Approval, error) {
+	switch {
+	case !production && !pl.Production || pl.Overwrites() == 0:
+		return &Approval{Spend: func(context.Context) error { return nil }}, nil
+	case c.Approve == nil:
+		return nil, allod.Errorf(allod.Denied, "carry out the plan %s: it overwrites rows of production, and nobody was asked to approve it", pl.ID)
+	}
+	return c.Approve(ctx, r, pl)
 }
 
 // current returns the plan to carry out: the one given, or one like it of now;

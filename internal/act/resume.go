@@ -177,17 +177,3 @@ func (o *Office) rest(ctx context.Context, id, part string) (restore.Selection, 
 	}
 	return sel, nil
 }
-
-// interrupted makes of the outcome of a restore what it is when ctx ended it:
-// writes that were not sent any more have not failed.
-func interrupted(ctx context.Context, rep *apply.Report, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	was := len(rep.Failures)
-	rep.Failures = slices.DeleteFunc(rep.Failures, func(f apply.Failure) bool { return strings.Contains(f.Reason, context.Canceled.Error()) })
-	rep.Failed -= int64(was - len(rep.Failures))
-	rep.Paused = "interrupted"
-	end := &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("restore %s: %w", rep.ID, ctx.Err())}
-	return allod.WithHint(end, "Rows may be half made. `allod restore --apply %s` says what is left.", rep.Plan)
-}

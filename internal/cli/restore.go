@@ -12,6 +12,7 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/act/overwrite"
 	"allod/internal/restore/apply"
 	"allod/internal/restore/plan"
 )
@@ -37,9 +38,12 @@ func (a *app) restoreCommand() *cobra.Command {
 those a filter finds. What is equal is skipped, what was touched since the plan
 is a conflict and not a write, and nothing is ever deleted.
 
-Without --yes only the plan is shown and kept; carry it out with --apply. In an
-environment that is not on this machine --yes wants --confirm ENV as well.
-One person approving alone is recorded as "one person".`,
+Without --yes only the plan is shown and kept; carry it out with --apply. In a
+production environment --yes and --apply want --confirm ENV as well, and two
+people have to approve what changes rows that are there: the first run asks
+them, and says so; once they have run ` + "`allod approve`" + `, the same command, or
+--apply, carries out the same plan. A plan that has changed since is asked for
+anew. With fewer than two people registered it goes on as "one person".`,
 		Args: cobra.ArbitraryArgs, SuggestFor: []string{"undo", "undelete", "recover", "rollback"},
 		Example: `  allod restore prod@-1d --deleted
   allod restore prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421 --plan
@@ -136,6 +140,7 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 	}
 	m := a.newMeter("restore", p.Counts.Steps)
 	f.control.Progress = func(done, total int64) { m.set(done, total, fmt.Sprintf("%d of %d writes", done, total)) }
+	f.control.Approve = overwrite.Approve(o)
 	rep, err := o.Restore(ctx, f.req, p, f.control)
 	m.done()
 	if rep != nil {
@@ -200,7 +205,14 @@ func (a *app) planText(p *plan.Plan, steps int, left string) error {
 		if left != "" {
 			a.para("", left, p.From)
 		}
-		a.outf("Carry it out with `allod restore --apply %s`.\n", p.ID)
+		confirm := ""
+		if env, _, _ := strings.Cut(p.To, "@"); p.Production {
+			confirm = " --confirm " + env
+		}
+		a.outf("Carry it out with `allod restore --apply %s%s`.\n", p.ID, confirm)
+		if p.Production && p.Overwrites() > 0 {
+			a.para("", "That asks two people for their approval first: `allod approvals` shows what waits for it.")
+		}
 	}
 	return nil
 }
@@ -237,6 +249,12 @@ func (a *app) showReport(r *apply.Report) {
 		return
 	}
 	a.outf("Restore %s: %d created, %d updated, %d unchanged, %d failed, %d conflicts.\n", r.ID, r.Created, r.Updated, r.Unchanged, r.Failed, len(r.Conflicts))
+	switch {
+	case r.Approved != nil && r.Approved.OnePerson:
+		a.outf("Approved by one person: fewer than two are registered who could have.\n")
+	case r.Approved != nil:
+		a.outf("Approved by %s: %s.\n", r.Approval, strings.Join(r.Approved.Approvers, ", "))
+	}
 	if r.Paused != "" {
 		a.outf("It stopped before its end: %s.\n", r.Paused)
 	}

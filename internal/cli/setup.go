@@ -2,6 +2,7 @@ package cli
 
 import (
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,8 @@ the file named with --client-secret-file, and are never stored by Allod.`,
 					return nil
 				}
 				a.para("", "Connected %s: %s, version %s, %d tables of which %d can be read.", res.Environment, res.Organization, res.Version, res.Tables, res.Readable)
+				counts := map[bool]string{true: "It counts as production", false: "It does not count as production"}[res.Production]
+				a.para("", "%s: %s. If that is wrong: `--production=%t`.", counts, res.Why, !res.Production)
 				a.para("      ", "Next: `allod backup %s --plan` to see what a first backup takes, or `allod backup %s`.", res.Environment, res.Environment)
 				return nil
 			})
@@ -85,6 +88,11 @@ the file named with --client-secret-file, and are never stored by Allod.`,
 	f.StringVar(&c.Proxy, "proxy", "", "proxy for this environment")
 	f.StringVar(&c.PowerPlatform, "power-platform", "", "address of the Power Platform API of a sovereign cloud or an emulator (default https://api.powerplatform.com)")
 	f.StringSliceVar(&c.Presets, "preset", nil, "back up only what belongs to "+strings.Join(preset.Names(), ", ")+"; may be repeated")
+	f.BoolFunc("production", "restores that change its rows need two people; --production=false for not (default: as it says itself)", func(s string) error {
+		yes, err := strconv.ParseBool(s)
+		c.Production = &yes
+		return err
+	})
 	f.StringVar(&c.SameAs, "same-as", "", "the environment this is, at a new address")
 	return cmd
 }

@@ -106,7 +106,7 @@ func (c *chosen) len() int64 { return int64(len(c.keys) + len(c.pairs)) }
 
 func newBuilder(snap, live source.View, sel Selection, o Options) *builder {
 	p := &plan.Plan{
-		From: snap.Name(), To: live.Name(), Organization: live.Schema().Identity.Organization, Built: o.Now().UTC().Truncate(time.Second), OnConflict: o.OnConflict, Production: o.Production,
+		From: snap.Name(), To: live.Name(), Organization: live.Schema().Identity.Organization, Built: o.Now().UTC().Truncate(time.Second), OnConflict: o.OnConflict, Production: o.Production, Because: o.Because,
 		Approval: approval(o.Approvers), Warnings: []string{}, Refused: []plan.Refusal{}, Skipped: []plan.Skip{}, NotWritten: []plan.NotWritten{}, Mappings: []plan.Mapping{}, Dropped: []allod.RecordRef{},
 	}
 	return &builder{
@@ -381,6 +381,13 @@ func (b *builder) finish() (*plan.Plan, error) {
 	return p, b.w.Finish()
 }
 
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}
+
 // warn turns what was noticed into sentences, sorted.
 func (b *builder) warn() {
 	for k, n := range b.missing {
@@ -394,7 +401,11 @@ func (b *builder) warn() {
 		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("email: %s waited to be sent; they stay Draft and are listed", plan.Count(b.drafts, "message")))
 	}
 	if b.o.Production {
-		b.p.Warnings = append(b.p.Warnings, b.live.Name()+" is a production environment")
+		b.p.Warnings = append(b.p.Warnings, b.live.Name()+" is a production environment"+because(b.o.Because))
+	}
+	if n := b.p.Overwrites(); b.o.Production && n > 0 {
+		b.p.Approval = "nobody yet"
+		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("%s: %s would be changed, which two people have to approve", b.live.Name(), plan.Count(n, "existing row")))
 	}
 	slices.Sort(b.p.Warnings)
 }

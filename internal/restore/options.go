@@ -55,6 +55,8 @@ type Options struct {
 	OnConflict plan.OnConflict
 	Security   bool // Invalid: does not exist yet
 	Production bool // the target is a production environment: the plan says so
+	// Because says why the target counts as production, or not.
+	Because string
 	// Loopback says that the target is an emulator on this machine. Anywhere
 	// else tables with traps that are not handled yet are refused.
 	Loopback bool

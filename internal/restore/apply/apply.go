@@ -49,9 +49,10 @@ type Options struct {
 type Report struct {
 	ID        string         `json:"id"`
 	Plan      string         `json:"plan"`
-	Approval  string         `json:"approval"`
-	Created   int64          `json:"created"` // rows and pairs
-	Updated   int64          `json:"updated"` // rows
+	Approval  string         `json:"approval"`           // "one person", "2 people" …
+	Approved  *Approval      `json:"approved,omitempty"` // nil = the plan needed no second person
+	Created   int64          `json:"created"`            // rows and pairs
+	Updated   int64          `json:"updated"`            // rows
 	Unchanged int64          `json:"unchanged"`
 	Failed    int64          `json:"failed"`
 	Conflicts []plan.Skip    `json:"conflicts"`

@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"hash"
 	"iter"
 	"slices"
 	"strings"
@@ -202,7 +203,8 @@ type Plan struct {
 	Built        time.Time  `json:"built"` // UTC; see Stale
 	OnConflict   OnConflict `json:"on_conflict"`
 	Production   bool       `json:"production"`
-	Approval     string     `json:"approval"` // "none", "one person", "2 people" …
+	Because      string     `json:"production_because,omitempty"` // why To counts as production, or not
+	Approval     string     `json:"approval"`                     // "none", "one person", "nobody yet" (two people have to) …
 
 	Warnings   []string     `json:"warnings"`
 	Refused    []Refusal    `json:"refused"`
@@ -328,6 +330,11 @@ func (p *Plan) number() (string, error) {
 	if err := json.NewEncoder(h).Encode([]any{&head, p.tables}); err != nil {
 		return "", allod.Errorf(allod.Internal, "number the plan: %w", err)
 	}
+	p.hashSteps(h)
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+func (p *Plan) hashSteps(h hash.Hash) {
 	sets := make([][32]byte, len(p.sets)) // what they say, not their numbers: those follow the order of reading
 	for i, cols := range p.sets {
 		sets[i] = sha256.Sum256([]byte(strings.Join(cols, "\x00")))
@@ -343,7 +350,6 @@ func (p *Plan) number() (string, error) {
 		b = append(b, p.reasons[s.Reason]...)
 		h.Write(b)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
 // plainPlan is Plan without its methods.

@@ -29,11 +29,12 @@ func unlessRefused(err error) error {
 	}
 }
 
-// PlatformID implements source.PlatformMember (protocols/dataverse.md §1.3).
+// PlatformID implements source.PlatformMember.
 func (s *Source) PlatformID(ctx context.Context) (allod.GUID, error) {
-	var org struct {
-		Detail struct{ EnvironmentID allod.GUID }
-	}
-	err := s.getJSON(ctx, "RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Default')", "", &org)
-	return org.Detail.EnvironmentID, err
+	return inspect.PlatformID(ctx, service{s})
+}
+
+// Standing implements source.Stander.
+func (s *Source) Standing(ctx context.Context) (*source.Standing, error) {
+	return inspect.Standing(ctx, service{s})
 }

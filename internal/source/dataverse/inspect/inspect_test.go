@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"strings"
 	"testing"
@@ -240,4 +241,42 @@ func FuzzFlowTrigger(f *testing.F) {
 			t.Errorf("does not fire, but for %q", table)
 		}
 	})
+}
+
+type says struct{ kind string }
+
+func (s says) Get(_ context.Context, _ string, into any) error {
+	if s.kind == "" {
+		return allod.Errorf(allod.Denied, "not allowed")
+	}
+	return json.Unmarshal([]byte(`{"Detail":{"OrganizationType":`+s.kind+`}}`), into)
+}
+
+// The types that tell production from the rest, by name and by number; of the
+// others nothing follows.
+func TestStanding(t *testing.T) {
+	for kind, want := range map[string]string{
+		`"Customer"`: "true", `0`: "true", `"Secondary"`: "true", `4`: "true", `"Default"`: "true", `12`: "true", `"Teams"`: "true", `15`: "true",
+		`"CustomerTest"`: "false", `5`: "false", `"CustomerFreeTest"`: "false", `6`: "false", `"TestDrive"`: "false", `9`: "false",
+		`"Developer"`: "false", `13`: "false", `"Trial"`: "false", `14`: "false",
+		`"Support"`: "", `1`: "", `"Platform"`: "", `null`: "", `""`: "", `"5"`: "", `-1`: "", `{}`: "", ``: "",
+	} {
+		got, err := Standing(t.Context(), says{kind})
+		text := ""
+		if got != nil {
+			text = fmt.Sprint(got.Production)
+		}
+		if err != nil || text != want {
+			t.Errorf("%s: got %q, %v, want %q", kind, text, err, want)
+		}
+	}
+	if _, err := Standing(t.Context(), gone{}); allod.KindOf(err) != allod.Unavailable {
+		t.Errorf("a service that was not reached: got %v", err)
+	}
+}
+
+type gone struct{}
+
+func (gone) Get(context.Context, string, any) error {
+	return allod.Errorf(allod.Unavailable, "not reached")
 }

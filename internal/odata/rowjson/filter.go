@@ -1,4 +1,4 @@
-package act
+package rowjson
 
 import (
 	"strings"
@@ -7,9 +7,10 @@ import (
 	"allod/internal/odata/query"
 )
 
-// filterRows compiles a filter over the rows of a table. A column goes by the
-// name it has in the source's own JSON: _x_value for a lookup.
-func filterRows(t *allod.Table, expr query.Expr) (func(*allod.Row) (bool, error), error) {
+// Filter compiles a filter over the rows of a table. A column goes by the name
+// it has in the source's own JSON: _x_value for a lookup. Invalid for one that
+// the table does not have.
+func Filter(t *allod.Table, expr query.Expr) (func(*allod.Row) (bool, error), error) {
 	env := query.Env[*allod.Row]{
 		FoldCase: true, // as Dataverse's collation does (protocols/dataverse.md §4.3)
 		Column: func(name string) (func(*allod.Row) (allod.Value, error), error) {

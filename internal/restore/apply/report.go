@@ -1,0 +1,46 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"allod"
+)
+
+// Approval says under what a plan that needs two people was carried out. The
+// zero value is that of a plan that needs no second one.
+type Approval struct {
+	Request   allod.GUID `json:"request"`
+	Plan      string     `json:"plan"`       // digest of what was approved, hexadecimal
+	OnePerson bool       `json:"one_person"` // fewer than two people are registered: nobody else could be asked
+	Approvers []string   `json:"approvers"`  // fingerprints of their keys
+}
+
+// Approve puts an approval into the report, and into the counts that go on
+// record of the restore.
+func (r *Report) Approve(a Approval, counts map[string]int64) {
+	if a.Request.IsZero() {
+		return
+	}
+	r.Approved, r.Approval = &a, fmt.Sprintf("%d people", len(a.Approvers))
+	counts["approvers"] = int64(len(a.Approvers))
+	if a.OnePerson {
+		r.Approval, counts["one_person"] = "one person", 1
+	}
+}
+
+// Interrupted makes of the outcome of Run what it is when ctx ended it: writes
+// that were not sent any more have not failed. Other outcomes stay as they are.
+func (r *Report) Interrupted(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	was := len(r.Failures)
+	r.Failures = slices.DeleteFunc(r.Failures, func(f Failure) bool { return strings.Contains(f.Reason, context.Canceled.Error()) })
+	r.Failed -= int64(was - len(r.Failures))
+	r.Paused = "interrupted"
+	end := &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("restore %s: %w", r.ID, ctx.Err())}
+	return allod.WithHint(end, "Rows may be half made. `allod restore --apply %s` says what is left.", r.Plan)
+}
