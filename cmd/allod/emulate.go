@@ -99,7 +99,7 @@ func buildServer(o cli.EmulateOptions, data *dataFolder) (*dataverse.Server, err
 		return nil, err
 	}
 	opts := dataverse.Options{
-		Model: model, Seed: o.Seed, Auth: o.Auth, Limits: o.Limits, Latency: o.Latency, Servers: o.Servers, TimeScale: o.TimeScale,
+		Model: model, Seed: o.Seed, Auth: o.Auth, Limits: o.Limits, Latency: o.Latency, Servers: o.Servers, TimeScale: o.TimeScale, JobTime: o.JobTime,
 		AppUsers: dataverse.DefaultAppUsers(max(o.AppUsers, 1)), Assume: map[string]string{},
 	}
 	for _, a := range o.Assume {

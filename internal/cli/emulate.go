@@ -24,6 +24,7 @@ type EmulateOptions struct {
 	Auth      string
 	TLS       bool
 	TimeScale float64
+	JobTime   time.Duration
 	Assume    []string
 	// PowerPlatform is the address to serve the platform's own backups at; "" =
 	// they are not served.
@@ -90,6 +91,7 @@ at /_emulator/assume of the running server, its other controls at /_emulator/.`,
 	f.StringVar(&o.Auth, "auth", "loose", "loose takes any token, strict only those it issued")
 	f.BoolVar(&o.TLS, "tls", false, "https with a self-made certificate authority")
 	f.Float64Var(&o.TimeScale, "time-scale", 1, "how much faster time passes for tokens and windows")
+	f.DurationVar(&o.JobTime, "job-time", 0, "how long asynchronous jobs take (bulk deletion, exports, imports), e.g. 2m")
 	f.StringArrayVar(&o.Assume, "assume", nil, "KEY=VALUE for what the documents leave open; may be repeated")
 	return cmd
 }

@@ -145,7 +145,10 @@ func (s *Server) act(name string, b adminBody) error {
 		s.mark(b.Name)
 		return nil
 	case "rewind-to":
-		return s.rewind(b.Name, b.NewOrganization)
+		if err := s.rewind(b.Name, b.NewOrganization); err != nil {
+			return err
+		}
+		return s.interruptJobs()
 	case "retention-run":
 		return s.retain(b)
 	case "set-depth", "set-administrator":

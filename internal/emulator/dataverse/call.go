@@ -50,6 +50,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 		s.send(w, r, out)
 		return
 	}
+	s.runJobs()
 	began := s.opts.Now()
 	spent := time.Duration(0)
 	c := s.newCall(&request.Call{

@@ -21,4 +21,9 @@ func (s *Server) Keep(point string) { s.mark(point) }
 
 // TakeBack makes what was kept the present: a restore of the platform under the
 // same address. NotFound for a name that nothing was kept under.
-func (s *Server) TakeBack(point string) error { return s.rewind(point, false) }
+func (s *Server) TakeBack(point string) error {
+	if err := s.rewind(point, false); err != nil {
+		return err
+	}
+	return s.interruptJobs()
+}

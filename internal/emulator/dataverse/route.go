@@ -71,9 +71,11 @@ func (c *call) route() (*request.Reply, error) {
 		return c.action(name, f)
 	}
 	if f := install.Actions()[name]; f != nil && len(path) == 1 {
-		before := c.s.Model()
 		return c.action(name, func(w change.Writer) (map[string]any, error) {
-			return f(w, c.s.reshape, func() error { return c.s.undo(before, c.s.Model()) })
+			return f(w, c.s.reshape, func() func() error {
+				before := c.s.Model()
+				return func() error { return c.s.undo(before, c.s.Model()) }
+			})
 		})
 	}
 	if f := assist.Actions()[name]; f != nil && len(path) == 1 {

@@ -86,7 +86,11 @@ func (s *Server) saved() (*savedServer, error) {
 // request. It wants the same application users; what was damaged is Corrupt,
 // and then the server is of no use.
 func (s *Server) Load(r io.ReadSeeker) error {
-	if err := s.load(r); err != nil {
+	err := s.load(r)
+	if err == nil {
+		err = s.interruptJobs()
+	}
+	if err != nil {
 		return fmt.Errorf("load the saved organisation: %w", err)
 	}
 	return nil

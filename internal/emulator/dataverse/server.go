@@ -38,6 +38,7 @@ type Options struct {
 	DOPHint          int               // x-ms-dop-hint; default 48
 	PageSize         int               // largest page; default 5000
 	Now              func() time.Time  // default time.Now
+	JobTime          time.Duration     // how long jobs take on the emulated clock (BulkDelete, exports, imports); 0 = none
 	TimeScale        float64           // how much faster than the clock tokens age and the windows of the limits pass; default 1
 }
 
@@ -51,6 +52,7 @@ type Server struct {
 	faults    *emulator.Faults
 	limiter   *protect.Limiter
 	began     time.Time
+	jobs      jobs
 	next      atomic.Uint64 // server that answers a client without affinity
 	schema    atomic.Pointer[wire.Schema]
 
@@ -86,6 +88,7 @@ func New(o Options) (*Server, error) {
 	s.rng = rand.New(s.random)
 	s.org = &request.Org{
 		Store: store.New(1_000_000), Counters: &emulator.Counters{}, Cost: o.Cost, PageSize: o.PageSize, Assume: assume, Now: s.now, NewID: s.newID,
+		JobTime: o.JobTime, Later: s.jobs.later,
 	}
 	s.uploads = change.NewUploads(s.newID)
 	if err := s.faults.Set(o.Faults); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"allod"
 	"allod/internal/emulator/dataverse/access"
@@ -16,6 +17,7 @@ import (
 	"allod/internal/emulator/dataverse/duplicate"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/expression"
+	"allod/internal/emulator/dataverse/fetch"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/store"
@@ -277,8 +279,8 @@ func mapped(tx *store.Tx, from, to string) map[string]string {
 const duplicates = "duplicaterecord"
 
 // detect is BulkDetectDuplicates: it looks for duplicates of the rows that the
-// query selects among all of the table. The job is done when the answer comes;
-// what it found are rows of duplicaterecord.
+// query selects among all of the table; what it found are rows of
+// duplicaterecord.
 func detect(c change.Writer) (object, error) {
 	var body struct {
 		JobName string
@@ -291,30 +293,37 @@ func detect(c change.Writer) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	var job allod.GUID
-	err = c.Update(func(a *platform.Act) (err error) {
-		t, ids, err := expression.Rows(c.Call, a, q)
-		if err != nil {
-			return err
-		}
-		if job, err = a.Job(platform.JobDuplicates, body.JobName, ""); err != nil {
-			return err
-		}
-		seen := map[[2]allod.GUID]bool{}
-		for _, id := range ids {
-			r := a.Tx.Get(t.LogicalName, id)
-			value := func(column string) allod.Value { return a.Tx.Value(t.LogicalName, r, column) }
-			for _, other := range duplicate.Of(a.Tx, c.Schema.Model, t, r.Key, value, t.LogicalName) {
-				if seen[[2]allod.GUID{other.Key, r.Key}] {
-					continue // the pair, the other way round
-				}
-				seen[[2]allod.GUID{r.Key, other.Key}] = true
-				record(a, job, t.LogicalName, r.Key, other.Key)
-			}
-		}
-		return nil
+	err = c.View(func(tx *store.Tx) error {
+		_, _, err := expression.Rows(c.Call, c.Act(tx), q)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	job, err := c.Job(platform.JobDuplicates, body.JobName, func(c change.Writer, job allod.GUID, _ time.Time) error {
+		return c.Update(func(a *platform.Act) error { return recordAll(c, a, job, q) })
 	})
 	return object{"JobId": job.String()}, err
+}
+
+func recordAll(c change.Writer, a *platform.Act, job allod.GUID, q *fetch.Query) error {
+	t, ids, err := expression.Rows(c.Call, a, q)
+	if err != nil {
+		return err
+	}
+	seen := map[[2]allod.GUID]bool{}
+	for _, id := range ids {
+		r := a.Tx.Get(t.LogicalName, id)
+		value := func(column string) allod.Value { return a.Tx.Value(t.LogicalName, r, column) }
+		for _, other := range duplicate.Of(a.Tx, c.Schema.Model, t, r.Key, value, t.LogicalName) {
+			if seen[[2]allod.GUID{other.Key, r.Key}] {
+				continue // the pair, the other way round
+			}
+			seen[[2]allod.GUID{r.Key, other.Key}] = true
+			record(a, job, t.LogicalName, r.Key, other.Key)
+		}
+	}
+	return nil
 }
 
 func record(a *platform.Act, job allod.GUID, table string, base, other allod.GUID) {

@@ -10,6 +10,7 @@ import (
 	"allod/internal/emulator"
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
 )
 
 // Org is what all requests to an organisation share. Its fields are set before
@@ -24,6 +25,11 @@ type Org struct {
 	Currency allod.GUID        // base currency
 	Now      func() time.Time  // the emulated time
 	NewID    func() allod.GUID // the next GUID of the seed's sequence
+
+	// JobTime is how long jobs take, on the emulated clock; 0 = they are done
+	// when their answer comes. Later has something done at a time.
+	JobTime time.Duration
+	Later   func(at time.Time, do func(*wire.Schema))
 
 	Described Memo // of answers about the schema
 

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"allod"
 	"allod/internal/emulator/dataverse/access"
@@ -97,32 +98,24 @@ func export(c change.Writer) (object, error) {
 	return object{"ExportSolutionFile": base64.StdEncoding.EncodeToString(file)}, err
 }
 
-// exportLater is ExportSolutionAsync. The job is done when the answer comes; a
-// client that asks for it finds it completed, or failed with a message.
+// exportLater is ExportSolutionAsync. A client that asks for the job finds it
+// completed, or failed with a message.
 func exportLater(c change.Writer) (object, error) {
 	r, err := parse(c)
 	if err != nil {
 		return nil, err
 	}
-	out := object{}
-	err = c.Update(func(a *platform.Act) error {
-		file, err := pack(c, a.Tx, r)
-		message := ""
-		if err != nil {
-			message = wire.AsError(err).Message
-		}
-		operation, err := a.Job(platform.JobExport, "ExportSolutionAsync", message)
-		if err != nil {
+	export := c.Org.NewID()
+	operation, err := c.Job(platform.JobExport, "ExportSolutionAsync", func(c change.Writer, _ allod.GUID, _ time.Time) error {
+		return c.Update(func(a *platform.Act) error {
+			file, err := pack(c, a.Tx, r)
+			if err == nil {
+				a.Tx.PutBlob(export, store.NewBlob(*r.SolutionName+".zip", "application/zip", file))
+			}
 			return err
-		}
-		job := a.NewID()
-		if message == "" {
-			a.Tx.PutBlob(job, store.NewBlob(*r.SolutionName+".zip", "application/zip", file))
-		}
-		out["AsyncOperationId"], out["ExportJobId"] = operation.String(), job.String()
-		return nil
+		})
 	})
-	return out, err
+	return object{"AsyncOperationId": operation.String(), "ExportJobId": export.String()}, err
 }
 
 // download is DownloadSolutionExportData. A package stays until the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"allod"
 	"allod/internal/emulator/dataverse/access"
@@ -25,9 +26,9 @@ const (
 	ended  = "application/json" // a result, under the id of its import job
 )
 
-// Action is a message; undo puts the schema back to what it was when the
-// message began.
-type Action func(c change.Writer, reshape customize.Reshape, undo func() error) (map[string]any, error)
+// Action is a message. begin remembers the schema, when something is going to
+// change it, and returns what puts it back.
+type Action func(c change.Writer, reshape customize.Reshape, begin func() func() error) (map[string]any, error)
 
 // Actions answer POST by name.
 func Actions() map[string]Action {
@@ -59,7 +60,7 @@ func parse(c change.Writer) (b body, err error) {
 }
 
 // stage keeps a package for an import that names it.
-func stage(c change.Writer, _ customize.Reshape, _ func() error) (map[string]any, error) {
+func stage(c change.Writer, _ customize.Reshape, _ func() func() error) (map[string]any, error) {
 	b, err := parse(c)
 	if err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func kept(c change.Writer, id allod.GUID, mime string) (raw []byte) {
 }
 
 // importNow is ImportSolution.
-func importNow(c change.Writer, reshape customize.Reshape, undo func() error) (map[string]any, error) {
+func importNow(c change.Writer, reshape customize.Reshape, begin func() func() error) (map[string]any, error) {
 	b, err := parse(c)
 	if err != nil {
 		return nil, err
@@ -117,15 +118,15 @@ func importNow(c change.Writer, reshape customize.Reshape, undo func() error) (m
 	if err != nil {
 		return nil, err
 	}
-	warnings, err := apply(c, p, reshape, undo)
+	warnings, err := apply(c, p, reshape, begin())
 	if !b.ImportJobID.IsZero() {
 		keep(c, b.ImportJobID, warnings, err)
 	}
 	return nil, err
 }
 
-// importLater is ImportSolutionAsync. The job is done when the answer comes.
-func importLater(c change.Writer, reshape customize.Reshape, undo func() error) (map[string]any, error) {
+// importLater is ImportSolutionAsync.
+func importLater(c change.Writer, reshape customize.Reshape, begin func() func() error) (map[string]any, error) {
 	b, err := parse(c)
 	if err != nil {
 		return nil, err
@@ -134,21 +135,13 @@ func importLater(c change.Writer, reshape customize.Reshape, undo func() error) 
 	if err != nil {
 		return nil, err
 	}
-	warnings, failed := apply(c, p, reshape, undo)
-	message := ""
-	if failed != nil {
-		message = wire.AsError(failed).Message
-	}
-	var operation allod.GUID
-	if err := c.Update(func(a *platform.Act) (err error) {
-		operation, err = a.Job(platform.JobImport, "ImportSolutionAsync", message)
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	job := c.Org.NewID()
-	keep(c, job, warnings, failed)
-	return object{"AsyncOperationId": operation.String(), "ImportJobKey": job.String()}, nil
+	key := c.Org.NewID()
+	operation, err := c.Job(platform.JobImport, "ImportSolutionAsync", func(c change.Writer, _ allod.GUID, _ time.Time) error {
+		warnings, failed := apply(c, p, reshape, begin())
+		keep(c, key, warnings, failed)
+		return failed
+	})
+	return object{"AsyncOperationId": operation.String(), "ImportJobKey": key.String()}, err
 }
 
 // keep remembers how an import ended, for RetrieveSolutionImportResult.
