@@ -361,6 +361,7 @@ func (s *Server) noteTables(old, next *entity.Model) error {
 		for _, t := range gone {
 			sdk.Drop(tx, t.LogicalName)
 		}
+		roles.Keep(tx, made, gone)
 		return nil
 	})
 }

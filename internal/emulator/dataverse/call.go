@@ -34,9 +34,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 	user := s.userOf(client)
 	switch {
 	case !ok:
-		s.org.Counters.Add("status:401", 1)
-		w.Header().Set("WWW-Authenticate", "Bearer authorization_uri="+scheme(r)+r.Host+"/common/oauth2/authorize")
-		s.send(w, r, refusal(wire.Refuse(http.StatusUnauthorized, "", "Authorization has been denied for this request."), false))
+		s.unauthorized(w, r)
 		return
 	case user == nil:
 		s.send(w, r, refusal(wire.Refuse(http.StatusForbidden, "0x80072560", "The user is not a member of the organization."), false))
@@ -71,6 +69,12 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 	h.Set("x-ms-ratelimit-burst-remaining-xrm-requests", strconv.Itoa(requests))
 	h.Set("x-ms-ratelimit-time-remaining-xrm-requests", seconds(left))
 	s.send(w, r, out)
+}
+
+// unauthorized refuses a token that is missing or no good (§1.1).
+func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("WWW-Authenticate", "Bearer authorization_uri="+scheme(r)+r.Host+"/common/oauth2/authorize")
+	s.send(w, r, refusal(wire.Refuse(http.StatusUnauthorized, "", "Authorization has been denied for this request."), false))
 }
 
 func (c *call) run(w http.ResponseWriter, r *http.Request) *request.Reply {
@@ -167,6 +171,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, out *request.Reply
 	h.Set("x-ms-dop-hint", strconv.Itoa(s.opts.DOPHint))
 	h.Set("OData-Version", "4.0")
 	h.Set("Public", "OPTIONS,GET,HEAD,POST")
+	s.cookies(h, r)
 	if r.TLS != nil {
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	}
@@ -197,6 +202,19 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, out *request.Reply
 	}
 	_, _ = z.Write(out.Body) // the client has gone
 	_ = z.Close()            // as above
+}
+
+// cookies tells a client that has none which client and organization it is (§1.3).
+func (s *Server) cookies(h http.Header, r *http.Request) {
+	if _, err := r.Cookie("ReqClientId"); err == nil {
+		return
+	}
+	attributes := "; expires=" + s.now().UTC().AddDate(50, 0, 0).Format(http.TimeFormat) + "; path=/"
+	if r.TLS != nil {
+		attributes += "; secure"
+	}
+	h.Add("Set-Cookie", "ReqClientId="+h.Get("REQ_ID")+attributes+"; HttpOnly")
+	h.Add("Set-Cookie", "orgId="+s.Organization().String()+attributes+"; HttpOnly")
 }
 
 func refusal(e *wire.Error, full bool) *request.Reply {

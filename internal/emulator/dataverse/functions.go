@@ -49,7 +49,7 @@ func functions() map[string]func(*call) (object, error) {
 			return object{"Detail": object{
 				"OrganizationId": c.s.Organization().String(), "FriendlyName": c.s.opts.OrganizationName, "OrganizationVersion": Version,
 				"EnvironmentId": access.NamedID(c.s.opts.OrganizationName).String(), "TenantId": access.NamedID("tenant").String(), "Geo": "EUR",
-				"UniqueName": "org" + c.Org.Unit.String()[:8], "UrlName": "org", "State": "Enabled", "OrganizationType": "CustomerTest",
+				"UniqueName": c.s.uniqueName(), "UrlName": "org", "State": "Enabled", "OrganizationType": "CustomerTest",
 				"Endpoints": object{"Count": 1, "IsReadOnly": false, "Keys": []string{"WebApplication"}, "Values": []string{host}},
 			}}, nil
 		},

@@ -268,7 +268,7 @@ func TestApply(t *testing.T) {
 	for apply, status := range map[string]int{
 		"groupby((createdon))": 400, "groupby((nothing))": 400, "groupby((nothing/name))": 400, "aggregate(name with sum as n)": 400, "aggregate(nothing with sum as n)": 400,
 		"groupby((statecode),aggregate($count as n))&$orderby=n": 400, "groupby((statecode))/groupby((statecode))": 501, "filter(name eq 'a')": 501,
-		"aggregate($count as n)&$filter=name eq 'a'": 501, "filter(nothing eq 1)/aggregate($count as n)": 400, "groupby((statecode),filter(name eq 'a'))": 501, "nonsense(1)": 400,
+		"aggregate($count as n)&$filter=name eq 'a'": 400, "filter(nothing eq 1)/aggregate($count as n)": 400, "groupby((statecode),filter(name eq 'a'))": 501, "nonsense(1)": 400,
 	} {
 		if a := c.do("GET", "accounts?$apply="+apply, ""); a.Status != status {
 			t.Errorf("%s: got %d %s, want %d", apply, a.Status, a.Body, status)

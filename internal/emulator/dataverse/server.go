@@ -13,6 +13,7 @@ import (
 	"allod/internal/emulator/dataverse/attachment"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/describe"
+	"allod/internal/emulator/dataverse/discovery"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/formula"
 	"allod/internal/emulator/dataverse/protect"
@@ -289,6 +290,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.admin(w, r)
 	case s.authority.Serve(w, r):
 		s.org.Counters.Add("tokens", 1)
+	case strings.HasPrefix(r.URL.Path, discovery.Path):
+		s.discover(w, r)
 	default:
 		version, rest, ok := splitRoot(r.URL.EscapedPath())
 		if !ok {

@@ -66,7 +66,13 @@ func (c call) metadataDocument() (*request.Reply, error) {
 	c.Count("$metadata", nil)
 	c.chargeMetadata()
 	var b bytes.Buffer
-	if err := c.Schema.Model.CSDL().Write(&b); err != nil {
+	doc := c.Schema.Model.CSDL()
+	for _, o := range c.Req.Options.Custom {
+		if o.Name == "annotations" && o.Value == "true" {
+			annotate(doc, c.Schema.Model)
+		}
+	}
+	if err := doc.Write(&b); err != nil {
 		return nil, fmt.Errorf("write $metadata: %w", err)
 	}
 	return &request.Reply{Status: http.StatusOK, Type: "application/xml", Body: b.Bytes()}, nil
@@ -482,6 +488,10 @@ func judge(e query.Expr, o entity.Object) (bool, error) {
 			if !found {
 				return false, wire.NoProperty(pathText(p), "EntityMetadata")
 			}
+			if typ := enumOf(pathText(p)); typ != "" && lit.Kind == query.LitString { // enums need a typed literal (§3.2)
+				kind := map[string]string{"eq": "Equal", "ne": "NotEqual"}[x.Op]
+				return false, wire.BadQuery("A binary operator with incompatible types was detected. Found operand types '%s%s' and 'Edm.String' for operator kind '%s'.", request.Namespace, typ, kind)
+			}
 			same := fmt.Sprint(v) == lit.Text || v == nil && lit.Kind == query.LitNull
 			if lit.Kind == query.LitGUID {
 				same = strings.EqualFold(fmt.Sprint(v), lit.Text)
@@ -490,6 +500,21 @@ func judge(e query.Expr, o entity.Object) (bool, error) {
 		}
 	}
 	return false, bad
+}
+
+// enumOf is the type of a member of a definition that is an enum, else "".
+func enumOf(member string) string {
+	switch member {
+	case "OwnershipType":
+		return "OwnershipTypes"
+	case "AttributeType":
+		return "AttributeTypeCode"
+	case "RequiredLevel/Value":
+		return "AttributeRequiredLevel"
+	case "RelationshipType", "SecurityTypes", "EntityKeyIndexStatus", "OptionSetType":
+		return member
+	}
+	return ""
 }
 
 func pathText(p *query.Path) string {

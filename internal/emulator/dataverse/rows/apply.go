@@ -2,7 +2,10 @@ package rows
 
 import (
 	"net/http"
+	"slices"
 	"sort"
+	"strconv"
+	"strings"
 
 	"allod"
 	"allod/internal/emulator/dataverse/aggregate"
@@ -16,9 +19,9 @@ import (
 // apply answers GET of a set with $apply (§4.5).
 func (c Reader) apply(t *entity.Table) (*request.Reply, error) {
 	o := c.Req.Options
-	for _, name := range []string{"$filter", "$expand", "$select", "$count", "$skiptoken"} {
+	for _, name := range []string{"$expand", "$skiptoken", "$deltatoken"} {
 		if o.Has(name) {
-			return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator does not answer %s beside $apply.", name)
+			return nil, wire.BadQuery("The query parameter %s is not supported beside $apply.", name)
 		}
 	}
 	var out *request.Reply
@@ -44,14 +47,21 @@ func (c Reader) apply(t *entity.Table) (*request.Reply, error) {
 		if err != nil {
 			return err
 		}
+		if err := c.filterGroups(res, o); err != nil {
+			return err
+		}
 		if err := orderGroups(res, o.OrderBy); err != nil {
 			return err
 		}
+		total := len(res.Lines)
 		if o.Top.Set {
 			res.Lines = res.Lines[:min(len(res.Lines), int(o.Top.N))]
 		}
+		if err := selectGroups(res, t, o.Select); err != nil {
+			return err
+		}
 		c.served(t, len(res.Lines), len(res.Columns))
-		out = &request.Reply{Status: http.StatusOK, Body: c.appendGroups(tx, t, res)}
+		out = &request.Reply{Status: http.StatusOK, Body: c.appendGroups(tx, t, res, total)}
 		return nil
 	})
 	return out, err
@@ -103,6 +113,88 @@ func (c Reader) field(tx *store.Tx, t *entity.Table, p *query.Path) (aggregate.F
 	return f, nil
 }
 
+// notGrouped refuses what speaks of a number that was reckoned ("Aggregate data
+// using OData").
+func notGrouped() error {
+	return wire.BadQuery("The query node SingleValueOpenPropertyAccess is not supported.")
+}
+
+// filterGroups keeps the lines for which $filter holds: OData applies it to what
+// $apply has made. Numbers that were reckoned it cannot speak of, as $orderby cannot.
+func (c Reader) filterGroups(res *aggregate.Result, o *query.Options) error {
+	if o.Filter == nil {
+		return nil
+	}
+	hold, err := query.Compile(o.Filter, query.Env[[]allod.Value]{
+		Aliases: o.Aliases, FoldCase: true, Wildcards: true, Now: c.Org.Now,
+		Column: func(name string) (func([]allod.Value) (allod.Value, error), error) {
+			for i, col := range res.Columns[:res.Grouped] {
+				if col.Name == name {
+					return func(line []allod.Value) (allod.Value, error) {
+						if v := line[i]; v.Type() == allod.Lookup {
+							return allod.IDValue(v.GUID()), nil
+						}
+						return line[i], nil
+					}, nil
+				}
+			}
+			return nil, notGrouped()
+		},
+	})
+	if err != nil {
+		return queryError(err)
+	}
+	kept := res.Lines[:0]
+	for _, line := range res.Lines {
+		ok, err := hold(line)
+		if err != nil {
+			return queryError(err)
+		}
+		if ok {
+			kept = append(kept, line)
+		}
+	}
+	res.Lines = kept
+	return nil
+}
+
+// selectGroups leaves out the columns that $select does not name.
+func selectGroups(res *aggregate.Result, t *entity.Table, items []query.SelectItem) error {
+	if len(items) == 0 {
+		return nil
+	}
+	var at []int
+	for _, it := range items {
+		if it.Star() {
+			return nil
+		}
+		name := strings.Join(it.Path, "/")
+		i := slices.IndexFunc(res.Columns, func(c aggregate.Column) bool { return c.Name == name })
+		if i < 0 {
+			return wire.NoProperty(name, t.LogicalName)
+		}
+		at = append(at, i)
+	}
+	pick := func(i int) bool { return slices.Contains(at, i) }
+	columns := res.Columns
+	res.Columns = nil
+	for i, col := range columns {
+		if pick(i) {
+			res.Columns = append(res.Columns, col)
+		}
+	}
+	for k, line := range res.Lines {
+		var short []allod.Value
+		for i, v := range line {
+			if pick(i) {
+				short = append(short, v)
+			}
+		}
+		res.Lines[k] = short
+	}
+	return nil
+}
+
 // orderGroups orders by columns that are grouped by; others the service
 // refuses.
 func orderGroups(res *aggregate.Result, by []query.OrderItem) error {
@@ -117,7 +209,7 @@ func orderGroups(res *aggregate.Result, by []query.OrderItem) error {
 			}
 		}
 		if found < 0 {
-			return wire.BadQuery("The query node SingleValueOpenPropertyAccess is not supported.")
+			return notGrouped()
 		}
 		at = append(at, found)
 	}
@@ -134,7 +226,7 @@ func orderGroups(res *aggregate.Result, by []query.OrderItem) error {
 
 // appendGroups renders the lines; nulls are left out, as the documentation
 // shows.
-func (c Reader) appendGroups(tx *store.Tx, t *entity.Table, res *aggregate.Result) []byte {
+func (c Reader) appendGroups(tx *store.Tx, t *entity.Table, res *aggregate.Result, total int) []byte {
 	writers := make([]*wire.Aliased, len(res.Columns))
 	for i, col := range res.Columns {
 		table := col.Table
@@ -144,7 +236,11 @@ func (c Reader) appendGroups(tx *store.Tx, t *entity.Table, res *aggregate.Resul
 		writers[i] = wire.NewAliased(tx, c.Schema, table, col.Source, col.Name, c.Prefer.Notes)
 	}
 	b := append([]byte(`{"@odata.context":"`), c.Root...)
-	b = append(append(append(b, "/$metadata#"...), t.SetName...), `","value":[`...)
+	b = append(append(append(b, "/$metadata#"...), t.SetName...), '"')
+	if c.Req.Options.Count.Value {
+		b = strconv.AppendInt(append(b, `,"@odata.count":`...), int64(min(total, 5000)), 10)
+	}
+	b = append(b, `,"value":[`...)
 	for i, line := range res.Lines {
 		if i > 0 {
 			b = append(b, ',')

@@ -1,0 +1,157 @@
+package dataverse_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	dvemu "allod/internal/emulator/dataverse"
+)
+
+// Cookies of the capture in §1.3, for a client that has none.
+func TestS13Cookies(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	a := c.want(200, "GET", "WhoAmI", "")
+	org := a.json()["OrganizationId"].(string)
+	all := strings.Join(a.Header.Values("Set-Cookie"), "\n")
+	if !strings.Contains(all, "ReqClientId=") || !strings.Contains(all, "orgId="+org+"; expires=") {
+		t.Errorf("got %s", all)
+	}
+	a = c.want(200, "GET", "WhoAmI", "", "Cookie", "ReqClientId=00000000-0000-4000-8000-000000000001")
+	if all := strings.Join(a.Header.Values("Set-Cookie"), "\n"); strings.Contains(all, "orgId=") {
+		t.Errorf("to a client that has them: got %s", all)
+	}
+}
+
+// The global discovery service lists the environment, for those who are users of it
+// (§1.4).
+func TestS14Discovery(t *testing.T) {
+	c := start(t, dvemu.Options{OrganizationName: "Contoso"})
+	at := c.url + "/api/discovery/v2.0/Instances"
+	a := c.want(200, "GET", at, "")
+	rows := a.rows()
+	if len(rows) != 1 || rows[0]["FriendlyName"] != "Contoso" || rows[0]["ApiUrl"] != c.url || rows[0]["Url"] != c.url || rows[0]["IsUserSysAdmin"] != true || len(rows[0]) != 20 {
+		t.Fatalf("got %s", a.Body)
+	}
+	if rows[0]["Id"] != c.want(200, "GET", "WhoAmI", "").json()["OrganizationId"] {
+		t.Errorf("Id: got %v", rows[0]["Id"])
+	}
+	unique := rows[0]["UniqueName"].(string)
+	want := `{"@odata.context":"` + c.url + `/api/discovery/v2.0/$metadata#Instances","value":[{"UniqueName":"` + unique + `","FriendlyName":"Contoso","ApiUrl":"` + c.url + `"}]}`
+	if got := c.want(200, "GET", at+"?$select=ApiUrl,UniqueName,FriendlyName&$filter=Type%20eq%200", "").Body; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if rows := c.want(200, "GET", at+"?$filter=UniqueName%20eq%20'other'", "").rows(); len(rows) != 0 {
+		t.Errorf("by another name: got %v", rows)
+	}
+	for _, key := range []string{"UniqueName='" + unique + "'", rows[0]["Id"].(string)} {
+		if got := c.want(200, "GET", at+"("+key+")?$select=UniqueName", "").json()["UniqueName"]; got != unique {
+			t.Errorf("%s: got %v", key, got)
+		}
+	}
+	for path, status := range map[string]int{"(UniqueName='other')": 404, "?$select=Nothing": 400, "?$filter=Nothing%20eq%201": 400, "?$top=1": 400, "/more": 404, "?$filter=Type%20eq": 400} {
+		c.want(status, "GET", at+path, "")
+	}
+	c.want(405, "POST", at, "{}")
+	res, err := http.Get(at) // without a token
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 401 || res.Header.Get("WWW-Authenticate") == "" {
+		t.Errorf("without a token: got %d", res.StatusCode)
+	}
+}
+
+// $metadata?annotations=true (§3.1, "Web API Properties").
+func TestS31Annotations(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	plain := c.want(200, "GET", "$metadata", "").Body
+	if strings.Contains(plain, "Org.OData.C") {
+		t.Error("the plain document has annotations")
+	}
+	doc := c.want(200, "GET", "$metadata?annotations=true", "").Body
+	for _, s := range []string{
+		`<Property Name="createdon" Type="Edm.DateTimeOffset"><Annotation Term="Org.OData.Core.V1.Computed" Bool="true" /><Annotation Term="Org.OData.Core.V1.Permissions"><EnumMember>Org.OData.Core.V1.PermissionType/Read</EnumMember></Annotation></Property>`,
+		`<Property Name="_primarycontactid_value" Type="Edm.Guid"><Annotation Term="Org.OData.Core.V1.Computed"`,
+		`<Property Name="name" Type="Edm.String" Unicode="false" />`,
+		`<Annotation Term="Org.OData.Capabilities.V1.ChangeTracking"><Record><PropertyValue Property="Supported" Bool="true" /></Record></Annotation></EntitySet>`,
+		`<PropertyValue Property="Supported" Bool="false" />`, // customeraddress
+		`<edmx:IncludeAnnotations TermNamespace="Org.OData.Core.V1" />`,
+	} {
+		if !strings.Contains(doc, s) {
+			t.Errorf("the document lacks %s", s)
+		}
+	}
+	if again := c.want(200, "GET", "$metadata", "").Body; again != plain {
+		t.Error("the plain document has changed")
+	}
+	c = standardCompany(t, dvemu.Options{})
+	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount", `"Description":{"LocalizedLabels":[{"Label":"Where money lies","LanguageCode":1033}]}`))
+	if doc := c.want(200, "GET", "$metadata?annotations=true", "").Body; !strings.Contains(doc, `<Annotation Term="Org.OData.Core.V1.Description" String="Where money lies" />`) {
+		t.Error("a description is missing")
+	}
+}
+
+// Filters of metadata compare enums with typed literals (§3.2).
+func TestS32TypedLiterals(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	for filter, status := range map[string]int{
+		"OwnershipType eq Microsoft.Dynamics.CRM.OwnershipTypes'UserOwned'": 200, "OwnershipType eq 'UserOwned'": 400, "TableType eq 'Standard'": 200,
+	} {
+		c.want(status, "GET", "EntityDefinitions?$select=LogicalName&$filter="+filter, "")
+	}
+	c.want(400, "GET", "EntityDefinitions(LogicalName='account')/Attributes?$filter=RequiredLevel/Value ne 'None'", "")
+}
+
+// $filter, $select and $count beside $apply speak of what it made (§4.5).
+func TestS45OptionsBesideApply(t *testing.T) {
+	c, ids := company(t)
+	ask := func(rest string) string {
+		t.Helper()
+		body := c.want(200, "GET", "accounts?$apply=groupby((statecode,_primarycontactid_value),aggregate($count as n))"+rest, "").Body
+		_, after, _ := strings.Cut(body, "#accounts\",")
+		return strings.TrimSuffix(after, "}")
+	}
+	y := `"_primarycontactid_value":"` + ids["y"] + `"`
+	for rest, want := range map[string]string{
+		"":                        `"value":[{"statecode":0,"n":3},{"statecode":0,` + y + `,"n":1},{"statecode":1,"n":1}]`,
+		"&$filter=statecode eq 0": `"value":[{"statecode":0,"n":3},{"statecode":0,` + y + `,"n":1}]`,
+		"&$filter=_primarycontactid_value eq " + ids["y"]:       `"value":[{"statecode":0,` + y + `,"n":1}]`,
+		"&$filter=_primarycontactid_value eq null&$count=true":  `"@odata.count":2,"value":[{"statecode":0,"n":3},{"statecode":1,"n":1}]`,
+		"&$select=n&$orderby=statecode desc&$top=1&$count=true": `"@odata.count":3,"value":[{"n":1}]`,
+		"&$select=n,statecode&$filter=statecode eq 1":           `"value":[{"statecode":1,"n":1}]`,
+	} {
+		if got := ask(rest); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", rest, got, want)
+		}
+	}
+	for _, rest := range []string{"&$filter=n gt 1", "&$select=name", "&$expand=primarycontactid", "&$filter=statecode"} {
+		c.want(400, "GET", "accounts?$apply=groupby((statecode),aggregate($count as n))"+rest, "")
+	}
+}
+
+// A table that is made has rows of privileges, which roles can hold; they go with it
+// (§11.2).
+func TestS112PrivilegesOfNewTables(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount"))
+	ask := "privileges?$select=name,canbebasic&$filter=endswith(name,'new_BankAccount')"
+	if got := sorted(c.do("GET", ask, ""), "name"); got != "prvAppendTonew_BankAccount prvAppendnew_BankAccount prvAssignnew_BankAccount prvCreatenew_BankAccount prvDeletenew_BankAccount prvReadnew_BankAccount prvSharenew_BankAccount prvWritenew_BankAccount" {
+		t.Errorf("got %s", got)
+	}
+	id := c.want(200, "GET", ask, "").rows()[0]["privilegeid"].(string)
+	def := c.want(200, "GET", banks+"?$select=Privileges", "").Body
+	if !strings.Contains(def, id) {
+		t.Errorf("the definition has another id than %s: %s", id, def)
+	}
+	role := c.want(204, "POST", "roles", `{"name":"Banker"}`).id()
+	c.want(204, "POST", "roles("+role+")/Microsoft.Dynamics.CRM.AddPrivilegesRole", `{"Privileges":[{"PrivilegeId":"`+id+`","Depth":"Local"}]}`)
+	c.want(204, "DELETE", banks, "")
+	if got := sorted(c.do("GET", ask, ""), "name"); got != "" {
+		t.Errorf("after the table: got %s", got)
+	}
+	if p := c.want(200, "GET", "RetrieveRolePrivilegesRole(RoleId="+role+")", "").json()["RolePrivileges"].([]any); len(p) != 0 {
+		t.Errorf("the role still holds %v", p)
+	}
+}
