@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"allod"
+	"allod/internal/capture/judge"
 	"allod/internal/source"
 )
 
@@ -72,24 +73,13 @@ func (t *tableRun) remember(ts *TableState) {
 	}
 	ts.Gaps = nil
 	for _, g := range t.gaps {
-		if g.Table == t.table.Name && lasting(g.Kind) {
+		if g.Table == t.table.Name && judge.Lasting(g.Kind) {
 			ts.Gaps = append(ts.Gaps, g)
 		}
 	}
 }
 
 func compareKeys(a, b allod.GUID) int { return slices.Compare(a[:], b[:]) }
-
-// lasting tells gaps that say what stored rows lack from those that say what
-// happened in one capture.
-func lasting(k allod.GapKind) bool {
-	switch k {
-	case allod.GapColumnSecured, allod.GapDeletionsUnproven, allod.GapFileUnread, allod.GapReadDepth, allod.GapConcurrentlyChanged:
-		return true
-	default:
-		return false
-	}
-}
 
 // pages reads like the source, and holds it to its word: a read that ends
 // without its last page has broken off.

@@ -21,6 +21,7 @@ import (
 
 	"allod"
 	"allod/internal/capture/judge"
+	"allod/internal/capture/sight"
 	"allod/internal/govern/gate"
 	"allod/internal/preset"
 	"allod/internal/source"
@@ -103,6 +104,12 @@ func Run(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source,
 	if err := r.readAll(ctx); err != nil {
 		return r.result(), fmt.Errorf("back up %s: %w", env, err)
 	}
+	if err := r.readDoubted(ctx); err != nil {
+		if cerr := r.commit(ctx, false); cerr != nil {
+			err = errors.Join(err, cerr)
+		}
+		return r.result(), fmt.Errorf("back up %s: %w", env, err)
+	}
 	if err := r.noteOutside(ctx); err != nil {
 		return r.result(), fmt.Errorf("back up %s: %w", env, err)
 	}
@@ -132,7 +139,8 @@ type runner struct {
 	run     *vault.Run
 	schema  *allod.Schema
 	choice  *preset.Selection // nil = everything
-	asker   *rightsReader
+	asker   *sight.Asker
+	watch   *sight.Watch
 	memory  *semaphore.Weighted // bytes
 	started time.Time
 	// settling is held for reading from the moment a table finishes its rows
@@ -164,6 +172,10 @@ type runner struct {
 
 func begin(ctx context.Context, s gate.Session, v *vault.Vault, src source.Source, env string, o Options) (*runner, error) {
 	o = withDefaults(o, src.Capabilities())
+	watch, err := sight.Begin(ctx, src)
+	if err != nil {
+		return nil, fmt.Errorf("back up %s: read the schema: %w", env, err)
+	}
 	schema, err := src.Describe(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("back up %s: read the schema: %w", env, err)
@@ -176,13 +188,13 @@ func begin(ctx context.Context, s gate.Session, v *vault.Vault, src source.Sourc
 	if err != nil {
 		return nil, fmt.Errorf("back up %s: %w", env, err)
 	}
-	r := &runner{env: env, o: o, src: src, schema: schema, state: state, started: o.Now(), committed: o.Now(), manifests: map[string]allod.TableManifest{}, dirty: map[string]bool{}}
+	r := &runner{env: env, o: o, src: src, schema: schema, watch: watch, state: state, started: o.Now(), committed: o.Now(), manifests: map[string]allod.TableManifest{}, dirty: map[string]bool{}}
 	if err := cmp.Or(r.checkTables(), r.choosePresets()); err != nil {
 		return nil, err
 	}
 	r.counter.Saw(schema.Identity.HighestVersion, 0)
-	r.asker, r.memory = &rightsReader{src: src, schema: schema}, semaphore.NewWeighted(memoryBudget)
-	if r.rights, err = r.asker.since(ctx, r.asker.moment()); err != nil {
+	r.asker, r.memory = sight.NewAsker(src, schema), semaphore.NewWeighted(memoryBudget)
+	if r.rights, err = r.asker.Since(ctx, r.asker.Moment()); err != nil {
 		return nil, fmt.Errorf("back up %s: read what the application user may see: %w", env, err)
 	}
 	if err := r.checkLine(ctx, last != nil); err != nil {
@@ -191,6 +203,7 @@ func begin(ctx context.Context, s gate.Session, v *vault.Vault, src source.Sourc
 	opts := vault.RunOptions{Environment: env, Line: state.Line, Full: o.Full}
 	if last != nil && !last.Complete && r.lineWhy == "" {
 		opts.RunID = last.Run
+		watch.GoOn(state.SchemaMark)
 	}
 	if r.run, err = v.Begin(ctx, s, opts); err != nil {
 		return nil, fmt.Errorf("back up %s: %w", env, err)
@@ -303,6 +316,9 @@ func (r *runner) manifest(complete bool) (vault.Manifest, error) {
 	r.state.Witnesses = judge.Keep(r.state.Witnesses, r.seen)
 	if high := &r.state.Identity.HighestVersion; *high != 0 {
 		*high = max(*high, r.counter.Now())
+	}
+	if r.state.SchemaMark = r.watch.From(); complete {
+		r.state.SchemaMark = ""
 	}
 	state, err := r.state.encode()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"allod"
 	"allod/internal/capture/reckon"
+	"allod/internal/capture/sight"
 	"allod/internal/source"
 	"allod/internal/vault"
 )
@@ -36,8 +37,8 @@ func Estimate(ctx context.Context, v *vault.Vault, src source.Source, env string
 	if err := cmp.Or(r.checkTables(), r.choosePresets()); err != nil {
 		return nil, err
 	}
-	r.asker = &rightsReader{src: src, schema: schema}
-	if r.rights, err = r.asker.since(ctx, r.asker.moment()); err != nil {
+	r.asker = sight.NewAsker(src, schema)
+	if r.rights, err = r.asker.Since(ctx, r.asker.Moment()); err != nil {
 		return nil, fmt.Errorf("plan a backup of %s: read what the application user may see: %w", env, err)
 	}
 	if err := r.checkLine(ctx, last != nil); err != nil {

@@ -46,6 +46,8 @@ type fakeSource struct {
 	noRights  func() error             // why rights cannot be asked for
 	omits     func(allod.GUID) bool    // rows that lists leave out
 	dates     bool                     // tokens tell their version
+	flips     []string                 // columns whose security changed, "account.name", in order
+	marks     func(mark string) error  // what stands against telling of them; mark "" = a mark is asked for
 }
 
 type fakeChange struct {
@@ -134,7 +136,62 @@ func (s *fakeSource) Describe(context.Context) (*allod.Schema, error) {
 	return &c, nil
 }
 
-func (s *fakeSource) Rights(context.Context, *allod.Schema) (*source.Rights, error) {
+// secure switches column security on, without a permission for the caller, or
+// off.
+func (s *fakeSource) secure(table, column string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.schema.Table(table).Column(column).Secured = on
+	s.rights.Hidden[table] = slices.DeleteFunc(s.rights.Hidden[table], func(c string) bool { return c == column })
+	if on {
+		s.rights.Hidden[table] = append(s.rights.Hidden[table], column)
+	}
+	s.flips = append(s.flips, table+"."+column)
+}
+
+func (s *fakeSource) SchemaMark(context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.marks != nil {
+		if err := s.marks(""); err != nil {
+			return "", unlessRefused(err)
+		}
+	}
+	return fmt.Sprintf("mark %d", len(s.flips)), nil
+}
+
+func (s *fakeSource) SchemaSince(_ context.Context, mark string) (*source.SchemaChange, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.marks != nil {
+		if err := s.marks(mark); err != nil {
+			return nil, err
+		}
+	}
+	from := 0
+	if _, err := fmt.Sscanf(mark, "mark %d", &from); err != nil {
+		panic(err)
+	}
+	c := &source.SchemaChange{Mark: fmt.Sprintf("mark %d", len(s.flips)), Columns: map[string]map[string]bool{}}
+	for _, flip := range s.flips[from:] {
+		table, column, _ := strings.Cut(flip, ".")
+		if c.Columns[table] == nil {
+			c.Columns[table] = map[string]bool{}
+		}
+		c.Columns[table][column] = s.schema.Table(table).Column(column).Secured
+	}
+	return c, nil
+}
+
+// unlessRefused is what a source makes of an error of a mark.
+func unlessRefused(err error) error {
+	if allod.KindOf(err) == allod.Denied {
+		return nil
+	}
+	return err
+}
+
+func (s *fakeSource) Rights(_ context.Context, schema *allod.Schema) (*source.Rights, error) {
 	if s.noRights != nil {
 		if err := s.noRights(); err != nil {
 			return nil, err
@@ -144,7 +201,7 @@ func (s *fakeSource) Rights(context.Context, *allod.Schema) (*source.Rights, err
 	defer s.mu.Unlock()
 	r := source.Rights{Depth: maps.Clone(s.rights.Depth), Hidden: map[string][]string{}, RetentionRuns: maps.Clone(s.rights.RetentionRuns)}
 	for t, list := range s.rights.Hidden {
-		r.Hidden[t] = slices.Clone(list)
+		r.Hidden[t] = slices.DeleteFunc(slices.Clone(list), func(c string) bool { return !schema.Table(t).Column(c).Secured })
 	}
 	return &r, nil
 }

@@ -104,18 +104,3 @@ func TestCheckpointWithOtherRights(t *testing.T) {
 	wantGaps(t, res, "account")
 	r.same("account")
 }
-
-func TestDoubtsAreSpread(t *testing.T) {
-	var d doubts
-	for n := range 10*maxDoubts + 7 {
-		d.add(doubt{version: uint64(n)})
-	}
-	if d.rows != 10*maxDoubts+7 || len(d.list) > maxDoubts || len(d.list) < maxDoubts/2 {
-		t.Fatalf("%d of %d rows are kept", len(d.list), d.rows)
-	}
-	for i, x := range d.list {
-		if x.version != uint64(i*d.every) {
-			t.Fatalf("row %d stands at place %d, one in %d is kept", x.version, i, d.every)
-		}
-	}
-}

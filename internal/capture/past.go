@@ -89,7 +89,7 @@ func (r *runner) silent(ctx context.Context, list []judge.Witness) ([]judge.Witn
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	rights, err := r.asker.since(ctx, r.asker.moment())
+	rights, err := r.asker.Since(ctx, r.asker.Moment())
 	if err != nil || rights == nil {
 		return out, err
 	}

@@ -9,12 +9,13 @@ import (
 
 	"allod"
 	"allod/internal/capture/judge"
+	"allod/internal/capture/sight"
 	"allod/internal/source"
 	"allod/internal/vault"
 )
 
 const (
-	fetchBatch  = 500   // rows fetched by id at once
+	fetchBatch  = 200   // rows fetched by id at once; sources answer so many at once
 	settleRows  = 1000  // changes during a read that are few enough to stop chasing
 	settleTries = 5     // rounds of chasing before saying so
 	confirmMax  = 50000 // missing rows looked up one by one; more need a person
@@ -36,9 +37,10 @@ func (r *runner) readOnce(ctx context.Context, j job) error {
 		if !errors.Is(err, errRightsChanged) || !again {
 			return err
 		}
-		if j, err = r.refresh(ctx, j.table); err != nil {
+		if j, err = r.refresh(ctx, j.table, func(allod.GapKind) bool { return true }); err != nil {
 			return err
 		}
+		j.full = true
 	}
 }
 
@@ -64,21 +66,20 @@ func (r *runner) newTableRun(j job) *tableRun {
 	return t
 }
 
-// refresh reads the rights again and chooses the table anew.
-func (r *runner) refresh(ctx context.Context, t *allod.Table) (job, error) {
-	rights, err := r.asker.since(ctx, r.asker.moment())
+// refresh reads the rights again, forgets gaps of the table and chooses it anew.
+func (r *runner) refresh(ctx context.Context, t *allod.Table, forget func(allod.GapKind) bool) (job, error) {
+	rights, err := r.asker.Since(ctx, r.asker.Moment())
 	if err != nil {
 		return job{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rights = rights
-	r.gaps = slices.DeleteFunc(r.gaps, func(g allod.Gap) bool { return g.Table == t.Name })
+	r.gaps = slices.DeleteFunc(r.gaps, func(g allod.Gap) bool { return g.Table == t.Name && forget(g.Kind) })
 	j, ok := r.chooseTable(t)
 	if !ok {
 		return job{}, allod.Errorf(allod.Denied, "read %s: the application user may not read this table any more", t.Name)
 	}
-	j.full = true
 	return j, nil
 }
 
@@ -94,7 +95,7 @@ type tableRun struct {
 	memory  claim
 	parts   parts
 
-	doubts    doubts
+	doubts    sight.Doubts
 	twoPages  bool  // there is room to read a page ahead
 	rows      int64 // read since the last checkpoint
 	any       bool  // rows were read at all
@@ -383,13 +384,14 @@ func (t *tableRun) fetch(ctx context.Context, ids []allod.GUID, said map[allod.G
 // takePage stores the rows of one answer and notes which of their nulls are
 // still to be proven.
 func (t *tableRun) takePage(ctx context.Context, page *source.Page) error {
-	t.doubt(page)
+	t.doubts.Page(page, t.secured)
 	return t.store(ctx, page)
 }
 
 // store puts rows into the vault: hidden nulls and excluded columns become
 // absent, files are read unless the vault has them.
 func (t *tableRun) store(ctx context.Context, page *source.Page) error {
+	t.watch.Took(t.table, page)
 	for i := range page.Rows {
 		row := &page.Rows[i]
 		for _, c := range t.hidden {
@@ -427,7 +429,7 @@ func (t *tableRun) checkpoint(ctx context.Context, next source.Cursor) error {
 		return nil
 	}
 	t.rows = 0
-	if _, err := t.prove(ctx, t.asker.moment()); err != nil || !t.first {
+	if _, err := t.prove(ctx, t.asker.Moment()); err != nil || !t.first {
 		return err
 	}
 	if err := t.finishPart(ctx, next); err != nil {
@@ -470,7 +472,7 @@ func (t *tableRun) addChanges(c vault.Changes) {
 // settle finishes the table: deletions said and proven, then its place in the
 // manifest and the state.
 func (t *tableRun) settle(ctx context.Context) error {
-	ended := t.asker.moment()
+	ended := t.asker.Moment()
 	t.endedAt = ended
 	after, err := t.prove(ctx, ended)
 	if err != nil {
@@ -523,7 +525,7 @@ func (t *tableRun) rightsAfter(ctx context.Context, ended int64) (*source.Rights
 	if t.before == nil || !secured && len(t.gone) == 0 {
 		return t.before, nil
 	}
-	after, err := t.asker.since(ctx, ended)
+	after, err := t.asker.Since(ctx, ended)
 	if err != nil {
 		return nil, err
 	}
@@ -540,7 +542,7 @@ func (t *tableRun) rightsAfter(ctx context.Context, ended int64) (*source.Rights
 // settleMissing decides about rows that a full read did not bring, by the
 // rights before and after it.
 func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
-	after, err := t.asker.since(ctx, ended)
+	after, err := t.asker.Since(ctx, ended)
 	if ctx.Err() != nil {
 		return fatal(ctx.Err())
 	}

@@ -17,13 +17,14 @@ import (
 // sealed for the capture slot, so that a vault restored from a lagging copy
 // never skips changes.
 type State struct {
-	Format    int                   `json:"format"` // 1
-	Line      uint64                `json:"line"`
-	Identity  allod.Identity        `json:"identity"`
-	Witnesses []judge.Witness       `json:"witnesses,omitempty"`
-	Doubts    []judge.Witness       `json:"doubts,omitempty"` // rows that changed or went without a word; the next capture asks again
-	Broken    string                `json:"broken,omitempty"` // why the line ends here; "" = it goes on
-	Tables    map[string]TableState `json:"tables"`           // by logical name
+	Format     int                   `json:"format"` // 1
+	Line       uint64                `json:"line"`
+	Identity   allod.Identity        `json:"identity"`
+	Witnesses  []judge.Witness       `json:"witnesses,omitempty"`
+	Doubts     []judge.Witness       `json:"doubts,omitempty"`      // rows that changed or went without a word; the next capture asks again
+	Broken     string                `json:"broken,omitempty"`      // why the line ends here; "" = it goes on
+	SchemaMark string                `json:"schema_mark,omitempty"` // what the source called the moment before the run read the schema; "" = the run ended
+	Tables     map[string]TableState `json:"tables"`                // by logical name
 }
 
 // TableState is what is remembered of one table.

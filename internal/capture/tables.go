@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"allod"
+	"allod/internal/capture/judge"
 	"allod/internal/source"
 )
 
@@ -191,7 +192,7 @@ func (r *runner) newJob(t *allod.Table) job {
 		secured = r.rights.Hidden[t.Name]
 		if d := r.rights.Depth[t.Name]; d != source.DepthGlobal {
 			j.track = false // takes organization-level read (protocols/dataverse.md §5.2), and would not show what is hidden
-			r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapReadDepth, Reason: "the application user sees only part of the rows (" + depthName(d) + ")"})
+			r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapReadDepth, Reason: "the application user sees only part of the rows (" + judge.DepthName(d) + ")"})
 		}
 	}
 	for i := range t.Columns {
@@ -245,21 +246,6 @@ func names(t *allod.Table, indexes []int) []string {
 	return list
 }
 
-func depthName(d source.Depth) string {
-	switch d {
-	case source.DepthBasic:
-		return "its own"
-	case source.DepthLocal:
-		return "its business unit's"
-	case source.DepthDeep:
-		return "its business unit's and those below"
-	case source.DepthGlobal:
-		return "all"
-	default:
-		return "none"
-	}
-}
-
 // gone records that a table is no longer in the source: its rows stay as they
 // were at their last number.
 func (r *runner) gone(name string, ts TableState) {
@@ -285,7 +271,7 @@ func (r *runner) readTable(ctx context.Context, j job) error {
 	if source.SignInRefused(err) && ctx.Err() == nil {
 		// A credential that is no longer taken fails every table to come, not
 		// this one; one that is taken elsewhere is.
-		if _, rerr := r.asker.since(ctx, r.asker.moment()); r.asker.blind() || source.SignInRefused(rerr) {
+		if _, rerr := r.asker.Since(ctx, r.asker.Moment()); r.asker.Blind() || source.SignInRefused(rerr) {
 			return err
 		}
 	}

@@ -90,6 +90,9 @@ type Page struct {
 	Next    Cursor       // where to go on after this page if the read is cut off; zero on the last page
 	Delta   Cursor       // on the last page of a tracked or delta read: where the next delta begins
 	Last    bool
+	// Mixed says that the values of one column come from several answers, so that
+	// one of them proves nothing about the nulls of other rows.
+	Mixed bool
 	// WireBytes is what the page took on the network, decompressed; 0 = not known.
 	WireBytes int64
 }

@@ -15,6 +15,7 @@ import (
 
 	"allod"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/changes"
 	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/packages"
 	"allod/internal/source/dataverse/sizes"
@@ -51,11 +52,12 @@ type Options struct {
 
 // Source is one environment. It is safe for concurrent use.
 type Source struct {
-	name   string
-	root   string
-	client *odataclient.Client
-	now    func() time.Time
-	budget source.Budget
+	name    string
+	root    string
+	client  *odataclient.Client
+	watcher *changes.Watcher
+	now     func() time.Time
+	budget  source.Budget
 
 	mu    sync.Mutex
 	pairs map[string][2]string // intersect table → the two columns of a pair
@@ -79,6 +81,7 @@ var (
 	_ source.Inspector      = (*Source)(nil)
 	_ source.Outsider       = (*Source)(nil)
 	_ source.PlatformMember = (*Source)(nil)
+	_ source.SchemaWatcher  = (*Source)(nil)
 )
 
 // New makes a Source. It does no I/O besides reading CAFile. A URL with
@@ -110,7 +113,9 @@ func New(o Options) (*Source, error) {
 	if now == nil {
 		now = time.Now
 	}
-	return &Source{name: o.Environment, root: root, client: c, now: now, budget: budget(limits(o)), pairs: map[string][2]string{}, sets: map[string]string{}}, nil
+	s := &Source{name: o.Environment, root: root, client: c, now: now, budget: budget(limits(o)), pairs: map[string][2]string{}, sets: map[string]string{}}
+	s.watcher = &changes.Watcher{Get: s.requestJSON, Escape: escapeQuery}
+	return s, nil
 }
 
 // limits are what the service allows a user on one web server
@@ -166,3 +171,11 @@ func (s *Source) Stats() odataclient.Stats { return s.client.Stats() }
 // ClockSkew is how far the service's clock is ahead of this machine's; 0 when
 // they agree or nothing was asked yet.
 func (s *Source) ClockSkew() time.Duration { return s.client.Skew() }
+
+// SchemaMark returns the present moment of the schema.
+func (s *Source) SchemaMark(ctx context.Context) (string, error) { return s.watcher.SchemaMark(ctx) }
+
+// SchemaSince returns what changed in the schema since a moment.
+func (s *Source) SchemaSince(ctx context.Context, mark string) (*source.SchemaChange, error) {
+	return s.watcher.SchemaSince(ctx, mark)
+}

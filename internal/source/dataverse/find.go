@@ -14,6 +14,7 @@ import (
 	"allod/internal/odata"
 	"allod/internal/source"
 	"allod/internal/source/dataverse/chunks"
+	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/rows"
 	"allod/internal/source/odataclient"
 )
@@ -80,24 +81,13 @@ func (s *Source) one(ctx context.Context, table *allod.Table, plan *rows.Plan, k
 			return err
 		},
 	})
-	if allod.KindOf(err) == allod.NotFound && rowGone(err) {
+	if allod.KindOf(err) == allod.NotFound && codes.RowGone(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	return []allod.Row{row}, nil
-}
-
-// rowGone tells a missing row from a missing table, and from a 404 that is not
-// the service's own, such as a gateway's: only the service's code for a missing
-// row proves anything (protocols/dataverse.md §9.3).
-func rowGone(err error) bool {
-	st := odataclient.AsStatus(err)
-	if st == nil || st.Status != http.StatusNotFound {
-		return false
-	}
-	return strings.EqualFold(st.Code, "0x80040217") || strings.EqualFold(st.Code, "0x80060891")
 }
 
 // rowURL is the address of one row, relative to the service root.

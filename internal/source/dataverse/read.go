@@ -3,15 +3,14 @@ package dataverse
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"net/http"
 	"strings"
 
 	"allod"
 	"allod/internal/source"
 	"allod/internal/source/dataverse/chunks"
+	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/packages"
 	"allod/internal/source/dataverse/ranges"
 	"allod/internal/source/dataverse/rows"
@@ -176,7 +175,7 @@ func (r *reader) next(ctx context.Context) (source.Page, error) {
 		},
 	}
 	if _, err := r.s.client.Do(ctx, res); err != nil {
-		if r.at.Delta && expired(err) {
+		if r.at.Delta && codes.DeltaExpired(err) {
 			return source.Page{}, &allod.Error{
 				Kind: allod.Invalid, RequestID: allod.RequestIDOf(err), Hint: "the table is read whole again",
 				Err: fmt.Errorf("%w: %w", err, source.ErrDeltaExpired),
@@ -195,7 +194,7 @@ func (r *reader) next(ctx context.Context) (source.Page, error) {
 	if err := r.mark(ctx, page.Rows); err != nil {
 		return source.Page{}, err
 	}
-	out := source.Page{Rows: page.Rows, Deleted: page.Deleted, WireBytes: bytes}
+	out := source.Page{Rows: page.Rows, Deleted: page.Deleted, WireBytes: bytes, Mixed: r.wide != nil}
 	if page.NextLink != "" {
 		if err := r.trail.Follow(page.NextLink, read); err != nil {
 			return source.Page{}, fmt.Errorf("%s, table %s: GET %s: %w", r.s.name, r.table.Name, r.table.Set, err)
@@ -219,19 +218,4 @@ func cursor(kind source.CursorKind, t token) source.Cursor {
 		panic(err)
 	}
 	return source.Cursor{Kind: kind, Token: string(b)}
-}
-
-// expired reports whether a delta read failed because of its token. Which
-// status says so is not documented; code 0x80044352, and 400 and 410 without a
-// better reason, do (protocols/dataverse.md §5.2).
-func expired(err error) bool {
-	st := odataclient.AsStatus(err)
-	if st == nil || errors.Is(err, context.Canceled) {
-		return false
-	}
-	code := strings.ToLower(st.Code)
-	if code == "0x80044352" || code == "-2147204270" {
-		return true
-	}
-	return st.Status == http.StatusBadRequest || st.Status == http.StatusGone
 }

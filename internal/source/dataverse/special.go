@@ -15,6 +15,7 @@ import (
 	"allod"
 	"allod/internal/source"
 	"allod/internal/source/dataverse/closing"
+	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/rows"
 	"allod/internal/source/odataclient"
 )
@@ -161,7 +162,7 @@ func (w *writer) file(ctx context.Context, op *source.Op) source.Result {
 	at := rowURL(op.Table, op.Key) + "/" + op.Column
 	if op.Content == nil {
 		_, err := w.s.client.Do(ctx, &odataclient.Request{Method: http.MethodDelete, Table: op.Table.Name, URL: w.address(at), Header: w.headers(), Repeatable: true})
-		if rowGone(err) {
+		if codes.RowGone(err) {
 			err = nil
 		}
 		return source.Result{Err: err}

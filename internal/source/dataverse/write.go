@@ -12,6 +12,7 @@ import (
 	"allod"
 	"allod/internal/odata"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/metadata"
 	"allod/internal/source/odataclient"
 	"allod/internal/source/odataclient/scan"
@@ -299,7 +300,7 @@ func (w *writer) remove(ctx context.Context, op *source.Op) source.Result {
 		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{op.Table.Key})
 		return err == nil && len(found) == 0, 0, err
 	})
-	if rowGone(err) {
+	if codes.RowGone(err) {
 		return source.Result{Note: "it was gone already"}
 	}
 	return source.Result{Err: err}
@@ -321,7 +322,7 @@ func (w *writer) associate(ctx context.Context, op *source.Op) source.Result {
 	if op.Kind == source.OpDissociate {
 		r.Method, r.URL = http.MethodDelete, w.address(at+"("+op.Other.String()+")/$ref")
 		_, err := w.s.client.Do(ctx, r)
-		if rowGone(err) {
+		if codes.RowGone(err) {
 			return source.Result{Note: "the pair was gone already"}
 		}
 		return source.Result{Err: err}

@@ -2,10 +2,13 @@
 package codes
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 
 	"allod"
+	"allod/internal/source/odataclient"
 )
 
 // Explain turns Dataverse's codes into Kinds and next steps
@@ -43,4 +46,37 @@ func Explain(status int, code string) (allod.Kind, string) {
 		return allod.Conflict, ""
 	}
 	return 0, ""
+}
+
+// Expired reports whether the service says that a token or stamp is too old
+// (ExpiredVersionStamp; protocols/dataverse.md §3.5, §5.2).
+func Expired(err error) bool {
+	st := odataclient.AsStatus(err)
+	if st == nil {
+		return false
+	}
+	code := strings.ToLower(st.Code)
+	return code == "0x80044352" || code == "-2147204270"
+}
+
+// DeltaExpired reports whether a delta read failed because of its token. Which
+// status says so is not documented; the code does, and 400 and 410 without a
+// better reason (protocols/dataverse.md §5.2).
+func DeltaExpired(err error) bool {
+	st := odataclient.AsStatus(err)
+	if st == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	return Expired(err) || st.Status == http.StatusBadRequest || st.Status == http.StatusGone
+}
+
+// RowGone tells a missing row from a missing table, and from a 404 that is not
+// the service's own, such as a gateway's: only the service's code for a missing
+// row proves anything (protocols/dataverse.md §9.3).
+func RowGone(err error) bool {
+	st := odataclient.AsStatus(err)
+	if st == nil || st.Status != http.StatusNotFound {
+		return false
+	}
+	return strings.EqualFold(st.Code, "0x80040217") || strings.EqualFold(st.Code, "0x80060891")
 }
