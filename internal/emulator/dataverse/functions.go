@@ -96,12 +96,17 @@ func (c *call) respond(name string, f func(*call) (object, error)) (*request.Rep
 	if out == nil {
 		return &request.Reply{Status: http.StatusNoContent}, nil
 	}
+	of := request.Namespace + name + "Response"
+	if set, ok := out["@odata.context"].(string); ok { // a collection of rows
+		of = set
+		delete(out, "@odata.context")
+	}
 	fields, err := json.Marshal(out)
 	if err != nil {
 		return nil, err
 	}
 	b := append([]byte(`{"@odata.context":"`), c.Root...)
-	b = append(b, "/$metadata#"+request.Namespace+name+`Response"`...)
+	b = append(b, "/$metadata#"+of+`"`...)
 	if len(out) > 0 {
 		b = append(b, ',')
 	}

@@ -35,6 +35,9 @@ func Functions() map[string]Function {
 
 		"CalculateRollupField": calculateRollup,
 
+		"RetrieveAppComponents": appComponents,
+		"ValidateApp":           validateApp,
+
 		"GetAutoNumberSeed":      getSeed,
 		"GetNextAutoNumberValue": nextNumber,
 	}
@@ -59,6 +62,8 @@ func Actions() map[string]func(change.Writer) (map[string]any, error) {
 		"DeleteAuditData":           deleteAuditData,
 		"Restore":                   restore,
 		"SetAutoNumberSeed":         setSeed,
+		"AddAppComponents":          changeApp(true),
+		"RemoveAppComponents":       changeApp(false),
 		"GrantAccess":               sharing("GrantAccess", "PrincipalAccess", audit.ActShare, share.Change.Grant),
 		"ModifyAccess":              sharing("ModifyAccess", "PrincipalAccess", audit.ActModifyShare, share.Change.Modify),
 		"RevokeAccess":              sharing("RevokeAccess", "Revokee", audit.ActUnshare, share.Change.Modify),

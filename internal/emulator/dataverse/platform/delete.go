@@ -23,8 +23,10 @@ func (a *Act) Delete(t *entity.Table, id allod.GUID) error {
 			}
 		}
 	}
-	if t.LogicalName == audit.Table {
-		return readOnly(t, "Delete")
+	if t.LogicalName != "activitypointer" {
+		if err := readOnly(t, "Delete"); err != nil {
+			return err
+		}
 	}
 	if !a.Exists(t, id) {
 		return wire.NoRow(t.LogicalName, id.String())

@@ -78,10 +78,10 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	return id, a.bindAfter(t, id, p)
 }
 
-// readOnly refuses what clients cannot write: the base of activities, and the
-// history (§10.1).
+// readOnly refuses what clients cannot write: the base of activities, the
+// history (§10.1), and what apps hold, which messages change (§11.2).
 func readOnly(t *entity.Table, method string) error {
-	if t.LogicalName == "activitypointer" || t.LogicalName == audit.Table {
+	if t.LogicalName == "activitypointer" || t.LogicalName == audit.Table || t.LogicalName == "appmodulecomponent" {
 		return wire.Refuse(http.StatusMethodNotAllowed, "0x80040800", "The '%s' method does not support entities of type '%s'.", method, t.LogicalName)
 	}
 	return nil
@@ -96,8 +96,10 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if err := a.Allow("Write", t); err != nil {
 		return err
 	}
-	if t.LogicalName == audit.Table {
-		return readOnly(t, "Update")
+	if t.LogicalName != "activitypointer" {
+		if err := readOnly(t, "Update"); err != nil {
+			return err
+		}
 	}
 	old := a.Tx.Get(t.LogicalName, id)
 	if old == nil {

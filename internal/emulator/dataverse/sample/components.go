@@ -128,10 +128,17 @@ func (l *loader) screens(loyalty, service ref) {
 		l.component(loyalty, "webresource", values{"name": w.name, "displayname": w.title, "webresourcetype": w.kind, "content": base64.StdEncoding.EncodeToString([]byte(w.content)), "languagecode": 1033})
 	}
 	for i, name := range []string{"Sales", "Loyalty"} {
-		l.component([]ref{service, loyalty}[i], "appmodule", values{
+		app := l.component([]ref{service, loyalty}[i], "appmodule", values{
 			"name": "Alpenrand " + name, "uniquename": "alp_" + name, "clienttype": 4, "formfactor": 1, "appmoduleversion": "1.0.0.0", "isdefault": false, "isfeatured": false, "navigationtype": 0,
 		})
+		l.partOf(app, "systemform", 3*(1-i)) // that of cases, that of cards
+		l.partOf(app, "savedquery", 3*(1-i))
 	}
+}
+
+// partOf puts a row that was made before into an app.
+func (l *loader) partOf(app ref, table string, at int) {
+	l.add("appmodulecomponent", values{"appmoduleidunique": app, "objectid": l.at(table, at), "componenttype": platform.ComponentType(l.m.Table(table)), "rootcomponentbehavior": 0})
 }
 
 // processes makes cloud flows, a workflow, a business rule and a role.
