@@ -15,6 +15,7 @@ import (
 	"allod/internal/emulator/dataverse/compute"
 	"allod/internal/emulator/dataverse/deal"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/expression"
 	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/protect"
 	"allod/internal/emulator/dataverse/request"
@@ -53,6 +54,7 @@ func functions() map[string]func(*call) (object, error) {
 				"Endpoints": object{"Count": 1, "IsReadOnly": false, "Keys": []string{"WebApplication"}, "Values": []string{host}},
 			}}, nil
 		},
+		"FetchXmlToQueryExpression":  func(c *call) (object, error) { return expression.FromFetchXML(c.Call) },
 		"RetrieveTotalRecordCount":   totalRecordCount,
 		"RetrieveRolePrivilegesRole": func(c *call) (object, error) { return roles.Function(c.Writer) },
 		"RetrieveTimestamp": func(c *call) (object, error) {

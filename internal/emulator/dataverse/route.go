@@ -11,6 +11,7 @@ import (
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/expression"
 	"allod/internal/emulator/dataverse/message"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/request"
@@ -63,6 +64,9 @@ func (c *call) route() (*request.Reply, error) {
 	}
 	if f := functions()[name]; f != nil && len(path) == 1 {
 		return c.function(name, f)
+	}
+	if name == "QueryExpressionToFetchXml" && len(path) == 1 {
+		return c.action(name, func(w change.Writer) (map[string]any, error) { return expression.ToFetchXML(w.Call) })
 	}
 	if f := change.Messages()[name]; f != nil && len(path) == 1 {
 		return c.action(name, f)

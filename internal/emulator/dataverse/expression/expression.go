@@ -25,11 +25,29 @@ const maxDepth = 16
 
 type query struct {
 	EntityName, DataSource string
+	ColumnSet              columnSet
+	Distinct               bool
 	TopCount               int
-	Criteria               filter
-	LinkEntities           []link
-	Orders                 []struct{ AttributeName, OrderType string }
+	PageInfo               struct {
+		Count, PageNumber      int
+		PagingCookie           string
+		ReturnTotalRecordCount bool
+	}
+	Criteria     filter
+	LinkEntities []link
+	Orders       []order
 }
+
+type columnSet struct {
+	AllColumns           bool
+	Columns              []string
+	AttributeExpressions []struct {
+		AttributeName, Alias, AggregateType, DateTimeGrouping string
+		HasGroupBy                                            bool
+	}
+}
+
+type order struct{ AttributeName, OrderType, Alias, EntityName string }
 
 type filter struct {
 	FilterOperator string
@@ -38,14 +56,17 @@ type filter struct {
 		Values                              []json.RawMessage
 		CompareColumns                      bool
 	}
-	Filters []filter
+	Filters                []filter
+	AnyAllFilterLinkEntity *link
 }
 
 type link struct {
 	LinkFromAttributeName, LinkToEntityName, LinkToAttributeName string
 	JoinOperator, EntityAlias                                    string
+	Columns                                                      columnSet
 	LinkCriteria                                                 filter
 	LinkEntities                                                 []link
+	Orders                                                       []order
 }
 
 // Parse reads a QueryExpression. What it refuses is a *wire.Error.
@@ -65,16 +86,49 @@ func Parse(raw json.RawMessage) (*fetch.Query, error) {
 		return nil, err
 	}
 	root.Filters = []fetch.Filter{f}
-	if root.Links, err = joined(q.LinkEntities, 0); err != nil {
+	if root.Links, err = joined(q.LinkEntities, 0, false); err != nil {
 		return nil, err
 	}
 	if q.DataSource == "retained" && len(root.Links) > 0 {
 		return nil, refuse("Joins and aggregation functions aren't allowed in a query of retained data.")
 	}
-	for _, o := range q.Orders {
-		root.Orders = append(root.Orders, fetch.Order{Attribute: o.AttributeName, Descending: o.OrderType == "Descending"})
+	root.Orders = ordered(q.Orders)
+	out := &fetch.Query{
+		Root: root, Top: q.TopCount, Source: q.DataSource, Distinct: q.Distinct,
+		Count: q.PageInfo.Count, Page: q.PageInfo.PageNumber, Cookie: q.PageInfo.PagingCookie, Total: q.PageInfo.ReturnTotalRecordCount,
 	}
-	return &fetch.Query{Root: root, Top: q.TopCount, Source: q.DataSource}, nil
+	out.Aggregate = q.ColumnSet.into(root)
+	return out, nil
+}
+
+// into gives the element its columns, and reports whether they are aggregated.
+func (s columnSet) into(e *fetch.Entity) (aggregate bool) {
+	e.All = s.AllColumns
+	for _, name := range s.Columns {
+		e.Attributes = append(e.Attributes, fetch.Attribute{Name: name})
+	}
+	for _, x := range s.AttributeExpressions {
+		a := fetch.Attribute{Name: x.AttributeName, Alias: x.Alias, GroupBy: x.HasGroupBy}
+		if x.AggregateType != "" && x.AggregateType != none {
+			a.Aggregate = strings.ToLower(x.AggregateType)
+		}
+		if x.DateTimeGrouping != "" && x.DateTimeGrouping != none {
+			a.DateGrouping = kebab(x.DateTimeGrouping)
+		}
+		aggregate = aggregate || a.Aggregate != "" || a.GroupBy
+		e.Attributes = append(e.Attributes, a)
+	}
+	return aggregate
+}
+
+// none is the AggregateType and DateTimeGrouping of a plain column.
+const none = "None"
+
+func ordered(list []order) (out []fetch.Order) {
+	for _, o := range list {
+		out = append(out, fetch.Order{Attribute: o.AttributeName, Alias: o.Alias, Entity: o.EntityName, Descending: o.OrderType == "Descending"})
+	}
+	return out
 }
 
 func refuse(format string, args ...any) error {
@@ -113,10 +167,16 @@ func (f filter) parse(depth int) (out fetch.Filter, err error) {
 		}
 		out.Filters = append(out.Filters, g)
 	}
+	if f.AnyAllFilterLinkEntity != nil {
+		if out.Links, err = joined([]link{*f.AnyAllFilterLinkEntity}, depth+1, true); err != nil {
+			return out, err
+		}
+	}
 	return out, nil
 }
 
-func joined(links []link, depth int) ([]*fetch.Entity, error) {
+// joined reads links: those that join, or one that stands in a filter.
+func joined(links []link, depth int, filters bool) ([]*fetch.Entity, error) {
 	if depth > maxDepth {
 		return nil, refuse("The links of the query are nested too deeply.")
 	}
@@ -124,16 +184,18 @@ func joined(links []link, depth int) ([]*fetch.Entity, error) {
 	for _, l := range links {
 		e := &fetch.Entity{Name: l.LinkToEntityName, Alias: l.EntityAlias, From: l.LinkToAttributeName, To: l.LinkFromAttributeName}
 		join, ok := fetch.JoinOf(l.JoinOperator)
-		if !ok {
-			return nil, refuse("The JoinOperator '%s' is not valid.", l.JoinOperator)
+		if !ok || (join >= fetch.Any) != filters {
+			return nil, refuse("The JoinOperator '%s' is not valid here.", l.JoinOperator)
 		}
 		e.Join = join
-		f, err := l.LinkCriteria.parse(0)
+		l.Columns.into(e)
+		e.Orders = ordered(l.Orders)
+		f, err := l.LinkCriteria.parse(depth)
 		if err != nil {
 			return nil, err
 		}
 		e.Filters = []fetch.Filter{f}
-		if e.Links, err = joined(l.LinkEntities, depth+1); err != nil {
+		if e.Links, err = joined(l.LinkEntities, depth+1, false); err != nil {
 			return nil, err
 		}
 		out = append(out, e)
@@ -187,7 +249,6 @@ func operator(name string) string {
 		return "not-begin-with"
 	case "DoesNotEndWith":
 		return "not-end-with"
-	case "BeginsWith", "EndsWith", "NotNull", "NotLike", "NotIn", "NotBetween", "NotOn":
 	case "EqualUserId":
 		return "eq-userid"
 	case "NotEqualUserId":
@@ -196,6 +257,20 @@ func operator(name string) string {
 		return "eq-businessid"
 	case "NotEqualBusinessId":
 		return "ne-businessid"
+	case "EqualUserLanguage":
+		return "eq-userlanguage"
+	case "EqualUserTeams":
+		return "eq-userteams"
+	case "EqualUserOrUserTeams":
+		return "eq-useroruserteams"
+	case "EqualUserOrUserHierarchy":
+		return "eq-useroruserhierarchy"
+	case "EqualUserOrUserHierarchyAndTeams":
+		return "eq-useroruserhierarchyandteams"
+	case "UnderOrEqual":
+		return "eq-or-under"
+	case "AboveOrEqual":
+		return "eq-or-above"
 	case "Last7Days":
 		return "last-seven-days"
 	case "Next7Days":
@@ -203,7 +278,11 @@ func operator(name string) string {
 	case "DoesNotContainValues":
 		return "not-contain-values"
 	}
-	name = strings.Replace(name, "OlderThan", "Olderthan", 1)
+	return kebab(strings.Replace(name, "OlderThan", "Olderthan", 1))
+}
+
+// kebab spells words as FetchXML does: LastXDays is last-x-days.
+func kebab(name string) string {
 	var b strings.Builder
 	for i, r := range name {
 		if r >= 'A' && r <= 'Z' {
@@ -244,7 +323,9 @@ func Rows(c *request.Call, a *platform.Act, q *fetch.Query) (*entity.Table, []al
 			env.Rows[i] = fetch.Cell{Table: t, Row: r}
 		}
 	}
-	res, err := fetch.Run(env, q)
+	all := *q // every row, each once: pages and columns are not asked for here
+	all.Distinct, all.Aggregate, all.Count, all.Page, all.Cookie = false, false, 0, 0, ""
+	res, err := fetch.Run(env, &all)
 	if err != nil {
 		return nil, nil, err
 	}
