@@ -1,6 +1,7 @@
 // Command allod-verify checks what an Allod hands out, for somebody who has no
-// Allod, no key and no network: certificates of erasure, proofs from the ledger,
-// checkpoints, and a copy of a vault's log. docs/verify.md is its manual.
+// Allod, no key and no network: certificates of erasure and rectification, proofs
+// from the ledger, checkpoints, and a copy of a vault's log. docs/verify.md is its
+// manual.
 package main
 
 import (
@@ -25,7 +26,7 @@ func main() {
 const usage = `allod-verify --vault FILE [--log FOLDER] [--witness KEY]... [FILE...]
 
 Checks, with what stands in the vault object FILE and nothing else:
-  a certificate of erasure   its signature, the log entry and the ledger proof
+  a certificate              its signature, the log entry and the ledger proof
                              in it; with --log also that the log has the entry
   a proof (.tlog-proof)      that the ledger has the entry it shows
   a checkpoint               that the ledger signed it; with --witness also that

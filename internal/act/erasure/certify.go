@@ -19,15 +19,15 @@ import (
 // (design/vault.md "What must not survive").
 const residue = "of each stored version: its tag, table, capture number, operation and padded length, which who holds the index key and knows the id can match"
 
-// Certify issues the certificate of an erasure that was committed: signed, and
+// residueBefore is what is left of the versions that a rectification replaced.
+const residueBefore = "of each version before: its tag, table, capture number, operation and padded length, which who holds the index key and knows the id can match"
+
+// Certify issues the certificate of an erasure or rectification that was committed: signed, and
 // checked by allod-verify without this program. It says what is pending; issue
 // it again when that is done. Conflict before the keys are destroyed.
 func Certify(ctx context.Context, o *act.Office, e *Open) ([]byte, *certificate.Certificate, error) {
 	if e.Committed.IsZero() {
 		return nil, nil, allod.WithHint(allod.Errorf(allod.Conflict, "certify erasure %s: its keys are not destroyed", e.ID), "`allod vault erasures` says what it waits for.")
-	}
-	if e.Rectify != nil {
-		return nil, nil, allod.WithHint(allod.Errorf(allod.Invalid, "certify %s: it corrected a record and erased none", e.ID), "`allod vault erasures --json` says what it did.")
 	}
 	d := open(o)
 	s, err := d.session(ctx, gate.ActionErase, e.Environment)
@@ -46,6 +46,10 @@ func Certify(ctx context.Context, o *act.Office, e *Open) ([]byte, *certificate.
 	}
 	if e.Past {
 		c.Form = certificate.ForgetPast
+	}
+	if r := e.Rectify; r != nil {
+		c.Form, c.Residue = certificate.Rectify, []string{residueBefore}
+		c.Rectified = &certificate.Rectified{Columns: r.Columns, Values: r.Commitment, Generation: r.Generation, Versions: r.Sealed, Corrected: r.Corrected}
 	}
 	for _, t := range e.Tags {
 		c.Tags = append(c.Tags, certificate.Tag{Environment: t.Environment, Table: t.Table, Tag: fmt.Sprintf("%x", t.Tag[:])})
@@ -101,6 +105,9 @@ func (d *desk) places(ctx context.Context, e *Open, c *certificate.Certificate) 
 // were destroyed.
 func (d *desk) proof(ctx context.Context, e *rights.Erasure) (ledger.Proof, error) {
 	want, session := certificate.ActErased, e.Session
+	if e.Rectify != nil {
+		want = certificate.ActRectified
+	}
 	if !e.Final.IsZero() {
 		want, session = certificate.ActFinal, e.FinalSession
 	}

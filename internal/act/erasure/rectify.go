@@ -21,10 +21,7 @@ import (
 	"allod/internal/vault/reseal"
 )
 
-const (
-	actRectified = "rectified" // of the ledger
-	maxValues    = 16 << 20    // of a file of values, bytes
-)
+const maxValues = 16 << 20 // of a file of values, bytes
 
 // Rectification says which record is to be corrected and how. Values are
 // content: they go into sealed rows and nowhere else.
@@ -456,7 +453,10 @@ func (d *desk) rectify(ctx context.Context, s gate.Session, e *Open, all []right
 	if err := d.forgetPlans(ctx, []Planned{{ID: c.Record.Key.String()}}); err != nil {
 		return err
 	}
-	_, _, err := d.vault.Rectify(ctx, s, e.Environment, []reseal.Record{recordOf(&c, nil)}, opts)
+	_, sealed, err := d.vault.Rectify(ctx, s, e.Environment, []reseal.Record{recordOf(&c, nil)}, opts)
+	if err == nil && len(sealed.Targets) == 1 {
+		e.Rectify.Generation, e.Rectify.Sealed, e.Rectify.Corrected = sealed.Targets[0].Generation+1, sealed.Versions, sealed.Changed
+	}
 	return err
 }
 

@@ -396,7 +396,7 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 	}
 	word := certificate.ActErased
 	if e.Rectify != nil {
-		word = actRectified
+		word = certificate.ActRectified
 	}
 	if err := d.gate.Act(ctx, s, word, map[string]int64{certificate.Records: int64(len(e.Tags))}); err != nil {
 		return err
@@ -408,6 +408,9 @@ func (d *desk) erase(ctx context.Context, o *act.Office, e *Open) error {
 		was.Committed, was.Entry, was.Root = done.Time.UTC().Truncate(time.Second), done.Entry, done.Root
 		was.EpochBefore, was.Epoch, was.AbsentBefore, was.AbsentAfter = done.EpochBefore, done.Epoch, done.AbsentBefore, done.AbsentAfter
 		was.Session = s.ID()
+		if was.Rectify != nil && e.Rectify.Generation > 0 {
+			was.Rectify = e.Rectify
+		}
 		if e.Approval.Granted { // else it was when it was handed over
 			approvedBy(was, e.Approval)
 		}

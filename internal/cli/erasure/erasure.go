@@ -253,8 +253,9 @@ still opens what was erased, or what was wrong.`,
 func (c *Console) certificateCommand() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
-		Use: "certificate ID --out FILE", Short: "Issue the certificate of an erasure", Args: cobra.ExactArgs(1),
-		Long: `Write the signed certificate to FILE and show it as text. Whoever has the
+		Use: "certificate ID --out FILE", Short: "Issue the certificate of an erasure or correction", Args: cobra.ExactArgs(1),
+		Long: `Write the signed certificate to FILE and show it as text. That of a correction
+names its columns, never a value. Whoever has the
 vault object checks it with allod-verify, without this program or a network. It
 says what is still pending; issue it again when that is done.`,
 		RunE: func(cmd *cobra.Command, args []string) error {

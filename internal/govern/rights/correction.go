@@ -50,6 +50,12 @@ type Rectify struct {
 	Columns    []string   `json:"columns"`    // by name
 	Changed    int64      `json:"changed"`    // versions that the plan found to be corrected
 	Commitment string     `json:"commitment"` // Correction.Commit
+
+	// What was done, once it is committed; zero where a process died before it
+	// could note it.
+	Generation int   `json:"generation,omitempty"` // of the record's keys from then on
+	Sealed     int64 `json:"sealed,omitempty"`     // versions stored anew
+	Corrected  int64 `json:"corrected,omitempty"`  // of these, those that held another value
 }
 
 // Columns returns the columns that are corrected, by name.

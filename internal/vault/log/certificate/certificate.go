@@ -1,5 +1,5 @@
-// Package certificate is what somebody gets who asked for an erasure: a signed
-// statement of what was destroyed where and when, what is still pending, and what
+// Package certificate is what somebody gets who asked for an erasure, or for a
+// rectification: a signed statement of what was destroyed where and when, what is still pending, and what
 // is left. Whoever has the vault object can check it, without a network, a key or
 // the rest of Allod; a stranger's verifier is built from it. The bytes are
 // described in FORMAT.md, "Certificate".
@@ -28,8 +28,12 @@ import (
 	vlog "allod/internal/vault/log"
 )
 
-// Format is the first field of every certificate; a reader refuses another.
-const Format = "allod certificate of erasure v1"
+// The first field of every certificate, by what it is of; a reader refuses
+// others.
+const (
+	Format          = "allod certificate of erasure v1"
+	FormatRectified = "allod certificate of rectification v1"
+)
 
 const (
 	signed  = "allod certificate v1\n" // goes before the signed bytes
@@ -39,22 +43,24 @@ const (
 	maxText = 500  // characters of a text
 )
 
-// The forms of an erasure (design/rights.md).
+// The forms of what is certified (design/rights.md).
 const (
 	Forget     = "forget"      // the key is gone, whatever comes
 	ForgetPast = "forget-past" // what was stored until then is gone; what comes is admitted
+	Rectify    = "rectify"     // what was stored until then was stored anew, corrected, and what it was before is gone
 )
 
 // The actions of the ledger that a certificate's proof may show.
 const (
-	ActErased = "erased"        // the keys were destroyed in the log
-	ActFinal  = "erasure-final" // no counted place has an older key any more
+	ActErased    = "erased"        // the keys were destroyed in the log
+	ActRectified = "rectified"     // so were those of versions that were stored anew
+	ActFinal     = "erasure-final" // of either: no counted place has an older key any more
 )
 
 // Records is the count of the ledger's act that says how many records it was.
 const Records = "records"
 
-// Certificate says what became of one erasure. Times are UTC with whole seconds;
+// Certificate says what became of one erasure or rectification. Times are UTC with whole seconds;
 // zero = not yet, or not known. Texts are single lines.
 type Certificate struct {
 	Format  string     `json:"format"`
@@ -62,12 +68,14 @@ type Certificate struct {
 	Erasure allod.GUID `json:"erasure"` // id of the request
 	Issued  time.Time  `json:"issued"`
 	Asked   time.Time  `json:"asked"`
-	Form    string     `json:"form"` // Forget or ForgetPast
+	Form    string     `json:"form"` // Forget, ForgetPast or Rectify
 	Urgent  bool       `json:"urgent"`
 
 	Tags     []Tag    `json:"tags"` // ascending, each once
 	Approval Approval `json:"approval"`
 	Puncture Puncture `json:"puncture"`
+
+	Rectified *Rectified `json:"rectified,omitempty"` // with the form Rectify, and with no other
 
 	Places  []Place  `json:"places"`  // where keys lay, in the order of the configuration
 	Pending []Item   `json:"pending"` // what has to happen until it is final; empty = it is
@@ -77,8 +85,19 @@ type Certificate struct {
 	// accepted all the same: whoever reads their history opens what was erased.
 	SlotHistory []string `json:"slot_history"`
 
-	Ledger ledger.Proof `json:"ledger"` // of the act ActErased or ActFinal
+	Ledger ledger.Proof `json:"ledger"` // of the act ActErased or ActRectified, or ActFinal
 	Signer vlog.Key     `json:"signer"` // of use erase, pinned
+}
+
+// Rectified says what was corrected in the record, and never the values. Where a
+// process died between destroying the keys and noting what it had done, the
+// numbers are zero: not known.
+type Rectified struct {
+	Columns    []string `json:"columns"`    // ascending, each once
+	Values     string   `json:"values"`     // SHA-256 of the values with a salt, as approved: 64 hexadecimal digits
+	Generation int      `json:"generation"` // of the record's keys, under which its versions stand from then on
+	Versions   int64    `json:"versions"`   // stored anew, deletions included
+	Corrected  int64    `json:"corrected"`  // of these, those that held another value
 }
 
 // Tag names a record for those who hold the index key and know its id, and for
@@ -185,10 +204,12 @@ func (c *Certificate) Final() (time.Time, bool) {
 func (c *Certificate) check() error {
 	bad := func(what string) error { return allod.Errorf(allod.Invalid, "certificate: %s", what) }
 	switch {
-	case c.Format != Format || c.Vault.IsZero() || c.Erasure.IsZero():
+	case c.Format != formatOf(c.Form) || c.Vault.IsZero() || c.Erasure.IsZero():
 		return bad("format, vault or request is not named")
-	case c.Form != Forget && c.Form != ForgetPast:
+	case c.Form != Forget && c.Form != ForgetPast && c.Form != Rectify:
 		return bad("unknown form of erasure")
+	case (c.Form == Rectify) != (c.Rectified != nil) || !c.Rectified.fits():
+		return bad("what was corrected is not described")
 	case len(c.Tags) == 0 || len(c.Tags) > maxTags:
 		return bad("no tags, or too many")
 	case !slices.IsSortedFunc(c.Tags, Tag.compare) || len(slices.Compact(slices.Clone(c.Tags))) != len(c.Tags):
@@ -223,8 +244,25 @@ func (c *Certificate) check() error {
 	return c.checkTexts(bad)
 }
 
+// formatOf returns the first field of a certificate of that form.
+func formatOf(form string) string {
+	if form == Rectify {
+		return FormatRectified
+	}
+	return Format
+}
+
+// fits reports whether it describes a correction; nil does, of nothing.
+func (r *Rectified) fits() bool {
+	return r == nil || len(r.Columns) > 0 && len(r.Columns) <= maxList && slices.IsSorted(r.Columns) && len(slices.Compact(slices.Clone(r.Columns))) == len(r.Columns) &&
+		isHex(r.Values, 64) && r.Generation >= 0 && r.Generation < 256 && r.Corrected >= 0 && r.Corrected <= r.Versions
+}
+
 func (c *Certificate) checkTexts(bad func(string) error) error {
 	texts := append(slices.Clone(c.Residue), c.SlotHistory...)
+	if c.Rectified != nil {
+		texts = append(texts, c.Rectified.Columns...)
+	}
 	for _, p := range c.Places {
 		if !isHex(p.By, len(p.By)) || p.LatencyDays < -1 || p.LatencyDays > 36500 || (p.Means == "") != p.Destroyed.IsZero() {
 			return bad("a place is not described")
@@ -284,7 +322,7 @@ func isHex(s string, n int) bool {
 // pins for use erase. Invalid for a certificate that says what does not fit
 // together.
 func (c *Certificate) Sign(key ed25519.PrivateKey) ([]byte, error) {
-	c.Format = Format
+	c.Format = formatOf(c.Form)
 	c.Places, c.Pending, c.Kept = some(c.Places), some(c.Pending), some(c.Kept)
 	c.Residue, c.SlotHistory, c.Approval.Approvers = some(c.Residue), some(c.SlotHistory), some(c.Approval.Approvers)
 	copy(c.Signer[:], key.Public().(ed25519.PublicKey))
@@ -326,8 +364,8 @@ func Parse(b []byte) (*Certificate, error) {
 	var head struct {
 		Format string `json:"format"`
 	}
-	if json.Unmarshal(line, &head) == nil && head.Format != Format && strings.HasPrefix(head.Format, "allod certificate of erasure v") {
-		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read a certificate: it has another format, and this program reads %q", Format), "Use a newer verifier.")
+	if json.Unmarshal(line, &head) == nil && head.Format != Format && head.Format != FormatRectified && strings.HasPrefix(head.Format, "allod certificate of ") {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "read a certificate: it has another format, and this program reads %q and %q", Format, FormatRectified), "Use a newer verifier.")
 	}
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -354,7 +392,7 @@ func Parse(b []byte) (*Certificate, error) {
 
 // IsOne reports whether the bytes may be a certificate, of whatever version.
 func IsOne(b []byte) bool {
-	return bytes.HasPrefix(b, []byte(`{"format":"allod certificate of erasure v`))
+	return bytes.HasPrefix(b, []byte(`{"format":"allod certificate of `))
 }
 
 // Verify reads a certificate and compares everything in it with what is pinned of
@@ -375,6 +413,10 @@ func Verify(b []byte, pin vlog.Pin) (*Certificate, []string, error) {
 	if !slices.ContainsFunc(pin.Keys(vlog.UseErase), func(k ed25519.PublicKey) bool { return bytes.Equal(k, c.Signer[:]) }) {
 		return bad("whoever signed it may not erase in this vault")
 	}
+	kind, act := vlog.KindErase, ActErased
+	if c.Form == Rectify {
+		kind, act = vlog.KindRectify, ActRectified
+	}
 	p := c.Puncture
 	e, digest, err := vlog.Decode(p.Object, p.Entry, pin)
 	switch {
@@ -382,8 +424,8 @@ func Verify(b []byte, pin vlog.Pin) (*Certificate, []string, error) {
 		return bad("its log entry: %w", err)
 	case digest != p.Digest || sha256.Sum256(p.Object) != p.Digest:
 		return bad("its log entry has another digest")
-	case e.Kind != vlog.KindErase:
-		return bad("its log entry is of kind %s and erases nothing", e.Kind)
+	case e.Kind != kind:
+		return bad("its log entry is of kind %s, not of kind %s", e.Kind, kind)
 	case e.Root != p.Root || e.Epoch != p.Epoch || e.AbsentBefore != p.AbsentBefore || e.AbsentAfter != p.AbsentAfter || !slices.Equal(e.Roots, p.Roots) || !e.Time.Equal(p.Time):
 		return bad("its log entry says something else than it does")
 	case e.Run != strings.ReplaceAll(c.Erasure.String(), "-", ""):
@@ -393,18 +435,22 @@ func Verify(b []byte, pin vlog.Pin) (*Certificate, []string, error) {
 	switch {
 	case err != nil:
 		return bad("its ledger proof: %w", err)
-	case entry.Kind != ledger.KindAct || entry.Action != ActErased && entry.Action != ActFinal:
-		return bad("its ledger entry records something else than an erasure")
+	case entry.Kind != ledger.KindAct || entry.Action != act && entry.Action != ActFinal:
+		return bad("its ledger entry records something else than it does")
 	case entry.Counts[Records] != int64(len(c.Tags)):
 		return bad("its ledger entry records %d records, it names %d", entry.Counts[Records], len(c.Tags))
 	case c.Ledger.Index < e.Ledger.Size:
 		return bad("its ledger entry is older than the erasure")
 	}
-	return c, []string{
+	passed := []string{
 		"signed by a key that may erase in this vault",
 		fmt.Sprintf("log entry %d, signed, moves %s from epoch %d to %d and changes the absent list%s", p.Entry, p.roots(), p.EpochBefore, p.Epoch, plural(len(p.Roots))),
 		fmt.Sprintf("ledger entry %d records it (%s), in the ledger of %d entries", c.Ledger.Index, entry.Action, head.Size),
-	}, nil
+	}
+	if c.Form == Rectify {
+		passed[1] += fmt.Sprintf("; what was stored anew lies in %d object%s that it names", len(e.Objects), plural(len(e.Objects)-1))
+	}
+	return c, passed, nil
 }
 
 // InLog compares the certificate with the log of the vault, entry by entry: that

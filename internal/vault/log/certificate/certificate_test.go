@@ -165,7 +165,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"an older ledger entry": {func(c *Certificate) { c.Ledger.Index = 0 }, "ledger proof"},
 		"a capture for an erase": {func(c *Certificate) {
 			c.Puncture.Entry, c.Puncture.Object, c.Puncture.Digest = 1, chainOf(t)[0], sha256.Sum256(chainOf(t)[0])
-		}, "erases nothing"},
+		}, "kind capture, not of kind erase"},
 	} {
 		c := testCertificate(t)
 		tc.change(c)

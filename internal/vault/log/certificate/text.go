@@ -13,7 +13,8 @@ const width = 80
 // it, in plain ASCII but for names. It says nothing that the JSON does not say.
 func (c *Certificate) Text() string {
 	p := &page{}
-	p.line("CERTIFICATE OF ERASURE")
+	rectified := c.Form == Rectify
+	p.line(map[bool]string{false: "CERTIFICATE OF ERASURE", true: "CERTIFICATE OF RECTIFICATION"}[rectified])
 	p.line("")
 	p.field("Request", c.Erasure.String())
 	p.field("Vault", c.Vault.String())
@@ -51,14 +52,17 @@ func (c *Certificate) Text() string {
 	}
 	p.line("")
 	p.line("Kept")
+	if rectified {
+		p.item("The record, corrected. Other records that may repeat the wrong value were not touched.")
+	}
 	for _, k := range c.Kept {
 		p.item(fmt.Sprintf("%s.%s in %d records: %s", k.Table, k.Column, k.Records, k.Ground))
 	}
-	if len(c.Kept) == 0 {
+	if len(c.Kept) == 0 && !rectified {
 		p.item("No other record that the plan looked at names the person.")
 	}
 	p.line("")
-	p.line("What is left of the erased records")
+	p.line(map[bool]string{false: "What is left of the erased records", true: "What is left of the versions before"}[rectified])
 	for _, r := range c.Residue {
 		p.item(r)
 	}
@@ -68,7 +72,7 @@ func (c *Certificate) Text() string {
 		p.line(fmt.Sprintf("  %d %d %s", t.Environment, t.Table, t.Tag))
 	}
 	p.line("")
-	p.para("", fmt.Sprintf("Ledger entry %d records this erasure; its proof stands in the certificate. The certificate is evidence of what was done in the places it names, not a proof that no copy exists. Check it with: allod-verify --vault FILE CERTIFICATE", c.Ledger.Index))
+	p.para("", fmt.Sprintf("Ledger entry %d records this %s; its proof stands in the certificate. The certificate is evidence of what was done in the places it names, not a proof that no copy exists. Check it with: allod-verify --vault FILE CERTIFICATE", c.Ledger.Index, map[bool]string{false: "erasure", true: "rectification"}[rectified]))
 	return p.b.String()
 }
 
@@ -81,10 +85,26 @@ func (c *Certificate) what() string {
 	if c.Urgent {
 		urgent = ", without the usual wait,"
 	}
+	if r := c.Rectified; r != nil {
+		return r.what(len(c.Tags), urgent)
+	}
 	if c.Form == ForgetPast {
 		return n + urgent + " for everything that was stored of them until then, in every snapshot and every copy of the vault at once. What came later is kept under new keys."
 	}
 	return n + urgent + " in every snapshot and every copy of the vault at once. The records are refused if they come back."
+}
+
+// what says what was corrected, without values.
+func (r *Rectified) what(records int, urgent string) string {
+	of := "1 record"
+	if records != 1 {
+		of = fmt.Sprintf("%d records", records)
+	}
+	s := fmt.Sprintf("What was stored of %s was stored anew%s with corrections in %s, and the keys of what was stored before were destroyed, in every snapshot and every copy of the vault at once.", of, urgent, strings.Join(r.Columns, ", "))
+	if r.Generation > 0 {
+		s += fmt.Sprintf(" Versions: %d, of which %d held another value; they stand under generation %d of the keys.", r.Versions, r.Corrected, r.Generation)
+	}
+	return s + " The values are not in this certificate; those that were approved have, with a salt, the SHA-256 " + r.Values + "."
 }
 
 type page struct{ b strings.Builder }
@@ -119,7 +139,8 @@ func (p *page) state(c *Certificate) {
 	at, final := c.Final()
 	switch {
 	case final && !at.After(c.Issued):
-		p.para("", "FINAL since "+when(at)+": no counted place holds a key that opens the records.")
+		of := map[bool]string{false: "the records", true: "what was stored before"}[c.Form == Rectify]
+		p.para("", "FINAL since "+when(at)+": no counted place holds a key that opens "+of+".")
 		return
 	case final:
 		p.para("", "FINAL ON "+when(at)+": older keys were deleted everywhere; until then a place may still give back what was deleted from it.")
