@@ -23,6 +23,7 @@ func TestArchitecture(t *testing.T) {
 	}
 	report(t, importBreaches(rows, packages(t)))
 	report(t, strangersMeet(packages(t)))
+	report(t, keysInCompaction(packages(t)))
 	report(t, testingInProduct(packages(t)))
 }
 
@@ -142,6 +143,34 @@ func strangersMeet(pkgs []pkg) (problems []string) {
 	return problems
 }
 
+// keysInCompaction reports what could use a key of a row and is reached from the
+// package that merges packs, by any number of imports: it runs where none is.
+func keysInCompaction(pkgs []pkg) (problems []string) {
+	imports := map[string][]string{}
+	for _, p := range pkgs {
+		imports[p.ImportPath] = p.Imports
+	}
+	seen := map[string]bool{}
+	for todo := []string{"allod/internal/vault/compact"}; len(todo) > 0; {
+		at := todo[0]
+		todo = todo[1:]
+		for _, imp := range imports[at] {
+			to, ours := rel(imp)
+			if !ours || seen[imp] {
+				continue
+			}
+			seen[imp] = true
+			todo = append(todo, imp)
+			for _, keys := range []string{"internal/vault/keytree", "internal/vault/seal", "internal/vault/keyring/...", "internal/vault/escrow", "internal/vault/internal/..."} {
+				if matches(keys, to) {
+					problems = append(problems, "internal/vault/compact reaches "+to+" (imported by "+at+")")
+				}
+			}
+		}
+	}
+	return problems
+}
+
 func testingInProduct(pkgs []pkg) (problems []string) {
 	for _, p := range pkgs {
 		for _, imp := range p.Imports {
@@ -176,6 +205,11 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		"internal/emulator/x reaches internal/source (imported by internal/between)",
 		"internal/source/y reaches internal/emulator/x",
 	)
+	wantProblems(t, keysInCompaction([]pkg{
+		{ImportPath: "allod/internal/vault/compact", Imports: []string{"allod/internal/vault/pack"}},
+		{ImportPath: "allod/internal/vault/pack", Imports: []string{"io", "allod/internal/vault/seal"}},
+		{ImportPath: "allod/internal/vault", Imports: []string{"allod/internal/vault/keytree"}},
+	}), "internal/vault/compact reaches internal/vault/seal")
 	wantProblems(t, testingInProduct([]pkg{
 		{ImportPath: "allod/internal/a", TestImports: []string{"testing"}},
 		{ImportPath: "allod/internal/b", Imports: []string{"testing"}},

@@ -24,7 +24,8 @@ func (a *app) vaultCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "vault", Short: "Look after the vault: status, verify, keys", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.vaultStatusCommand(), a.vaultVerifyCommand())
 	cmd.AddCommand(a.keyConsole().Commands()...)
-	cmd.AddCommand((&roles.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Command())
+	maintainer := &roles.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice, Holding: a.holding, Meter: a.meterOf}
+	cmd.AddCommand(maintainer.Command(), maintainer.CompactCommand())
 	cmd.AddCommand(a.erasureConsole().Commands()...)
 	cmd.AddCommand((&custody.Console{Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice}).Commands()...)
 	return cmd
@@ -64,6 +65,9 @@ func (a *app) vaultStatusCommand() *cobra.Command {
 				}
 				a.outf("Vault %s, format %d\n", s.Vault, s.Format)
 				a.outf("  %d log entries, %d packs, %d files, %s\n", s.Entries, s.Packs, s.Files, bytesText(s.Bytes))
+				if s.Compacted > 0 {
+					a.outf("  Compacted: %d packs of before were replaced\n", s.Compacted)
+				}
 				a.outf("  Slots lie in: %s\n", strings.Join(s.Places, ", "))
 				a.showSlots(s.Slots)
 				for i, r := range s.Roots {

@@ -200,7 +200,7 @@ func (l *loot) opened() (packs, rows int, text string) {
 	return packs, rows, all.String()
 }
 
-// TestRolesOpenNothing has the real program capture and maintain in processes
+// TestRolesOpenNothing has the real program capture and compact in processes
 // that hold one slot each, and then takes all that they hold, with the whole
 // store: neither opens a row of the past. A slot that reads does.
 func TestRolesOpenNothing(t *testing.T) {
@@ -263,6 +263,21 @@ func TestRolesOpenNothing(t *testing.T) {
 	maintainer.asks(&rep, "vault", "verify")
 	if rep.Packs == 0 || rep.Rows != 0 || len(rep.Bad) != 0 {
 		t.Errorf("verify by who maintains: got %+v, want packs and no row", rep)
+	}
+	read := func() string {
+		return reader.types("ls", "contoso", "account") + reader.types("diff", "contoso@1", "contoso@3") + reader.types("get", "contoso@1", "account", id(2)) +
+			reader.types("get", "contoso", "account", id(1))
+	}
+	seen := read()
+	var merged struct {
+		Merged []struct{ Rows, Packs, Packs_made int64 }
+	}
+	maintainer.asks(&merged, "vault", "compact", "--all")
+	if len(merged.Merged) != 1 || merged.Merged[0].Packs < 2 || merged.Merged[0].Packs_made != 1 || merged.Merged[0].Rows == 0 {
+		t.Errorf("compaction by who maintains: got %+v", merged)
+	}
+	if now := read(); now != seen {
+		t.Errorf("after a compaction who reads sees\n%s\nbefore it\n%s", now, seen)
 	}
 	maintainer.refused(4, "ls", "contoso", "account")
 	maintainer.refused(4, "backup", "contoso")

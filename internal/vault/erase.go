@@ -149,13 +149,22 @@ func (v *Vault) rotate(ctx context.Context, s gate.Session, begin bool) (*punctu
 }
 
 func (v *Vault) mayPuncture(s gate.Session, a gate.Action) error {
-	if err := s.AllowsAction(a); err != nil {
+	if err := v.mayAct(s, a); err != nil {
+		return err
+	}
+	return v.needKeys("use the key tree")
+}
+
+// mayAct is Denied unless the session was opened at this vault's gate for one of
+// the actions.
+func (v *Vault) mayAct(s gate.Session, actions ...gate.Action) error {
+	if err := s.AllowsAction(actions...); err != nil {
 		return err
 	}
 	if s.Vault() != v.ID() {
-		return allod.Errorf(allod.Denied, "%s: the session was opened for another vault", a)
+		return allod.Errorf(allod.Denied, "%s: the session was opened for another vault", s.Action())
 	}
-	return v.needKeys("use the key tree")
+	return nil
 }
 
 // settle brings log and tree to their end.
@@ -229,15 +238,9 @@ func (v *Vault) Certify(ctx context.Context, s gate.Session, c *certificate.Cert
 	return c.Sign(key)
 }
 
-// pending returns how many erasures in the log are not final: a place still
-// has a slot of an epoch before theirs, if only as a version behind others.
+// pending returns how many erasures are not final.
 func (v *Vault) pending(ctx context.Context) int {
-	oldest, n := v.Slots().Oldest(ctx), 0
-	for _, e := range v.log.Entries() {
-		if e.Epoch > oldest && (e.Kind == vlog.KindErase || e.Kind == vlog.KindRestrict || e.Kind == vlog.KindRectify) {
-			n++
-		}
-	}
+	n := v.log.PuncturedAfter(v.Slots().Oldest(ctx))
 	if state, err := v.OfficeState(ctx); err == nil { // other counted places may keep them
 		n = max(n, state.Pending)
 	}
@@ -251,14 +254,7 @@ func (v *Vault) Absences(tags []RecordTag) ([]string, error) {
 	if err := v.needKeys("use the key tree"); err != nil {
 		return nil, err
 	}
-	out := make([]string, len(tags))
-	for i, t := range tags {
-		var err error
-		if out[i], err = v.content.Absence(t.Tag); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return v.content.Absences(tags)
 }
 
 // Erased is what the log says of an erasure, or of a rectification.

@@ -7,26 +7,6 @@ import (
 	"allod/internal/vault/keyring"
 )
 
-// openSlot opens a slot of the epoch in force, in the first of the places that
-// has one that w opens.
-func (v *Vault) openSlot(ctx context.Context, w keyring.Wrapper) (keyring.Secrets, error) {
-	epoch := v.log.Epoch()
-	var refused error
-	for _, place := range v.cfg.Slots {
-		secrets, _, err := keyring.OpenSlot(ctx, place, v.keyringPin(), epoch, w)
-		if err == nil {
-			return secrets, nil
-		}
-		if refused == nil || allod.KindOf(refused) == allod.NotFound {
-			refused = err
-		}
-	}
-	if refused == nil {
-		refused = allod.Errorf(allod.Invalid, "open the vault: no place of slots is configured")
-	}
-	return keyring.Secrets{}, refused
-}
-
 // held returns the secrets as of now.
 func (v *Vault) held() keyring.Secrets {
 	v.keys.Lock()
@@ -60,7 +40,7 @@ func (v *Vault) inForce(ctx context.Context) error {
 	if v.wrapper == nil {
 		return moved(nil)
 	}
-	s, err := v.openSlot(ctx, v.wrapper)
+	s, err := v.Slots().Open(ctx, v.log.Epoch(), v.wrapper)
 	if err != nil {
 		return moved(err)
 	}

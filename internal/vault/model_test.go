@@ -14,6 +14,7 @@ import (
 	"allod"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/compact"
 	"allod/internal/vault/puncture"
 	"allod/internal/vault/verify"
 )
@@ -86,7 +87,7 @@ func (v *testVault) destroySlots(s gate.Session) error {
 	return err
 }
 
-// TestModel runs captures, deletes, punctures, reopening and reading at old
+// TestModel runs captures, deletes, punctures, compactions, reopening and reading at old
 // moments against a map.
 func TestModel(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); os.Getenv("ALLOD_LONG") == "" && f.Value.String() == f.DefValue {
@@ -192,6 +193,14 @@ func TestModel(t *testing.T) {
 				if err := v.beginRoot(); err != nil {
 					rt.Fatal(err)
 				}
+			},
+			"compact": func(rt *rapid.T) {
+				if _, err := v.compact(); err != nil {
+					rt.Fatal(err)
+				}
+			},
+			"a week": func(rt *rapid.T) { // what was replaced may go once the log knows of it
+				v.clock.add(compact.Keep)
 			},
 			"reopen": func(rt *rapid.T) {
 				v = v.reopen(v.store)

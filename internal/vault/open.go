@@ -70,7 +70,7 @@ func Open(ctx context.Context, cfg Config, w keyring.Wrapper) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := v.openSlot(ctx, w)
+	secrets, err := v.Slots().Open(ctx, v.log.Epoch(), w)
 	if err != nil {
 		return nil, err
 	}

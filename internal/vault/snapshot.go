@@ -114,12 +114,9 @@ func (v *Vault) Environments(ctx context.Context) ([]string, error) {
 // mayRead is Denied unless the session was opened at this vault's gate for an
 // action that shows content.
 func (v *Vault) mayRead(s gate.Session) error {
-	if err := s.AllowsAction(gate.ActionRead, gate.ActionFind, gate.ActionCompare, gate.ActionRestore, gate.ActionUndo, gate.ActionSeed,
+	if err := v.mayAct(s, gate.ActionRead, gate.ActionFind, gate.ActionCompare, gate.ActionRestore, gate.ActionUndo, gate.ActionSeed,
 		gate.ActionExport, gate.ActionFeed, gate.ActionVerify, gate.ActionRecover, gate.ActionOffice); err != nil {
 		return err
-	}
-	if s.Vault() != v.ID() {
-		return allod.Errorf(allod.Denied, "read the vault: the session was opened for another vault")
 	}
 	return v.needKeys("read rows")
 }

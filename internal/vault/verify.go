@@ -3,11 +3,33 @@ package vault
 import (
 	"context"
 
+	"allod/internal/govern/gate"
+	"allod/internal/vault/compact"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keyring"
+	vlog "allod/internal/vault/log"
 	"allod/internal/vault/pack"
 	"allod/internal/vault/verify"
 )
+
+// Compactor returns what merges packs, and has no key of a row. The session must
+// have been opened to compact. Denied for a slot that may not: all but those of
+// role maintain and all.
+func (v *Vault) Compactor(s gate.Session) (*compact.Compactor, error) {
+	if err := v.mayAct(s, gate.ActionCompact); err != nil {
+		return nil, err
+	}
+	held, seen := v.held(), s.Ledger()
+	key, err := held.Signer(keyring.SignMaintain)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := pack.ParseIdentity(held.Identity)
+	return compact.New(compact.Site{
+		Store: v.cfg.Store, Log: v.log, Pin: v.cfg.Pin, Identity: identity, Key: key, Now: v.cfg.Now, TempDir: v.cfg.TempDir,
+		Ledger: vlog.LedgerRoot{Size: seen.Size, Hash: vlog.Digest(seen.Hash)}, Name: v.envName,
+	}), err
+}
 
 // Verify checks what is stored: form, chain and signatures of the log, names
 // and digests of every object it names, checkpoints, signatures of slots in all

@@ -19,6 +19,10 @@ type Console struct {
 	JSON  func() bool                                                  // machine-readable output was asked for
 	Print func(v any)                                                  // one JSON object to stdout
 	With  func(ctx context.Context, f func(o *act.Office) error) error // opens the Allod
+	// Holding opens it for longer than a short command, and says so to others.
+	Holding func(cmd *cobra.Command, f func(o *act.Office) error) error
+	// Meter shows on stderr how far long work is, until done is called.
+	Meter func(what string) (set func(done, total int64, note string), done func())
 }
 
 // Command is `allod vault index`.

@@ -39,6 +39,7 @@ const (
 	ActionErase   Action = "erase"   // destroy keys of records
 	ActionKeys    Action = "keys"    // prove, add, rotate slots
 	ActionAudit   Action = "audit"   // read the ledger and what it commits to
+	ActionCompact Action = "compact" // merge packs and remove what was replaced, and open no row
 	ActionOffice  Action = "office"  // read and write what Allod keeps of itself: users, requests, approvals
 )
 
@@ -46,7 +47,7 @@ const (
 func (a Action) Known() bool {
 	switch a {
 	case ActionCapture, ActionRead, ActionFind, ActionCompare, ActionRestore, ActionUndo, ActionSeed,
-		ActionExport, ActionFeed, ActionVerify, ActionRecover, ActionErase, ActionKeys, ActionAudit, ActionOffice:
+		ActionExport, ActionFeed, ActionVerify, ActionRecover, ActionErase, ActionKeys, ActionAudit, ActionCompact, ActionOffice:
 		return true
 	}
 	return false

@@ -37,27 +37,17 @@ func NewEntry(e *vlog.Entry, d vlog.Digest, size int64) *Entry {
 	return k
 }
 
-// Packs returns the packs of the entry, in key order.
-func (e *Entry) Packs() []vlog.Object {
-	var out []vlog.Object
-	for _, o := range e.Objects {
-		if o.Role == vlog.RolePack {
-			out = append(out, o)
-		}
-	}
-	return out
-}
-
 // Log is the log as far as this process has read and checked it. Methods may
 // be called from several goroutines.
 type Log struct {
 	store blob.Store
 	pin   vlog.Pin
 
-	mu      sync.Mutex
-	chain   vlog.Chain
-	entries []*Entry
-	listed  bool // the names in the store were compared with the end
+	mu       sync.Mutex
+	chain    vlog.Chain
+	standing vlog.Standing
+	entries  []*Entry
+	listed   bool // the names in the store were compared with the end
 }
 
 // New returns the log of the store's vault before anything of it was read.
@@ -167,12 +157,16 @@ var errMore = errors.New("the log goes on")
 func (l *Log) add(b []byte, n uint64) (*Entry, error) {
 	e, digest, err := vlog.Decode(b, n, l.pin)
 	if err == nil {
+		err = l.standing.Fits(e)
+	}
+	if err == nil {
 		err = l.chain.Add(e, digest)
 	}
 	if err != nil {
 		return nil, object.Named(vlog.EntryName(n), err)
 	}
 	k := NewEntry(e, digest, int64(len(b)))
+	l.standing.Add(&k.Entry)
 	l.entries = append(l.entries, k)
 	return k, nil
 }
@@ -200,7 +194,12 @@ func (l *Log) wouldFollow(b []byte, n uint64) error {
 	if n != chain.N+1 {
 		return nil
 	}
-	return chain.Add(e, digest)
+	if err := chain.Add(e, digest); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.standing.Fits(e)
 }
 
 // maxBehind is how far the clock of a machine may be behind the newest entry.
@@ -248,8 +247,14 @@ func (l *Log) Put(ctx context.Context, b []byte, n uint64) (taken bool, err erro
 // Checkpoint writes the checkpoint as of an entry; one that is there is kept.
 func (l *Log) Checkpoint(ctx context.Context, at *Entry, absents []vlog.Absent, key ed25519.PrivateKey) error {
 	c := &vlog.Checkpoint{Vault: at.Vault, N: at.N, Last: at.Digest, Time: at.Time, Absents: absents}
-	for _, e := range l.Entries()[:at.N] {
-		c.Live = append(c.Live, e.Objects...)
+	entries := l.Entries()[:at.N]
+	replaced := Replaced(entries)
+	for _, e := range entries {
+		for _, o := range e.Objects {
+			if replaced[o.Digest] == nil {
+				c.Live = append(c.Live, o)
+			}
+		}
 		if e.Capture != 0 {
 			c.Kept = append(c.Kept, e.N)
 		}

@@ -16,6 +16,19 @@ type Punctured struct {
 	AbsentBefore, AbsentAfter vlog.Digest
 }
 
+// PuncturedAfter counts the erasures, restrictions and rectifications of epochs
+// after one: while a place has a slot of it, if only as a version behind others,
+// they are not final.
+func (l *Log) PuncturedAfter(epoch uint64) int {
+	n := 0
+	for _, e := range l.Entries() {
+		if e.Epoch > epoch && (e.Kind == vlog.KindErase || e.Kind == vlog.KindRestrict || e.Kind == vlog.KindRectify) {
+			n++
+		}
+	}
+	return n
+}
+
 // PuncturedBy finds the erasure or rectification of a run, as the log is known
 // now; nil when it has none.
 func (l *Log) PuncturedBy(run string) *Punctured {

@@ -76,7 +76,7 @@ func (c *Checkpoint) Encode(key ed25519.PrivateKey) ([]byte, error) {
 func DecodeCheckpoint(b []byte, n uint64, pin Pin) (*Checkpoint, error) {
 	what := fmt.Sprintf("checkpoint %d", n)
 	line, _, _ := bytes.Cut(b, []byte("\n"))
-	if err := checkFormat(line, checkpointMagic, what); err != nil {
+	if err := checkFormat(line, checkpointMagic, Format, what); err != nil {
 		return nil, err
 	}
 	c := new(Checkpoint)

@@ -135,12 +135,14 @@ type Entry struct {
 	// moves the epoch: theirs moves with it, to the same number.
 	Roots []Moved `json:"roots,omitempty"`
 
-	Objects  []Object   `json:"objects"`
-	Counts   Counts     `json:"counts"`
-	From     time.Time  `json:"from,omitzero"`
-	To       time.Time  `json:"to,omitzero"`
-	Complete bool       `json:"complete"`
-	Ledger   LedgerRoot `json:"ledger,omitzero"`
+	Objects []Object `json:"objects"`
+	// Compact says which packs the objects replace: of an entry of kind compact.
+	Compact  *Compaction `json:"compact,omitempty"`
+	Counts   Counts      `json:"counts"`
+	From     time.Time   `json:"from,omitzero"`
+	To       time.Time   `json:"to,omitzero"`
+	Complete bool        `json:"complete"`
+	Ledger   LedgerRoot  `json:"ledger,omitzero"`
 
 	// Sealed is what only holders of the index key read (FORMAT.md, "Sealed
 	// part"); nil = nothing.
@@ -173,10 +175,18 @@ func ParseEntryName(name string) (uint64, bool) {
 	return n, true
 }
 
+// formatOf returns the format version of entries of a kind.
+func formatOf(k Kind) int {
+	if k == KindCompact {
+		return FormatCompact
+	}
+	return Format
+}
+
 // Encode completes Magic, Format and Signer, signs, and returns the object and
 // its digest, which the next entry names.
 func (e *Entry) Encode(key ed25519.PrivateKey) ([]byte, Digest, error) {
-	e.Magic, e.Format = entryMagic, Format
+	e.Magic, e.Format = entryMagic, formatOf(e.Kind)
 	copy(e.Signer[:], key.Public().(ed25519.PublicKey))
 	e.Time, e.From, e.To = stamp(e.Time), stamp(e.From), stamp(e.To)
 	if e.Objects == nil {
@@ -206,7 +216,7 @@ func Decode(b []byte, n uint64, pin Pin) (*Entry, Digest, error) {
 		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: %d bytes are too many", what, len(b))
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
-	if err := checkFormat(line, entryMagic, what); err != nil {
+	if err := checkFormat(line, entryMagic, FormatCompact, what); err != nil {
 		return nil, Digest{}, err
 	}
 	e := new(Entry)
@@ -225,6 +235,9 @@ func Decode(b []byte, n uint64, pin Pin) (*Entry, Digest, error) {
 	}
 	if err := e.check(); err != nil {
 		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: %w", what, err)
+	}
+	if e.Format != formatOf(e.Kind) {
+		return nil, Digest{}, allod.Errorf(allod.Corrupt, "read %s: entries of kind %q have another format", what, e.Kind)
 	}
 	return e, sha256.Sum256(b), nil
 }
@@ -245,6 +258,8 @@ func (e *Entry) check() error {
 		return bad("negative ledger size")
 	case len(e.Run) > 64:
 		return bad("run id too long")
+	case (e.Kind == KindCompact) != (e.Compact != nil) || e.Compact != nil && !e.compacts():
+		return bad("it does not say what it replaces, or has what no compaction has")
 	case len(e.Roots) > MaxRoots || len(e.Roots) > 0 && !mayMoveEpoch(e.Kind):
 		return bad("too many earlier roots, or a kind that may not move them")
 	}

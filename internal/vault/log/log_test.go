@@ -129,6 +129,9 @@ func TestSignersHaveRoles(t *testing.T) {
 		for k := byte(1); k <= 4; k++ {
 			e := entryOf(1, 0, Digest{})
 			e.Base, e.Kind = 0, kind
+			if kind == KindCompact {
+				e = compactionOf(1, 1, 2, Digest{7})
+			}
 			b, _, err := e.Encode(keyOf(k))
 			if err != nil {
 				t.Fatal(err)

@@ -19,8 +19,12 @@ import (
 )
 
 // Format is the version of the format that this package writes, and the newest
-// it reads.
+// it reads, of everything but entries of kind compact.
 const Format = 1
+
+// FormatCompact is that of entries of kind compact: who does not know them must
+// not look for the packs that they replace.
+const FormatCompact = 2
 
 // Names of objects and prefixes in the store.
 const (
@@ -139,7 +143,7 @@ func DecodeVault(b []byte, pin Pin) (Pin, error) {
 		return Pin{}, allod.Errorf(allod.Corrupt, "read the vault object: %d bytes are too many", len(b))
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
-	if err := checkFormat(line, vaultMagic, "the vault object"); err != nil {
+	if err := checkFormat(line, vaultMagic, Format, "the vault object"); err != nil {
 		return Pin{}, err
 	}
 	var t vaultText
@@ -166,7 +170,7 @@ func DecodeVault(b []byte, pin Pin) (Pin, error) {
 
 // checkFormat looks only at magic and format, so that a newer format is told
 // from rubbish.
-func checkFormat(line []byte, magic, what string) error {
+func checkFormat(line []byte, magic string, newest int, what string) error {
 	var head struct {
 		Magic  string `json:"magic"`
 		Format int    `json:"format"`
@@ -174,8 +178,8 @@ func checkFormat(line []byte, magic, what string) error {
 	if err := json.Unmarshal(line, &head); err != nil || head.Magic != magic || head.Format < 1 {
 		return allod.Errorf(allod.Corrupt, "read %s: not one of Allod", what)
 	}
-	if head.Format > Format {
-		return allod.WithHint(allod.Errorf(allod.Invalid, "read %s: it has format version %d, this program reads versions up to %d; nothing was touched", what, head.Format, Format),
+	if head.Format > newest {
+		return allod.WithHint(allod.Errorf(allod.Invalid, "read %s: it has format version %d, this program reads versions up to %d; nothing was touched", what, head.Format, newest),
 			"Use a newer version of Allod for this vault.")
 	}
 	return nil

@@ -2,6 +2,7 @@ package shelf
 
 import (
 	"slices"
+	"sort"
 	"sync"
 
 	"allod"
@@ -18,11 +19,43 @@ type Past struct {
 	log     func() []*journal.Entry
 	env     uint32
 	k       uint64
-	entries []*journal.Entry // captures with packs, newest first
+	entries []unit // captures with packs, newest first
 
 	mu   sync.Mutex
-	seen int              // entries of the log that were looked at for anew
-	anew []*journal.Entry // with versions of before, sealed anew; newest first
+	seen int    // entries of the log that were looked at for anew
+	anew []unit // with versions of before, sealed anew; newest first
+}
+
+// unit is an entry whose packs are looked into, and the captures that it stands
+// for.
+type unit struct {
+	*journal.Entry
+	first, last uint64
+	from        uint64 // rows of captures before it are passed over
+}
+
+// units returns what holds the packs of an environment's captures among the
+// entries, ascending. Of a compaction whose captures are partly before the
+// entries, rows are taken of those that are among them.
+func units(all []*journal.Entry, env uint32) []unit {
+	var out []unit
+	for _, e := range all {
+		if e.Environment != env || len(e.Objects) == 0 {
+			continue
+		}
+		if e.Capture != 0 && len(e.Packs()) > 0 {
+			out = append(out, unit{Entry: e, first: e.Capture, last: e.Capture})
+		}
+		if e.Compact == nil {
+			continue
+		}
+		i := sort.Search(len(out), func(i int) bool { return out[i].last >= e.Compact.First })
+		j := sort.Search(len(out), func(i int) bool { return out[i].first > e.Compact.Last })
+		if i < j {
+			out = slices.Replace(out, i, j, unit{Entry: e, first: out[i].first, last: e.Compact.Last, from: out[i].first})
+		}
+	}
+	return out
 }
 
 // Past returns what the environment held as of capture k, as log knows it.
@@ -30,10 +63,9 @@ type Past struct {
 // a Past that is there already: the keys of those are gone.
 func (c *Shelf) Past(log func() []*journal.Entry, env uint32, k uint64) *Past {
 	p := &Past{shelf: c, log: log, env: env, k: k}
-	all := log()
-	for i := len(all) - 1; i >= 0; i-- {
-		if e := all[i]; e.Environment == env && e.Capture != 0 && e.Capture <= k && len(e.Packs()) > 0 {
-			p.entries = append(p.entries, e)
+	for _, u := range slices.Backward(units(log(), env)) {
+		if u.first <= k {
+			p.entries = append(p.entries, u)
 		}
 	}
 	return p
@@ -48,13 +80,13 @@ func Anew(e *journal.Entry) bool {
 
 // resealed returns the entries with versions sealed anew, as the log is known
 // now, newest first.
-func (p *Past) resealed() []*journal.Entry {
+func (p *Past) resealed() []unit {
 	all := p.log()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for ; p.seen < len(all); p.seen++ {
 		if e := all[p.seen]; e.Environment == p.env && Anew(e) {
-			p.anew = append([]*journal.Entry{e}, p.anew...)
+			p.anew = append([]unit{{Entry: e, last: ^uint64(0)}}, p.anew...)
 		}
 	}
 	return p.anew
@@ -89,7 +121,7 @@ type namedCursor struct {
 func (n namedCursor) Err() error { return object.Named(n.name, n.Cursor.Err()) }
 
 // tableCursor returns a cursor over all versions of a table stored by an entry.
-func (c *Shelf) tableCursor(e *journal.Entry, table uint32, readAhead int) (pack.Cursor, error) {
+func (c *Shelf) tableCursor(e unit, table uint32, readAhead int) (pack.Cursor, error) {
 	packs := e.Packs()
 	k := pack.FirstKey(table)
 	first, err := c.firstPart(packs, e.Environment, &k)
@@ -106,16 +138,28 @@ func (c *Shelf) tableCursor(e *journal.Entry, table uint32, readAhead int) (pack
 			return namedCursor{p.Seek(k, readAhead), p.Name}, nil
 		})
 	}
-	return &oneTable{Cursor: pack.NewConcat(parts), table: table}, nil
+	return &oneTable{Cursor: pack.NewConcat(parts), table: table, from: e.from}, nil
 }
 
-// oneTable ends a cursor behind a table.
+// oneTable ends a cursor behind a table, and passes over captures before one.
 type oneTable struct {
 	pack.Cursor
 	table uint32
+	from  uint64
 }
 
-func (o *oneTable) Next() bool { return o.Cursor.Next() && o.Entry().Key.Table() == o.table }
+func (o *oneTable) Next() bool {
+	for o.Cursor.Next() {
+		k := &o.Entry().Key
+		if k.Table() != o.table {
+			return false
+		}
+		if k.Capture() >= o.from {
+			return true
+		}
+	}
+	return false
+}
 
 // Newest is a cursor over the newest version of each record of a table as of
 // a capture, deletes included, or over all versions until then. It is used by
@@ -180,7 +224,7 @@ func (p *Past) Versions(table uint32, tag [16]byte, yield func(*pack.Entry) (mor
 	return p.versions(slices.Concat(p.resealed(), p.entries), table, tag, yield)
 }
 
-func (p *Past) versions(entries []*journal.Entry, table uint32, tag [16]byte, yield func(*pack.Entry) (more bool)) error {
+func (p *Past) versions(entries []unit, table uint32, tag [16]byte, yield func(*pack.Entry) (more bool)) error {
 	key := pack.MakeKey(table, tag, ^uint64(0), 255)
 	for _, e := range entries {
 		packs := e.Packs()
@@ -198,7 +242,7 @@ func (p *Past) versions(entries []*journal.Entry, table uint32, tag [16]byte, yi
 				break
 			}
 			err = r.Find(table, tag, func(en *pack.Entry) bool {
-				if en.Key.Capture() <= p.k {
+				if c := en.Key.Capture(); c <= p.k && c >= e.from {
 					more = yield(en)
 				}
 				return more
@@ -215,8 +259,8 @@ func (p *Past) versions(entries []*journal.Entry, table uint32, tag [16]byte, yi
 }
 
 // Find returns the newest version of one record as of capture k, nil when
-// there is none. The entry is a copy. An entry of a capture holds its own
-// capture number only, so the first hit among them is their newest.
+// there is none. The entry is a copy. No two entries hold the same captures, and
+// each has the newest first, so the first hit among them is their newest.
 func (p *Past) Find(table uint32, tag [16]byte) (*pack.Entry, error) {
 	var best *pack.Entry
 	take := func(e *pack.Entry) {
@@ -259,7 +303,7 @@ func (p *Past) SmallFile(id [16]byte, capture uint64) (*Pack, error) {
 	}
 	for i := len(entries) - 1; i >= 0; i-- {
 		e := entries[i]
-		if e.Capture < capture {
+		if e.last < capture {
 			continue
 		}
 		packs := e.Packs()

@@ -113,6 +113,26 @@ func (p *Pack) fits(o vlog.Object, env uint32) error {
 	return nil
 }
 
+// Frame returns the schema or the manifest (pack.KeptSchema, pack.KeptManifest)
+// that the last pack of a capture's entry had, and the name of the object that
+// it stands in: of that pack, or of one of the compaction that holds it now.
+// Empty when it had none.
+func (c *Shelf) Frame(e, holder *journal.Entry, what uint8) (b []byte, name string, err error) {
+	p, err := c.Last(holder)
+	if err != nil {
+		return nil, "", err
+	}
+	switch {
+	case e.N != holder.N:
+		b, err = p.Frame(e.N, what)
+	case what == pack.KeptSchema:
+		b, err = p.Schema()
+	default:
+		b, err = p.Manifest()
+	}
+	return b, p.Name, object.Named(p.Name, err)
+}
+
 // Last returns the last pack of an entry: the one with its schema and manifest.
 func (c *Shelf) Last(e *journal.Entry) (*Pack, error) {
 	packs := e.Packs()

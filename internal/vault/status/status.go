@@ -25,7 +25,8 @@ type Status struct {
 	Entries         uint64   `json:"entries"` // log entries
 	Packs           int64    `json:"packs"`
 	Files           int64    `json:"files"`
-	Bytes           int64    `json:"bytes"` // of live packs and files
+	Bytes           int64    `json:"bytes"`               // of live packs and files
+	Compacted       int64    `json:"compacted,omitempty"` // packs that compactions have replaced, removed or not
 	ErasuresPending int      `json:"erasures_pending"`
 	Role            string   `json:"role,omitempty"`  // of the slot that it was opened with
 	RoleSeparation  string   `json:"role_separation"` // one sentence
@@ -67,8 +68,14 @@ func (o Of) Describe(ctx context.Context) (Status, error) {
 		Vault: fmt.Sprintf("%x", o.Vault[:]), Format: vlog.Format, Entries: o.Log.Chain().N, ErasuresPending: o.Pending,
 		Role: string(o.Role), RoleSeparation: o.Role.Separation(),
 	}
-	for _, e := range o.Log.Entries() {
+	entries := o.Log.Entries()
+	replaced := journal.Replaced(entries)
+	s.Compacted = int64(len(replaced))
+	for _, e := range entries {
 		for _, obj := range e.Objects {
+			if replaced[obj.Digest] != nil {
+				continue
+			}
 			s.Bytes += obj.Size
 			if obj.Role == vlog.RoleFile {
 				s.Files++
@@ -83,7 +90,7 @@ func (o Of) Describe(ctx context.Context) (Status, error) {
 			Root: uint32(tree.Root()), Epoch: tree.Epoch(), Punctures: tree.Punctures(), Restricted: kinds[keytree.Restricted], Held: kinds[keytree.Held],
 		})
 	}
-	entries, warnings, err := o.Rack.List(ctx)
+	slots, warnings, err := o.Rack.List(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -91,10 +98,10 @@ func (o Of) Describe(ctx context.Context) (Status, error) {
 	for i := range o.Rack.Places {
 		s.Places = append(s.Places, rack.PlaceName(i))
 	}
-	for _, e := range entries {
+	for _, e := range slots {
 		s.Slots = append(s.Slots, Slot{Name: e.Name, Place: e.Place, Epoch: e.Epoch, Proved: e.Proved})
 	}
-	s.Warnings = append(s.Warnings, rack.Judge(entries, max(o.Log.Epoch(), 1), o.Now).Warnings...)
+	s.Warnings = append(s.Warnings, rack.Judge(slots, max(o.Log.Epoch(), 1), o.Now).Warnings...)
 	if len(o.Rack.Places) < 2 {
 		s.Warnings = append(s.Warnings, "slots lie in one place: keep them in two independent places")
 	}

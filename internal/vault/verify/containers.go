@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"allod"
+	"allod/internal/vault/journal"
 	vlog "allod/internal/vault/log"
 	"allod/internal/vault/meta"
 	"allod/internal/vault/object"
@@ -23,7 +24,7 @@ func (c *check) containers(ctx context.Context) error {
 	done := map[string]bool{}
 	for _, e := range c.entries {
 		for _, o := range e.Objects {
-			if done[o.Name()] {
+			if done[o.Name()] || c.gone[o.Digest] != nil {
 				continue
 			}
 			done[o.Name()] = true
@@ -34,7 +35,7 @@ func (c *check) containers(ctx context.Context) error {
 			if o.Role == vlog.RoleFile {
 				err = c.fileEnd(ctx, o)
 			} else {
-				err = c.packEnd(packs, o, e.Environment)
+				err = c.packEnd(packs, o, e)
 			}
 			if err := c.bad(o.Name(), err); err != nil {
 				return err
@@ -44,8 +45,8 @@ func (c *check) containers(ctx context.Context) error {
 	return nil
 }
 
-func (c *check) packEnd(packs *shelf.Shelf, o vlog.Object, env uint32) error {
-	p, err := packs.Open(o, env)
+func (c *check) packEnd(packs *shelf.Shelf, o vlog.Object, e *journal.Entry) error {
+	p, err := packs.Open(o, e.Environment)
 	if err != nil {
 		return err
 	}
@@ -69,15 +70,25 @@ func (c *check) packEnd(packs *shelf.Shelf, o vlog.Object, env uint32) error {
 			return err
 		}
 	}
+	if err := sectionsOf(e, o, p); err != nil {
+		return err
+	}
+	c.Packs++
+	return nil
+}
+
+// sectionsOf reads schema and manifest of a pack, or those that it keeps.
+func sectionsOf(e *journal.Entry, o vlog.Object, p *shelf.Pack) error {
+	if e.Compact != nil {
+		_, err := framesOf(e, o, p)
+		return err
+	}
 	m, err := p.Manifest()
 	if err == nil && len(m) > 0 {
 		_, err = meta.DecodeManifest(m, o.Name())
 	}
 	if err == nil {
 		_, err = p.Schema()
-	}
-	if err == nil {
-		c.Packs++
 	}
 	return err
 }

@@ -48,7 +48,10 @@ type Report struct {
 	Packs   int64 `json:"packs"`   // opened to the end, with no row in them; by a slot of role maintain
 	Erased  int64 `json:"erased"`  // rows whose key is gone by an erasure on record
 	Orphans int64 `json:"orphans"` // objects no log entry names; not bad
-	Bad     []Bad `json:"bad"`
+	// Replaced counts packs that a compaction has replaced and that are still
+	// there; nothing needs them.
+	Replaced int64 `json:"replaced,omitempty"`
+	Bad      []Bad `json:"bad"`
 
 	OrphanNames []string `json:"orphan_names,omitempty"` // the first 1,000, ascending
 }
@@ -92,7 +95,9 @@ type check struct {
 	opts    Options
 	live    map[string]bool // objects that the log names
 	chain   vlog.Chain
+	stand   vlog.Standing
 	entries []*journal.Entry
+	gone    map[vlog.Digest]*journal.Entry // packs that were replaced
 	read    int64
 	total   int64
 }
@@ -136,12 +141,15 @@ func (c *check) run(ctx context.Context) error {
 	if err := c.readLog(ctx); err != nil {
 		return err
 	}
+	c.gone = journal.Replaced(c.entries)
 	for _, e := range c.entries {
 		for _, o := range e.Objects {
-			c.total += o.Size
+			if c.gone[o.Digest] == nil {
+				c.total += o.Size
+			}
 		}
 	}
-	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.containers, c.slots, c.ledger, c.orphans} {
+	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.containers, c.merged, c.slots, c.ledger, c.orphans} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -187,13 +195,14 @@ func (c *check) readLog(ctx context.Context) error {
 				e2 := *e
 				e2.Capture, e2.Base = 0, 0
 				err = c.chain.Add(&e2, digest)
-			} else {
+			} else if err = c.stand.Fits(e); err == nil {
 				err = c.chain.Add(e, digest)
 			}
 		}
 		if err != nil {
 			if n <= uint64(len(known)) { // what it named is still to be checked, and what follows it
 				c.entries = append(c.entries, known[n-1])
+				c.stand.Add(&known[n-1].Entry)
 				if c.chain.N == n-1 {
 					if err := c.chain.Add(&known[n-1].Entry, known[n-1].Digest); err != nil {
 						return err
@@ -206,6 +215,9 @@ func (c *check) readLog(ctx context.Context) error {
 			continue
 		}
 		c.entries = append(c.entries, journal.NewEntry(e, digest, int64(len(b))))
+		if c.stand.Fits(e) == nil { // otherwise an entry before it is bad, or missing
+			c.stand.Add(e)
+		}
 	}
 	return nil
 }
@@ -246,6 +258,9 @@ func (c *check) objects(ctx context.Context) error {
 				continue
 			}
 			c.live[o.Name()] = true
+			if c.gone[o.Digest] != nil {
+				continue
+			}
 			c.Objects++
 			if err := c.bad(o.Name(), c.digestOf(ctx, o)); err != nil {
 				return err
@@ -339,7 +354,13 @@ func (c *check) contents(ctx context.Context) error {
 	last := map[uint32]*journal.Entry{} // capture of each environment
 	for _, e := range c.entries {
 		if shelf.Anew(e) {
-			if err := c.anew(ctx, e, last[e.Environment]); err != nil {
+			if err := c.anew(ctx, e, last[e.Environment], ^uint64(0)); err != nil {
+				return err
+			}
+			continue
+		}
+		if e.Compact != nil {
+			if err := c.anew(ctx, e, last[e.Environment], e.Compact.Last); err != nil {
 				return err
 			}
 			continue
@@ -369,9 +390,10 @@ func (c *check) contents(ctx context.Context) error {
 	return nil
 }
 
-// anew opens versions of before that an entry holds sealed anew, by the schema
-// of the last capture before it.
-func (c *check) anew(ctx context.Context, e, capture *journal.Entry) error {
+// anew opens versions of before that an entry holds, sealed anew or merged, by
+// the schema of the last capture before it; none is of a capture after that, or
+// after until.
+func (c *check) anew(ctx context.Context, e, capture *journal.Entry, until uint64) error {
 	if capture == nil {
 		return c.bad(vlog.EntryName(e.N), allod.Errorf(allod.Corrupt, "it holds versions of an environment that has no capture"))
 	}
@@ -383,7 +405,7 @@ func (c *check) anew(ctx context.Context, e, capture *journal.Entry) error {
 	if err != nil {
 		return c.bad(objectOf(err, vlog.EntryName(capture.N)), err)
 	}
-	return c.opened(ctx, e, schema, capture.Capture)
+	return c.opened(ctx, e, schema, min(until, capture.Capture))
 }
 
 // opened opens what an entry holds, rows of captures until the given one.
@@ -412,6 +434,7 @@ func (c *check) entryContents(ctx context.Context, e *journal.Entry, o *content.
 		}
 		var err error
 		switch {
+		case c.gone[obj.Digest] != nil:
 		case obj.Role == vlog.RoleFile && c.opts.Sample >= 1:
 			err = c.file(ctx, o, obj.Name())
 		case obj.Role == vlog.RolePack:
@@ -490,15 +513,48 @@ func (c *check) pack(ctx context.Context, e *journal.Entry, o *content.Opener, o
 	if rows != p.Rows() {
 		return allod.Errorf(allod.Corrupt, "it holds %d rows, its trailer says %d", rows, p.Rows())
 	}
-	if c.opts.Sample < 1 {
-		return nil
+	frames, err := framesOf(e, obj, p)
+	if err != nil || c.opts.Sample < 1 {
+		return err
 	}
 	for _, id := range p.Files() {
+		if frames[id] {
+			continue
+		}
 		if err := c.blob(o, p, id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// framesOf checks the schemas and manifests that a pack keeps of captures whose
+// packs were merged, and returns their ids: in the last pack of a compaction.
+func framesOf(e *journal.Entry, obj vlog.Object, p *shelf.Pack) (map[[16]byte]bool, error) {
+	packs := e.Packs()
+	if e.Compact == nil || packs[len(packs)-1].Digest != obj.Digest {
+		return nil, nil
+	}
+	list, err := p.Kept()
+	if err != nil {
+		return nil, err
+	}
+	out := map[[16]byte]bool{}
+	for i := range list {
+		k := &list[i]
+		if out[k.ID()] {
+			continue
+		}
+		b, err := p.Frame(k.Entry, k.What)
+		if err == nil && k.What == pack.KeptManifest {
+			_, err = meta.DecodeManifest(b, obj.Name())
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[k.ID()] = true
+	}
+	return out, nil
 }
 
 func (c *check) blob(o *content.Opener, p *shelf.Pack, id [16]byte) error {
@@ -607,9 +663,17 @@ func (c *check) orphans(ctx context.Context) error {
 	if c.opts.Public {
 		checked = append(checked, "keytree/")
 	}
+	replaced := map[string]bool{}
+	for d := range c.gone {
+		replaced[vlog.Object{Digest: d, Role: vlog.RolePack}.Name()] = true
+	}
 	for info, err := range c.Store.List(ctx, "") {
 		if err != nil {
 			return allod.Errorf(allod.KindOf(err), "list the objects: %w", err)
+		}
+		if replaced[info.Name] {
+			delete(replaced, info.Name) // a store may list it twice
+			c.Replaced++
 		}
 		if info.Name == vlog.VaultName || c.live[info.Name] || slices.ContainsFunc(checked, func(p string) bool { return strings.HasPrefix(info.Name, p) }) {
 			continue

@@ -199,6 +199,9 @@ func (r *Reader) Forget() {
 // ForgetPacks drops what was read of packs.
 func (r *Reader) ForgetPacks() { r.packs.Clear() }
 
+// Identity returns what opens packs; nil for who cannot.
+func (r *Reader) Identity() age.Identity { return r.identity }
+
 // Tree returns the key tree of new rows.
 func (r *Reader) Tree() *keytree.State {
 	t := r.keys.Load()
@@ -212,6 +215,18 @@ func (r *Reader) Absence(tag keytree.Tag) (string, error) {
 		return why, nil
 	}
 	return "", err
+}
+
+// Absences is Absence of each tag.
+func (r *Reader) Absences(tags []escrow.Tag) ([]string, error) {
+	out := make([]string, len(tags))
+	for i, t := range tags {
+		var err error
+		if out[i], err = r.Absence(t.Tag); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // tree returns the tree of a root; nil for one that is not known.
@@ -292,15 +307,21 @@ func (r *Reader) Manifest(ctx context.Context, e *journal.Entry) (*meta.Manifest
 	if part.Manifest != nil {
 		return part.Manifest, nil
 	}
-	p, err := r.packs.Last(e)
+	b, name, err := r.frame(e, pack.KeptManifest)
 	if err != nil {
 		return nil, err
 	}
-	b, err := p.Manifest()
+	return meta.DecodeManifest(b, name)
+}
+
+// frame returns what the last pack of a capture's entry had, from where it
+// stands now.
+func (r *Reader) frame(e *journal.Entry, what uint8) (b []byte, name string, err error) {
+	holder, err := r.log.Holder(e)
 	if err != nil {
-		return nil, object.Named(p.Name, err)
+		return nil, "", err
 	}
-	return meta.DecodeManifest(b, p.Name)
+	return r.packs.Frame(e, holder, what)
 }
 
 // Schema returns the schema with the number that log entry n holds; nil for
@@ -318,18 +339,14 @@ func (r *Reader) Schema(env, number uint32, n uint64) (*meta.Schema, error) {
 	if err != nil {
 		return nil, allod.Errorf(allod.Corrupt, "find schema %d: %w", number, err)
 	}
-	p, err := r.packs.Last(e)
+	b, name, err := r.frame(e, pack.KeptSchema)
 	if err != nil {
 		return nil, err
 	}
 	if e.Environment != env {
-		return nil, allod.Errorf(allod.Corrupt, "%s: it is of another environment than schema %d", p.Name, number)
+		return nil, allod.Errorf(allod.Corrupt, "%s: it is of another environment than schema %d", name, number)
 	}
-	b, err := p.Schema()
-	if err != nil {
-		return nil, object.Named(p.Name, err)
-	}
-	s, err := meta.DecodeSchema(b, number, n, p.Name)
+	s, err := meta.DecodeSchema(b, number, n, name)
 	if err != nil {
 		return nil, err
 	}

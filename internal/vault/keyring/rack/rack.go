@@ -261,6 +261,25 @@ const (
 	provedWithin = 90 * 24 * time.Hour
 )
 
+// Open opens a slot of an epoch, in the first of the places that has one that w
+// opens. Its errors are those of keyring.OpenSlot; Invalid without places.
+func (r *Rack) Open(ctx context.Context, epoch uint64, w keyring.Wrapper) (keyring.Secrets, error) {
+	var refused error
+	for _, place := range r.Places {
+		secrets, _, err := keyring.OpenSlot(ctx, place, r.Pin, epoch, w)
+		if err == nil {
+			return secrets, nil
+		}
+		if refused == nil || allod.KindOf(refused) == allod.NotFound {
+			refused = err
+		}
+	}
+	if refused == nil {
+		refused = allod.Errorf(allod.Invalid, "open the vault: no place of slots is configured")
+	}
+	return keyring.Secrets{}, refused
+}
+
 // Judgement says whether people get in.
 type Judgement struct {
 	Readers      []string // names of slots that open rows, ascending

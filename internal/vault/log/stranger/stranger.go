@@ -93,6 +93,7 @@ func (c *Checker) Log() error {
 		return allod.WithHint(allod.Errorf(allod.NotFound, "read the log: %w", err), "Name the folder that holds the folder log/.")
 	}
 	var chain vlog.Chain
+	var standing vlog.Standing
 	var last time.Time
 	digests := map[uint64]vlog.Digest{}
 	kinds := map[vlog.Kind]int{}
@@ -108,9 +109,13 @@ func (c *Checker) Log() error {
 		if err != nil {
 			return err
 		}
+		if err := standing.Fits(e); err != nil {
+			return err
+		}
 		if err := chain.Add(e, d); err != nil {
 			return err
 		}
+		standing.Add(e)
 		seen := ledger.Head{Size: e.Ledger.Size}
 		copy(seen.Hash[:], e.Ledger.Hash[:])
 		if err := c.remember(seen); err != nil {
