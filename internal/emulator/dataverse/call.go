@@ -58,6 +58,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 	if r.URL.RawQuery != "" {
 		c.URL += "?" + r.URL.RawQuery
 	}
+	s.noteAccess(c, user.User)
 	out := c.run(w, r)
 	s.sleep(r.Context(), s.opts.Latency+spent)
 	took := spent

@@ -59,3 +59,28 @@ func TestSection11_2_AppComponents(t *testing.T) {
 	}
 	c.want(404, "GET", "RetrieveAppComponents(AppModuleId="+nobody+")", "")
 }
+
+func TestSection11_1_KindsOfTablesInPackages(t *testing.T) {
+	from, to := standardCompany(t, dvemu.Options{}), standardCompany(t, dvemu.Options{})
+	publisher := from.want(204, "POST", "publishers", `{"uniquename":"house","friendlyname":"House","customizationprefix":"new"}`).id()
+	from.want(204, "POST", "solutions", `{"uniquename":"New","friendlyname":"New","version":"1.0","publisherid@odata.bind":"/publishers(`+publisher+`)"}`)
+	for name, more := range map[string]string{"new_Sensor": `"TableType":"Elastic"`, "new_Far": `"TableType":"Virtual","OwnershipType":"OrganizationOwned","ChangeTrackingEnabled":false,"HasNotes":false`, "new_Plain": `"HasNotes":false`} {
+		from.want(204, "POST", "EntityDefinitions", bank(name, more), "MSCRM.SolutionUniqueName", "New")
+	}
+	file := from.want(200, "POST", "ExportSolution", `{"SolutionName":"New","Managed":false}`).json()["ExportSolutionFile"].(string)
+	to.want(204, "POST", "ImportSolution", `{"CustomizationFile":"`+file+`"}`)
+	kinds := "EntityDefinitions?$select=LogicalName,TableType,DataProviderId&$filter=LogicalName eq 'new_sensor' or LogicalName eq 'new_far' or LogicalName eq 'new_plain'"
+	for _, c := range []*client{from, to} {
+		got := map[string]any{}
+		for _, r := range c.want(200, "GET", kinds, "").rows() {
+			got[r["LogicalName"].(string)] = r["TableType"]
+			if (r["DataProviderId"] != nil) != (r["TableType"] == "Virtual") {
+				t.Errorf("provider: got %v", r)
+			}
+		}
+		if got["new_sensor"] != "Elastic" || got["new_far"] != "Virtual" || got["new_plain"] != "Standard" {
+			t.Errorf("got %v", got)
+		}
+	}
+	to.want(204, "POST", "new_sensors", `{"partitionid":"d1","ttlinseconds":60}`)
+}

@@ -61,6 +61,7 @@ type Server struct {
 	random       *rand.PCG
 	rng          *rand.Rand // over random
 	users        []AppUser
+	accessed     map[allod.GUID]time.Time // when an access of a user was last written down
 	organization allod.GUID
 	epochs       map[string]epoch  // what else there was at each mark
 	swap         sync.Mutex        // serialises schema changes
@@ -84,7 +85,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		opts: o, faults: &emulator.Faults{}, limiter: protect.New(o.Limits == "real"),
 		random: rand.NewPCG(o.Seed, 0xda7a), began: o.Now(),
-		epochs: map[string]epoch{}, history: describe.NewHistory(o.Now()),
+		epochs: map[string]epoch{}, accessed: map[allod.GUID]time.Time{}, history: describe.NewHistory(o.Now()),
 	}
 	s.rng = rand.New(s.random)
 	s.org = &request.Org{

@@ -31,6 +31,8 @@ func Detail(tx *store.Tx, s *wire.Schema, r *store.Row, column string, notes wir
 			targets = append(targets, reference(s, t))
 		}
 		return map[string]any{"@odata.type": namespace + "RelationshipAuditDetail", "RelationshipName": d.Link.Relationship, "TargetRecords": targets}
+	case tx.Value(Table, r, "operation").Int() == Access:
+		return map[string]any{"@odata.type": namespace + "UserAccessAuditDetail", "AccessTime": tx.Value(Table, r, "createdon").Text(), "Interval": d.Hours}
 	}
 	table := tx.Value(Table, r, "objecttypecode").Text()
 	out := map[string]any{

@@ -21,6 +21,7 @@ const (
 	Create = 1
 	Update = 2
 	Delete = 3
+	Access = 4
 )
 
 // The actions that are not the number of an operation (§10.1; Auditing (Audit)
@@ -32,7 +33,10 @@ const (
 	ActDisassociate = 34
 	ActModifyShare  = 48
 	ActUnshare      = 49
+	ActAccess       = 65  // by another client than a model-driven app
 	ActOrganization = 104 // the organisation's own switch
+	ActAccessOn     = 112
+	ActAccessOff    = 113
 )
 
 // maxText is how many characters of a value are kept; a longer one ends in an
@@ -70,6 +74,7 @@ type Event struct {
 	Changes           []Change
 	Share             *Share
 	Link              *Link
+	Hours             int64 // of Access: how often it is kept
 }
 
 // data is the column changedata. The documentation only says that it holds the
@@ -78,6 +83,7 @@ type data struct {
 	Attributes []attribute `json:"changedAttributes"`
 	Share      *Share      `json:"share,omitempty"`
 	Link       *Link       `json:"link,omitempty"`
+	Hours      int64       `json:"hours,omitempty"`
 }
 
 type attribute struct {
@@ -105,6 +111,24 @@ func Enabled(tx *store.Tx) bool {
 	return false
 }
 
+// Interval is how often, in hours, an access of the same user is kept; 0 = never:
+// the organisation must audit, and audit accesses (§10.1; Configure auditing).
+func Interval(tx *store.Tx) int64 {
+	if !tx.Has(Table) || !Enabled(tx) {
+		return 0
+	}
+	for _, r := range tx.Page("organization", nil, 1) {
+		if !tx.Value("organization", r, "isuseraccessauditenabled").Bool() {
+			return 0
+		}
+		if n := tx.Value("organization", r, "useraccessauditinginterval").Int(); n > 0 {
+			return n
+		}
+		return 4
+	}
+	return 0
+}
+
 // Keeps reports whether the history holds values of the column: enabled for
 // it, and no content of files or images (§10.2). The stamps that every write
 // changes are left out.
@@ -119,7 +143,7 @@ func Keeps(t *entity.Table, c *entity.Column) bool {
 // Record writes the event down. An update that changed no audited column is
 // none.
 func Record(tx *store.Tx, id allod.GUID, e Event) {
-	d := data{Attributes: []attribute{}, Share: e.Share, Link: e.Link}
+	d := data{Attributes: []attribute{}, Share: e.Share, Link: e.Link, Hours: e.Hours}
 	var mask []string
 	for _, c := range e.Changes {
 		if !Keeps(e.Table, c.Column) {

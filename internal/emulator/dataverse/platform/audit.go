@@ -29,6 +29,20 @@ func (a *Act) audit(t *entity.Table, id allod.GUID, operation int64, old, now ro
 	if on {
 		a.Record(e)
 	}
+	if t.LogicalName == "organization" && changed("isuseraccessauditenabled") && a.Tx.Has(audit.Table) && audit.Enabled(a.Tx) {
+		action := int64(audit.ActAccessOff)
+		if a.get(t, now, "isuseraccessauditenabled").Bool() {
+			action = audit.ActAccessOn
+		}
+		a.Record(audit.Event{Table: t, Row: id, Operation: audit.Access, Action: action})
+	}
+}
+
+// Accessed writes down that the user works with the organisation.
+func (a *Act) Accessed(hours int64) {
+	if t := a.Schema.Model.Table("systemuser"); t != nil {
+		a.Record(audit.Event{Table: t, Row: a.User, Operation: audit.Access, Action: audit.ActAccess, Hours: hours})
+	}
 }
 
 // Record completes the event with who and when and writes it down; whether the

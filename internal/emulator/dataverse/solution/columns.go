@@ -4,12 +4,14 @@ import (
 	"strconv"
 	"strings"
 
+	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/formula"
 )
 
 // entityInfo describes the table and these of its columns. Shadow columns come
-// by themselves.
+// by themselves. How a package says that a table is elastic or virtual is not
+// documented: here by elements with the names of the definition's members.
 func (w *writer) entityInfo(t *entity.Table, columns []*entity.Column) *node {
 	list := el("attributes")
 	for _, c := range columns {
@@ -25,6 +27,8 @@ func (w *writer) entityInfo(t *entity.Table, columns []*entity.Column) *node {
 		leaf("IsAuditEnabled", bit(t.Audit)),
 		leaf("IsActivity", bit(t.Activity)),
 		leaf("ChangeTrackingEnabled", bit(t.ChangeTracking)),
+		nature(t),
+		provider(t),
 		keys(t),
 	))
 }
@@ -38,6 +42,24 @@ func (w *writer) formula(n *node, t *entity.Table, c *entity.Column) *node {
 	file := "Formulas/" + t.LogicalName + "-" + c.LogicalName + ".xaml"
 	w.files[file] = []byte(text)
 	return n.add(leaf("FormulaDefinitionFileName", "/"+file))
+}
+
+// nature is nil for standard tables.
+func nature(t *entity.Table) *node {
+	if t.TableType == "Standard" || t.TableType == "" {
+		return nil
+	}
+	return leaf("TableType", t.TableType)
+}
+
+// provider is that of a virtual table, nil for others.
+func provider(t *entity.Table) *node {
+	id, _ := describe.Said(t.Said).Get("DataProviderId")
+	text, _ := id.(string)
+	if t.TableType != "Virtual" || text == "" {
+		return nil
+	}
+	return leaf("DataProviderId", text)
 }
 
 func ownership(mask int) string {

@@ -77,6 +77,8 @@ type table struct {
 		Audit     string   `xml:"IsAuditEnabled"`
 		Activity  string   `xml:"IsActivity"`
 		Tracking  string   `xml:"ChangeTrackingEnabled"`
+		Nature    string   `xml:"TableType"`
+		Provider  string   `xml:"DataProviderId"`
 		Keys      []key    `xml:"EntityKeys>EntityKey"`
 	} `xml:"EntityInfo>entity"`
 	SchemaName string  `xml:"Name"`

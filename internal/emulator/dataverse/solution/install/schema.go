@@ -75,7 +75,7 @@ func (p *pack) definitions(c change.Writer) (list []definition, warnings []strin
 			list = append(list, definition{at + "/Attributes", body})
 		}
 		for _, k := range x.Info.Keys {
-			if old == nil || !hasKey(old, k.Name) {
+			if x.Info.Nature != "Elastic" && (old == nil || !hasKey(old, k.Name)) { // an elastic table comes with its only key
 				last = append(last, definition{at + "/Keys", object{"SchemaName": k.Name, "KeyAttributes": k.Columns, "DisplayName": localized(k.Name)}})
 			}
 		}
@@ -182,10 +182,17 @@ func (x *table) definition(columns []object) object {
 		columns = append(columns, object{"@odata.type": request.Namespace + "StringAttributeMetadata", "SchemaName": "Subject", "IsPrimaryName": true, "DisplayName": localized("Subject")})
 	}
 	name := first(x.Info.Names)
-	return object{
+	made := object{
 		"SchemaName": x.SchemaName, "DisplayName": localized(name), "DisplayCollectionName": localized(name + "s"), "OwnershipType": owner, "EntitySetName": x.Info.SetName, "IsActivity": activity,
 		"ChangeTrackingEnabled": x.Info.Tracking == "1", "IsAuditEnabled": object{"Value": x.Info.Audit == "1"}, "Attributes": columns,
 	}
+	if x.Info.Nature != "" {
+		made["TableType"] = x.Info.Nature
+	}
+	if x.Info.Provider != "" {
+		made["DataProviderId"] = x.Info.Provider
+	}
+	return made
 }
 
 // relationship is the definition of a relationship; nil for those that come
