@@ -104,6 +104,7 @@ func TestSolutionPackages(t *testing.T) {
 	step("nothing changed but a row that is no component", o)
 	form := co.rows("systemforms", "?$select=formid&$filter=name eq 'Case at Alpenrand'")[0]["formid"].(string)
 	co.call("PATCH", "systemforms("+form+")", map[string]any{"description": "changed"})
+	co.call("POST", "PublishAllXml", map[string]any{}) // until then nobody sees it
 	step("a form changed", o, "AlpenrandService")
 	flow := co.rows("workflows", "?$select=workflowid&$filter=name eq 'Greet new card holders'")[0]["workflowid"].(string)
 	co.call("PATCH", "workflows("+flow+")", map[string]any{"statecode": 0, "statuscode": 1})
@@ -121,6 +122,7 @@ func TestSolutionPackages(t *testing.T) {
 	// A reader that may do everything else.
 	co.faults([]map[string]any{{"kind": "status", "status": 403, "code": "0x80040220", "count": -1, "path": "/ExportSolution"}})
 	co.call("PATCH", "systemforms("+form+")", map[string]any{"description": "changed again"})
+	co.call("POST", "PublishAllXml", map[string]any{}) // until then nobody sees it
 	res := d.backup("demo", o)
 	g := gap(res, "solution", allod.GapFileUnread)
 	if g == nil || g.Rows != 1 || !strings.Contains(g.Reason, "403") || !res.Complete || len(openGaps(res)) != 1 {

@@ -14,6 +14,7 @@ import (
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/compute"
 	"allod/internal/emulator/dataverse/deal"
+	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/expression"
 	"allod/internal/emulator/dataverse/message"
@@ -146,6 +147,9 @@ func totalRecordCount(c *call) (object, error) {
 
 // bound answers functions and actions bound to a row.
 func (c *call) bound(t *entity.Table, seg *query.Segment, name string) (*request.Reply, error) {
+	if name == "RetrieveUnpublished" && c.Method == http.MethodGet && draft.Kept(t) {
+		return c.Unpublished(t, seg)
+	}
 	if f := message.Bound(t.LogicalName, name); f != nil && c.Method == http.MethodGet {
 		c.Count(name, t)
 		return c.respond(name, func(c *call) (object, error) { return f(c.Writer, seg) })

@@ -9,6 +9,7 @@ import (
 	"allod/internal/emulator/dataverse/customize"
 	"allod/internal/emulator/dataverse/deal"
 	"allod/internal/emulator/dataverse/describe"
+	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/expression"
@@ -132,6 +133,8 @@ func (c *call) routeSet(t *entity.Table, path []query.Segment) (*request.Reply, 
 			return nil, c.NoMethod()
 		case path[1].Kind == query.SegCount && c.Method == http.MethodGet:
 			return c.CountRows(t)
+		case strings.TrimPrefix(path[1].Name, request.Namespace) == "RetrieveUnpublishedMultiple" && c.Method == http.MethodGet && len(path) == 2 && draft.Kept(t):
+			return c.UnpublishedRows(t)
 		case path[1].Kind == query.SegName && c.Method == http.MethodPost && len(path) == 2:
 			return c.Multiple(t, strings.TrimPrefix(path[1].Name, request.Namespace))
 		}

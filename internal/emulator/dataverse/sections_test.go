@@ -155,3 +155,61 @@ func TestS112PrivilegesOfNewTables(t *testing.T) {
 		t.Errorf("the role still holds %v", p)
 	}
 }
+
+// A component that is changed stays as it was until it is published; what is new is
+// published at once, what is deleted is gone (§11.2, "Publish customizations").
+func TestS112UnpublishedLayers(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	view := "savedqueries(" + c.want(204, "POST", "savedqueries", `{"name":"one","returnedtypecode":"account","fetchxml":"<fetch><entity name='account'/></fetch>"}`).id() + ")"
+	script := c.want(204, "POST", "webresourceset", `{"name":"new_/a.js","webresourcetype":3,"content":"YQ=="}`).id()
+	const fn = "/Microsoft.Dynamics.CRM.RetrieveUnpublished"
+	name := func(when, path, want string, state float64) {
+		t.Helper()
+		r := c.want(200, "GET", path+"?$select=name,componentstate", "").json()
+		if r["name"] != want || r["componentstate"] != state {
+			t.Errorf("%s, %s: got %v, want %s in state %v", when, path, r, want, state)
+		}
+	}
+	name("new", view, "one", 0)
+	name("new", view+fn+"()", "one", 0)
+	c.want(204, "PATCH", view, `{"name":"two"}`)
+	c.want(204, "PUT", view+"/description", `{"value":"also"}`)
+	name("changed", view, "one", 0)
+	name("changed", view+fn+"()", "two", 1)
+	if r := c.want(200, "GET", view+fn, "").json(); r["description"] != "also" || r["fetchxml"] == nil {
+		t.Errorf("changed twice: got %v", r)
+	}
+	multiple := func() string {
+		t.Helper()
+		return sorted(c.do("GET", "savedqueries"+fn+"Multiple()?$select=name&$filter=returnedtypecode eq 'account' and (name eq 'one' or name eq 'two')", ""), "name")
+	}
+	if got := multiple(); got != "two" {
+		t.Errorf("RetrieveUnpublishedMultiple: got %s", got)
+	}
+	if got := sorted(c.do("GET", "savedqueries?$select=name&$filter=name eq 'two'", ""), "name"); got != "" {
+		t.Errorf("the set: got %s", got)
+	}
+	c.want(204, "PATCH", "webresourceset("+script+")", `{"name":"new_/b.js"}`)
+	publish := func(inner string) {
+		t.Helper()
+		c.want(204, "POST", "PublishXml", `{"ParameterXml":"<importexportxml>`+inner+`</importexportxml>"}`)
+	}
+	publish("<entities><entity>contact</entity></entities><webresources><webresource>{" + strings.ToUpper(script) + "}</webresource></webresources>")
+	name("another table published", view, "one", 0)
+	name("published by id", "webresourceset("+script+")", "new_/b.js", 0)
+	publish("<entities><entity>account</entity></entities>")
+	name("published", view, "two", 0)
+	name("published", view+fn+"()", "two", 0)
+	c.want(204, "PATCH", view, `{"name":"three"}`)
+	c.want(204, "POST", "PublishAllXml", "{}")
+	name("all published", view, "three", 0)
+	c.want(204, "PATCH", view, `{"name":"four"}`)
+	c.want(204, "DELETE", view, "")
+	c.want(404, "GET", view+fn+"()", "")
+	c.want(204, "POST", "PublishAllXml", "{}")
+	c.want(404, "GET", view, "")
+	c.want(400, "POST", "PublishXml", `{"ParameterXml":"<importexportxml>"}`)
+	c.want(404, "GET", "accounts"+fn+"Multiple()", "")
+	account := c.want(204, "POST", "accounts", `{"name":"a"}`).id()
+	c.want(404, "GET", "accounts("+account+")"+fn+"()", "")
+}

@@ -259,6 +259,7 @@ func exportHostileTexts(t *testing.T, c *client) {
 	c.want(204, "PATCH", "webresourceset("+rows[0]["webresourceid"].(string)+")", `{"name":"../../<etc>&\"passwd","content":"not base64!"}`)
 	rows = c.want(200, "GET", "systemforms?$select=name&$filter=objecttypecode eq 'alp_store'", "").rows()
 	c.want(204, "PATCH", "systemforms("+rows[0]["formid"].(string)+")", `{"formxml":"<form><tabs></form>]]><!DOCTYPE x>"}`)
+	c.want(204, "POST", "PublishAllXml", "{}") // only what is published is exported
 	files := unzip(t, c.want(200, "POST", "ExportSolution", `{"SolutionName":"AlpenrandLoyalty","Managed":false}`))
 	for name, text := range files {
 		if strings.Contains(name, "..") || strings.HasPrefix(name, "/") {

@@ -2,9 +2,6 @@ package customize
 
 import (
 	"encoding/json"
-	"encoding/xml"
-	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,7 +9,6 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
 )
@@ -406,21 +402,4 @@ func (w *work) orderOptions() error {
 	set.Options = out
 	w.replace(c, set)
 	return nil
-}
-
-// publish is PublishXml: changes are in force at once, so that it has nothing
-// to do but to read its parameter.
-func publish(c *request.Call, _ Reshape) (map[string]any, error) {
-	var b struct{ ParameterXml string }
-	if err := json.Unmarshal(c.Body, &b); err != nil || b.ParameterXml == "" {
-		return nil, wire.BadPayload("The parameter 'ParameterXml' is missing.")
-	}
-	d := xml.NewDecoder(strings.NewReader(b.ParameterXml))
-	for {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return nil, nil
-		} else if err != nil {
-			return nil, invalid("ParameterXml is not well formed.")
-		}
-	}
 }

@@ -68,10 +68,7 @@ func verbs() map[string]func(*work) error {
 
 // Actions are the messages that change metadata, by name.
 func Actions() map[string]func(*request.Call, Reshape) (map[string]any, error) {
-	out := map[string]func(*request.Call, Reshape) (map[string]any, error){
-		"PublishAllXml": func(*request.Call, Reshape) (map[string]any, error) { return nil, nil },
-		"PublishXml":    publish,
-	}
+	out := map[string]func(*request.Call, Reshape) (map[string]any, error){}
 	for name, f := range map[string]func(*work) error{
 		"InsertOptionValue":                (*work).insertOption,
 		"InsertStatusValue":                (*work).insertStatus,

@@ -61,6 +61,8 @@ func Actions() map[string]func(change.Writer) (map[string]any, error) {
 		"DeleteRecordChangeHistory": deleteHistory,
 		"DeleteAuditData":           deleteAuditData,
 		"Restore":                   restore,
+		"PublishXml":                publish,
+		"PublishAllXml":             publishAll,
 		"SetAutoNumberSeed":         setSeed,
 		"AddAppComponents":          changeApp(true),
 		"RemoveAppComponents":       changeApp(false),

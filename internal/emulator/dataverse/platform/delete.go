@@ -5,6 +5,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/audit"
+	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/share"
 	"allod/internal/emulator/dataverse/wire"
@@ -88,6 +89,7 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 		}
 	}
 	a.Tx.Delete(t.LogicalName, id)
+	draft.Drop(a.Tx, t, id)
 	share.Drop(a.Tx, id)
 	a.audit(t, id, audit.Delete, was, nil)
 	a.priceTotals(t, was)

@@ -15,6 +15,7 @@ func (a *Act) now() allod.Value { return allod.TextValue(allod.DateTime, wire.St
 
 // stampNew sets what the platform sets on every new row (§6.7).
 func (a *Act) stampNew(t *entity.Table, r row) {
+	a.setNew(t, r, "componentstate", allod.IntegerValue(0)) // what is new is published
 	user := allod.LookupValue("systemuser", a.User)
 	a.set(t, r, t.PrimaryID, allod.NullValue())
 	if was := a.get(t, r, "overriddencreatedon"); !was.IsNull() {

@@ -7,6 +7,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/audit"
+	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/recycle"
@@ -111,6 +112,13 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if t.LogicalName == "activityparty" {
 		return wire.Refuse(http.StatusBadRequest, "0x80040203", "The activityparty table does not support update; replace the whole set on the activity.")
 	}
+	if draft.Kept(t) { // what is changed goes on from what is not published yet
+		if d, err := draft.Get(a.Tx, t, id); err != nil {
+			return err
+		} else if d != nil {
+			old = d
+		}
+	}
 	r := a.load(old)
 	if err := a.stateChange(t, id, r, p); err != nil {
 		return err
@@ -134,6 +142,11 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	a.derive(t, r)
 	if err := a.checkKeys(t, id, r); err != nil {
 		return err
+	}
+	if draft.Kept(t) {
+		draft.Put(a.Tx, a.NewID, t, id, cells(r))
+		a.audit(t, id, audit.Update, a.load(old), r)
+		return nil
 	}
 	a.put(t, id, r)
 	a.audit(t, id, audit.Update, a.load(old), r)
