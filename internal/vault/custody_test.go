@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -316,6 +317,133 @@ func TestEscrowIsMissing(t *testing.T) {
 	}
 	if _, err := v.lift(box, 2, 2); allod.KindOf(err) != allod.NotFound {
 		t.Errorf("lift: got %v, want kind not found", err)
+	}
+}
+
+// TestVerifyEscrow damages, forges and removes escrow: each is named, in its
+// place, and what is whole is not.
+func TestVerifyEscrow(t *testing.T) {
+	for _, tc := range []struct {
+		what   string
+		public bool
+		do     func(v *testVault, one, two *mem.Store, name string, b []byte) error
+		want   []string // kinds and what they say
+	}{
+		{"whole", false, func(*testVault, *mem.Store, *mem.Store, string, []byte) error { return nil }, nil},
+		{"a flipped bit", false, func(v *testVault, one, _ *mem.Store, name string, b []byte) error {
+			b[200] ^= 1
+			return one.Replace(t.Context(), name, b)
+		}, []string{"corrupt in place 1"}},
+		{"a flipped bit, without keys", true, func(v *testVault, one, _ *mem.Store, name string, b []byte) error {
+			b[200] ^= 1
+			return one.Replace(t.Context(), name, b)
+		}, []string{"corrupt in place 1"}},
+		{"cut off", false, func(v *testVault, _, two *mem.Store, name string, b []byte) error {
+			return two.Replace(t.Context(), name, b[:20])
+		}, []string{"corrupt in place 2"}},
+		{"that of another record", false, func(v *testVault, one, _ *mem.Store, name string, b []byte) error {
+			return one.Replace(t.Context(), name[:len(name)-1]+"7", b)
+		}, []string{"corrupt in place 1"}},
+		{"a name that is none", false, func(v *testVault, one, _ *mem.Store, _ string, b []byte) error {
+			return one.Replace(t.Context(), "escrow/x", b)
+		}, []string{"corrupt in place 1"}},
+		{"missing in one place", false, func(v *testVault, _, two *mem.Store, name string, _ []byte) error {
+			return two.Delete(t.Context(), name)
+		}, []string{"missing it is missing in place 2"}},
+		{"missing in both", false, func(v *testVault, one, two *mem.Store, name string, _ []byte) error {
+			return errors.Join(one.Delete(t.Context(), name), two.Delete(t.Context(), name))
+		}, []string{"missing no place has the escrow of 1 of the 2"}},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			one, two := mem.New(mem.Options{}), mem.New(mem.Options{})
+			v := newVaultAt(t, mem.New(mem.Options{}), one, &clock{t: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)})
+			box := newBox(t, 1)
+			v.mustCapture(ModeFull, numbered(4, "x"))
+			if err := v.restrict(box, 1, 2); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.withhold(2, 3, box); err != nil {
+				t.Fatal(err)
+			}
+			name := ""
+			for _, n := range objectNames(t, one) {
+				if err := two.Replace(t.Context(), n, objectBytes(t, one, n)); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(n, escrow.Prefix) {
+					name = n
+				}
+			}
+			if err := tc.do(v, one, two, name, objectBytes(t, one, name)); err != nil {
+				t.Fatal(err)
+			}
+			v.cfg.Slots = []blob.Mutable{one, two}
+			rep, err := v.Verify(t.Context(), verify.Options{Public: tc.public, Sample: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(rep.Bad) != len(tc.want) {
+				t.Fatalf("got %+v, want %q", rep.Bad, tc.want)
+			}
+			for i, want := range tc.want {
+				if got := rep.Bad[i].Kind + " " + rep.Bad[i].What; !strings.HasPrefix(got, want) || !strings.HasPrefix(rep.Bad[i].Object, escrow.Prefix) {
+					t.Errorf("got %+v, want %q", rep.Bad[i], want)
+				}
+			}
+		})
+	}
+}
+
+// TestEscrowInALaterPlace adds a place of slots while a record is restricted:
+// rotating copies its escrow there. What is damaged in one place and gone from
+// another is not copied, and verify names it.
+func TestEscrowInALaterPlace(t *testing.T) {
+	one, two := mem.New(mem.Options{}), mem.New(mem.Options{})
+	v := newVaultAt(t, mem.New(mem.Options{}), one, &clock{t: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)})
+	box := newBox(t, 1)
+	v.mustCapture(ModeFull, numbered(4, "x"))
+	if err := v.restrict(box, 1, 2, 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range objectNames(t, one) {
+		if strings.HasPrefix(n, "slots/") { // as one copies a folder of slots
+			if err := two.Replace(t.Context(), n, objectBytes(t, one, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	v.cfg.Slots = []blob.Mutable{one, two}
+	v.finder.Places = v.cfg.Slots
+	rotate := func() {
+		t.Helper()
+		if _, err := v.Rotate(t.Context(), v.session(gate.ActionKeys)); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.destroyed(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rotate()
+	if n := inEscrow(t, two); n != 2 {
+		t.Fatalf("the later place has %d escrow objects, want 2", n)
+	}
+	if rep, err := v.Verify(t.Context(), verify.Options{Sample: 1}); err != nil || len(rep.Bad) != 0 {
+		t.Errorf("verify: got %+v, %v", rep.Bad, err)
+	}
+	for _, n := range objectNames(t, two) { // one is damaged here, and both are gone there
+		if strings.HasPrefix(n, escrow.Prefix) {
+			if err := errors.Join(one.Delete(t.Context(), n), two.Replace(t.Context(), n, objectBytes(t, two, n)[:99])); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	rotate()
+	if n := inEscrow(t, one); n != 1 {
+		t.Errorf("the first place has %d escrow objects, want the one that is whole", n)
+	}
+	if rep, err := v.Verify(t.Context(), verify.Options{Sample: 1}); err != nil || len(rep.Bad) == 0 {
+		t.Errorf("verify says nothing of what is damaged: %v", err)
 	}
 }
 

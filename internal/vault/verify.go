@@ -32,8 +32,8 @@ func (v *Vault) Compactor(s gate.Session) (*compact.Compactor, error) {
 }
 
 // Verify checks what is stored: form, chain and signatures of the log, names
-// and digests of every object it names, checkpoints, signatures of slots in all
-// their places, every object of the ledger; with keys also the key tree,
+// and digests of every object it names, checkpoints, signatures of slots and of
+// escrow in all their places, every object of the ledger; with keys also the key tree,
 // manifests and schemas, and the share of the rows (and every file, if the
 // share is 1) that the options name, decrypted and decoded. Of that a slot
 // checks what its role opens: maintain every pack and file to its end, and no
@@ -56,7 +56,7 @@ func (v *Vault) Verify(ctx context.Context, opts verify.Options) (verify.Report,
 		t.Reader = v.content
 	}
 	if v.content != nil {
-		t.Roots = content.Roots(v.held())
+		t.Roots, t.Tree, t.Escrow = content.Roots(v.held()), v.content.Tree(), v.finder.Facts(v.content.Tree())
 	}
 	if role == keyring.RoleMaintain {
 		if t.Identity, err = pack.ParseIdentity(v.held().Identity); err != nil {

@@ -7,9 +7,12 @@
 package custody
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"allod"
@@ -140,7 +143,8 @@ func (f *Finder) Forget() {
 }
 
 // Sweep removes the objects that count no more from every place, and those of
-// the containers that are closed. The log must be read to its end, and the tree
+// the containers that are closed, and copies what counts to the places that lack
+// it, such as one that was added later. The log must be read to its end, and the tree
 // be the one in force. The errors stand in the order of the places; nil where
 // none is left.
 func (f *Finder) Sweep(ctx context.Context, tree *keytree.State, closed ...allod.GUID) []error {
@@ -148,17 +152,44 @@ func (f *Finder) Sweep(ctx context.Context, tree *keytree.State, closed ...allod
 	facts := f.Facts(tree)
 	errs := make([]error, len(f.Places))
 	for i, place := range f.Places {
-		_, errs[i] = escrow.Remove(ctx, place, func(r *escrow.Record) bool {
-			for _, c := range closed {
-				if r.Container == c {
-					return true
-				}
-			}
-			return facts.Stale(r)
-		})
+		_, errs[i] = escrow.Remove(ctx, place, func(r *escrow.Record) bool { return slices.Contains(closed, r.Container) || facts.Stale(r) })
 		if errs[i] != nil && errors.Is(errs[i], context.Canceled) {
 			return errs
 		}
 	}
+	if len(f.Places) > 1 {
+		f.spread(ctx, facts, closed, errs)
+	}
 	return errs
+}
+
+// spread copies what counts to the places that lack it. What no place has whole
+// is left to those who verify. An error goes to the place, if it has none yet.
+func (f *Finder) spread(ctx context.Context, facts escrow.Facts, closed []allod.GUID, errs []error) {
+	have := make([]map[string]bool, len(f.Places))
+	wanted := map[string]escrow.Record{}
+	for i, place := range f.Places {
+		all, err := escrow.List(ctx, place, false)
+		if err != nil {
+			errs[i] = cmp.Or(errs[i], err)
+			continue
+		}
+		have[i] = map[string]bool{}
+		for _, r := range all {
+			have[i][r.Name()] = true
+			if facts.Counts(&r) && !slices.Contains(closed, r.Container) {
+				wanted[r.Name()] = r
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		for i, place := range f.Places {
+			if have[i] == nil || have[i][name] {
+				continue
+			}
+			if err := escrow.Copy(ctx, f.Places, place, wanted[name], f.Pin); err != nil && allod.KindOf(err) != allod.NotFound && allod.KindOf(err) != allod.Corrupt {
+				errs[i] = cmp.Or(errs[i], err)
+			}
+		}
+	}
 }

@@ -113,11 +113,11 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	name := record.Name()
-	if got, ok := parseName(name); !ok || got.Name() != name {
+	if got, ok := ParseName(name); !ok || got.Name() != name {
 		t.Errorf("%s: got %+v, %v", name, got, ok)
 	}
 	for _, bad := range []string{"", "escrow/", "slots/a@1", name + "0x", name[:len(name)-1], name[:40] + "Z" + name[41:], name + "/x", name[:len(name)-1] + "07"} {
-		if _, ok := parseName(bad); ok {
+		if _, ok := ParseName(bad); ok {
 			t.Errorf("%q was taken for a name", bad)
 		}
 	}

@@ -78,8 +78,9 @@ func containerPrefix(container allod.GUID) string {
 	return Prefix + hex.EncodeToString(container[:]) + "/"
 }
 
-// parseName reads container, tag, run and epoch from a name.
-func parseName(name string) (r Record, ok bool) {
+// ParseName reads container, tag, run and epoch from a name; false for one that
+// is none.
+func ParseName(name string) (r Record, ok bool) {
 	rest, ok := strings.CutPrefix(name, Prefix)
 	if !ok || len(rest) < 32+1+32+1+32+2 || rest[32] != '/' || rest[65] != '-' || rest[98] != '@' {
 		return r, false

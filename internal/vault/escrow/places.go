@@ -41,9 +41,24 @@ func Write(ctx context.Context, places []blob.Mutable, r Record, b []byte, pin P
 	return nil
 }
 
+// Copy writes the object of a record from the first place that has a good one
+// into another place, as Write does. Errors as of Read and Write.
+func Copy(ctx context.Context, from []blob.Mutable, to blob.Mutable, r Record, pin Pin) error {
+	o, b, err := read(ctx, from, r, pin)
+	if err != nil {
+		return err
+	}
+	return Write(ctx, []blob.Mutable{to}, o.Record, b, pin)
+}
+
 // Read returns the object of a record from the first place that has a good one.
 // NotFound when none has it; otherwise the first error.
 func Read(ctx context.Context, places []blob.Mutable, r Record, pin Pin) (*Object, error) {
+	o, _, err := read(ctx, places, r, pin)
+	return o, err
+}
+
+func read(ctx context.Context, places []blob.Mutable, r Record, pin Pin) (*Object, []byte, error) {
 	name := r.Name()
 	var failed error
 	for _, place := range places {
@@ -59,7 +74,7 @@ func Read(ctx context.Context, places []blob.Mutable, r Record, pin Pin) (*Objec
 			err = allod.Errorf(allod.Corrupt, "it holds the escrow of another record")
 		}
 		if err == nil {
-			return o, nil
+			return o, b, nil
 		}
 		if failed == nil {
 			failed = object.Named(name, err)
@@ -68,7 +83,7 @@ func Read(ctx context.Context, places []blob.Mutable, r Record, pin Pin) (*Objec
 	if failed == nil {
 		failed = allod.WithHint(allod.Errorf(allod.NotFound, "read %s: no place of slots has it", name), "Put it back from a copy: without it nobody opens the record again.")
 	}
-	return nil, failed
+	return nil, nil, failed
 }
 
 // List returns what the names of a place's objects say: container, tag, run and
@@ -77,7 +92,7 @@ func Read(ctx context.Context, places []blob.Mutable, r Record, pin Pin) (*Objec
 func List(ctx context.Context, place blob.Store, versions bool) ([]Record, error) {
 	var out []Record
 	add := func(name string) error {
-		r, ok := parseName(name)
+		r, ok := ParseName(name)
 		if !ok {
 			return allod.WithHint(allod.Errorf(allod.Corrupt, "list escrow objects: %s is not the name of one", name), "Look what it is, and take it away from there.")
 		}

@@ -1,5 +1,5 @@
 // Package verify checks what a vault holds: form, chain and signatures of the
-// log, names and digests of every object it names, checkpoints, slots, ledger;
+// log, names and digests of every object it names, checkpoints, slots, escrow, ledger;
 // with keys also the key tree, manifests, schemas, rows and files. It reads
 // everything anew and changes nothing.
 package verify
@@ -73,6 +73,8 @@ type Target struct {
 	Ledger ledger.Config   // no Trusted keys = the vault has no ledger; Remembered is filled here
 	Reader *content.Reader // nil for who opens no rows
 	Roots  []keyring.RootKey
+	Tree   *keytree.State // in force; nil for who has none
+	Escrow escrow.Facts   // as of Tree: which escrow has to be there
 	// Identity opens packs and files for who opens no row in them; nil where
 	// Reader does, or nobody.
 	Identity age.Identity
@@ -149,7 +151,7 @@ func (c *check) run(ctx context.Context) error {
 			}
 		}
 	}
-	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.containers, c.merged, c.slots, c.ledger, c.orphans} {
+	for _, step := range []func(context.Context) error{c.checkpoints, c.objects, c.keyTree, c.contents, c.containers, c.merged, c.slots, c.escrow, c.ledger, c.orphans} {
 		if err := step(ctx); err != nil {
 			return err
 		}
