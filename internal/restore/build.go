@@ -83,6 +83,8 @@ type builder struct {
 	owners     map[allod.GUID]int64
 	dropped    map[allod.RecordRef]struct{}
 	drafts     int64
+	made       map[string]int64 // rows that the plan makes, by table
+	merged     map[string]int64 // of those, the ones that were merged into others
 }
 
 // chosen are the selected rows of one table.
@@ -113,7 +115,7 @@ func newBuilder(snap, live source.View, sel Selection, o Options) *builder {
 		snap: snap, live: live, sel: sel, o: o, p: p, w: plan.NewWriter(p),
 		chosen: map[string]*chosen{}, rank: map[string]int{}, lives: map[string]*liveTable{}, columns: map[string]*history.Columns{},
 		maps: plan.Counterparts{}, off: map[allod.GUID]bool{},
-		notWritten: map[plan.NotWritten]int64{}, missing: map[plan.NotWritten]int64{}, owners: map[allod.GUID]int64{}, dropped: map[allod.RecordRef]struct{}{},
+		notWritten: map[plan.NotWritten]int64{}, missing: map[plan.NotWritten]int64{}, owners: map[allod.GUID]int64{}, made: map[string]int64{}, merged: map[string]int64{}, dropped: map[allod.RecordRef]struct{}{},
 	}
 }
 
@@ -399,6 +401,14 @@ func (b *builder) warn() {
 	}
 	if b.drafts > 0 {
 		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("email: %s waited to be sent; they stay Draft and are listed", plan.Count(b.drafts, "message")))
+	}
+	for table, n := range b.made {
+		for _, what := range traps.Consequences(b.chosen[table].t) {
+			b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("%s: %s made again; %s", table, plan.Count(n, "row"), what))
+		}
+	}
+	for table, n := range b.merged {
+		b.p.Warnings = append(b.p.Warnings, fmt.Sprintf("%s: %s made again had been merged into another; what that one took over stays with it", table, plan.Count(n, "row")))
 	}
 	if b.o.Production {
 		b.p.Warnings = append(b.p.Warnings, b.live.Name()+" is a production environment"+because(b.o.Because))

@@ -278,6 +278,10 @@ func (b *builder) create(ctx context.Context, tp *tablePlan, r *allod.Row) error
 	b.emitFiles(tp, key, files, 0)
 	b.emitLast(tp, key, last, stated, 0)
 	b.p.Counts.Create++
+	b.made[name]++
+	if r.Cell(tp.st.ColumnIndex("masterid")).Type() == allod.Lookup {
+		b.merged[name]++
+	}
 	return nil
 }
 

@@ -174,3 +174,37 @@ func TestReferencesToCloseActivities(t *testing.T) {
 		}
 	}
 }
+
+// What the platform does by itself when rows come back stands in the plan, for
+// those that are made and no others.
+func TestPlanSaysWhatThePlatformDoes(t *testing.T) {
+	said := func(change func(src, dst *org)) string {
+		t.Helper()
+		src, dst := newOrg("src"), newOrg("dst")
+		for _, o := range []*org{src, dst} {
+			contact := o.schema.Table("contact")
+			contact.Columns = append(contact.Columns, look("masterid", "contact"))
+			slices.SortFunc(contact.Columns, func(x, y allod.Column) int { return strings.Compare(x.Name, y.Name) })
+		}
+		for i := range 2 {
+			src.put("contact", gid("contact", i), cells{"name": str("N")})
+		}
+		change(src, dst)
+		return strings.Join(build(t, src, dst, Selection{All: true}, loopback()).Warnings, "\n")
+	}
+	got := said(func(src, _ *org) {
+		src.touch("contact", gid("contact", 1), "masterid", ref("contact", gid("contact", 0)))
+	})
+	for _, want := range []string{"contact: 2 rows made again; Exchange gets them", "contact: 1 row made again had been merged into another"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the plan does not say %q: %s", want, got)
+		}
+	}
+	if got := said(func(_, dst *org) {
+		for i := range 2 {
+			dst.put("contact", gid("contact", i), cells{"name": str("other")})
+		}
+	}); got != "" {
+		t.Errorf("rows that are there: got %s", got)
+	}
+}

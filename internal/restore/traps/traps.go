@@ -118,3 +118,23 @@ func ActiveStatus(t *allod.Table) int64 {
 	}
 	return best
 }
+
+// Consequences are what the platform does by itself when rows of the table are
+// made again, one sentence each, for the plan to say: nothing a restore does
+// prevents it.
+func Consequences(t *allod.Table) []string {
+	var out []string
+	switch t.Name {
+	case "appointment", "recurringappointmentmaster", "serviceappointment", "task", "contact":
+		out = append(out, "Exchange gets them, and sends invitations, where the owner's mailbox synchronises")
+	case "incident":
+		out = append(out, "timers of service levels start and may escalate; closing them uses up entitlements")
+	case "quotedetail", "salesorderdetail", "invoicedetail", "opportunityproduct":
+		out = append(out, "the platform prices lines and totals anew")
+	}
+	switch t.Name {
+	case "lead", "opportunity", "incident":
+		out = append(out, "an instance of the business process flow in force comes into being with each")
+	}
+	return out
+}

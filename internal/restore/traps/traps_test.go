@@ -39,3 +39,11 @@ func TestCloseTablesAgree(t *testing.T) {
 		}
 	}
 }
+
+func TestConsequences(t *testing.T) {
+	for name, want := range map[string]int{"incident": 2, "opportunity": 1, "lead": 1, "appointment": 1, "quotedetail": 1, "contact": 1, "account": 0} {
+		if got := Consequences(&allod.Table{Name: name}); len(got) != want {
+			t.Errorf("%s: got %v, want %d sentences", name, got, want)
+		}
+	}
+}

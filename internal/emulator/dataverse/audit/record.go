@@ -117,16 +117,14 @@ func Interval(tx *store.Tx) int64 {
 	if !tx.Has(Table) || !Enabled(tx) {
 		return 0
 	}
-	for _, r := range tx.Page("organization", nil, 1) {
-		if !tx.Value("organization", r, "isuseraccessauditenabled").Bool() {
-			return 0
-		}
-		if n := tx.Value("organization", r, "useraccessauditinginterval").Int(); n > 0 {
-			return n
-		}
-		return 4
+	org := tx.Page("organization", nil, 1)
+	if len(org) == 0 || !tx.Value("organization", org[0], "isuseraccessauditenabled").Bool() {
+		return 0
 	}
-	return 0
+	if n := tx.Value("organization", org[0], "useraccessauditinginterval").Int(); n > 0 {
+		return n
+	}
+	return 4
 }
 
 // Keeps reports whether the history holds values of the column: enabled for

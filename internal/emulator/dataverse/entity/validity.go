@@ -109,7 +109,7 @@ func validityOf(m *Model, t *Table, c *Column) validity {
 	if v := ruledIn(t.LogicalName, name); v != 0 {
 		return v
 	}
-	if v := ruled(name); v != 0 && !(name == "organizationid" && t.LogicalName == "organization") {
+	if v := ruled(name); v != 0 && !(name == "organizationid" && t.LogicalName == "organization" || name == "exchangerate" && t.LogicalName == "transactioncurrency") {
 		return v
 	}
 	switch c.Kind {

@@ -37,15 +37,43 @@ func (a *Act) stampNew(t *entity.Table, r row) {
 	if t.Activity {
 		a.setNew(t, r, "activitytypecode", allod.StringValue(t.LogicalName))
 	}
-	if !a.Currency.IsZero() && a.hasMoney(t, r) {
-		a.setNew(t, r, "transactioncurrencyid", allod.LookupValue("transactioncurrency", a.Currency))
-		a.setNew(t, r, "exchangerate", allod.TextValue(allod.Decimal, "1.000000000000"))
-	}
+	a.rate(t, r)
 	for _, c := range t.Columns {
 		if c.AutoNumber != "" && a.get(t, r, c.LogicalName).IsNull() && a.pos(t, c.LogicalName) >= 0 {
 			a.set(t, r, c.LogicalName, allod.StringValue(seed.Take(a.Tx, t.LogicalName, c.LogicalName, c.AutoNumber, a.Now, a.NewID())))
 		}
 	}
+}
+
+// rate takes the exchange rate that the row's currency has now, when a row
+// with amounts is made or one of its amounts changes: a rate of long ago does
+// not come back with the row.
+func (a *Act) rate(t *entity.Table, r row) {
+	const currencies = "transactioncurrency"
+	if a.Currency.IsZero() || !a.hasMoney(t, r) {
+		return
+	}
+	a.setNew(t, r, "transactioncurrencyid", allod.LookupValue(currencies, a.Currency))
+	if v := a.Tx.Value(currencies, a.Tx.Get(currencies, a.get(t, r, "transactioncurrencyid").GUID()), "exchangerate"); v.Type() == allod.Decimal {
+		a.set(t, r, "exchangerate", v)
+		return
+	}
+	a.setNew(t, r, "exchangerate", allod.TextValue(allod.Decimal, "1.000000000000"))
+}
+
+// priced reports whether a payload changes an amount or the currency.
+func priced(p *wire.Payload) bool {
+	for _, v := range p.Values {
+		if v.Column.Kind == "Money" {
+			return true
+		}
+	}
+	for _, b := range p.Binds {
+		if b.Nav.Column == "transactioncurrencyid" {
+			return true
+		}
+	}
+	return false
 }
 
 // answerNo gives two-option columns that the payload does not mention their

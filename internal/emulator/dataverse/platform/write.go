@@ -138,6 +138,9 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 		}
 	}
 	a.stampChanged(t, r)
+	if priced(p) {
+		a.rate(t, r)
+	}
 	a.priceLine(t, r)
 	a.derive(t, r)
 	if err := a.checkKeys(t, id, r); err != nil {
