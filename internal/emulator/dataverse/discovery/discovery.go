@@ -36,10 +36,26 @@ type member struct {
 
 func (i *Instance) members() []member {
 	return []member{
-		{"Id", i.Organization.String()}, {"UniqueName", i.UniqueName}, {"UrlName", "org"}, {"FriendlyName", i.FriendlyName}, {"State", 0}, {"Version", i.Version},
-		{"Url", i.URL}, {"ApiUrl", i.URL}, {"LastUpdated", i.Updated.UTC().Format(time.RFC3339)}, {"SchemaType", "Full"}, {"OrganizationType", 0},
-		{"TenantId", i.Tenant.String()}, {"EnvironmentId", i.Environment.String()}, {"DatacenterId", allod.GUID{}.String()}, {"DatacenterName", nil},
-		{"StatusMessage", 0}, {"TrialExpirationDate", nil}, {"Purpose", nil}, {"Region", "EUR"}, {"IsUserSysAdmin", i.Administrator},
+		{"Id", i.Organization.String()},
+		{"UniqueName", i.UniqueName},
+		{"UrlName", "org"},
+		{"FriendlyName", i.FriendlyName},
+		{"State", 0},
+		{"Version", i.Version},
+		{"Url", i.URL},
+		{"ApiUrl", i.URL},
+		{"LastUpdated", i.Updated.UTC().Format(time.RFC3339)},
+		{"SchemaType", "Full"},
+		{"OrganizationType", 0},
+		{"TenantId", i.Tenant.String()},
+		{"EnvironmentId", i.Environment.String()},
+		{"DatacenterId", allod.GUID{}.String()},
+		{"DatacenterName", nil},
+		{"StatusMessage", 0},
+		{"TrialExpirationDate", nil},
+		{"Purpose", nil},
+		{"Region", "EUR"},
+		{"IsUserSysAdmin", i.Administrator},
 	}
 }
 
