@@ -116,14 +116,20 @@ func Fulfil(ctx context.Context, o *act.Office) ([]Fulfilled, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, errs := []Fulfilled{}, []error(nil)
+	out, bad := []Fulfilled{}, []failure(nil)
 	for i := range state.Handed {
 		f, err := d.fulfil(ctx, o, &state.Handed[i])
-		if errs = append(errs, err); f != nil {
+		if err != nil && ctx.Err() != nil {
+			return out, err
+		}
+		if err != nil {
+			bad = append(bad, failure{state.Handed[i].Run, err})
+		}
+		if f != nil {
 			out = append(out, *f)
 		}
 	}
-	return out, errors.Join(errs...)
+	return out, several("carry out what was handed over: not done", len(state.Handed), bad)
 }
 
 func (d *desk) fulfil(ctx context.Context, o *act.Office, h *puncture.Handed) (*Fulfilled, error) {

@@ -415,16 +415,22 @@ func (d *desk) spent(ctx context.Context, e *rights.Erasure) ([]rights.Correctio
 	if err != nil {
 		return nil, nil, err
 	}
-	snap, all, err := d.load(ctx, s)
+	r, err := d.load(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	known, err := correctionsOf(ctx, snap)
+	known, err := correctionsOf(ctx, r.snap)
 	if err != nil {
 		return nil, nil, err
+	}
+	own := known
+	if len(r.bad) > 0 { // a request that cannot be read may need what no other names
+		own = slices.DeleteFunc(slices.Clone(known), func(c rights.Correction) bool {
+			return !c.Keep && !slices.ContainsFunc(r.all, func(e rights.Erasure) bool { return e.Rectify != nil && e.Rectify.Values == c.ID })
+		})
 	}
 	var refs []allod.RecordRef
-	for _, c := range rights.Spent(e, all, known) {
+	for _, c := range rights.Spent(e, r.all, own) {
 		refs = append(refs, allod.RecordRef{Table: rights.CorrectionTable, Key: c.ID})
 	}
 	if len(refs) == 0 {

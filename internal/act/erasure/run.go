@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,25 +47,50 @@ type Open struct {
 	rights.Erasure
 	Next     rights.Decision `json:"next"`
 	Approval approve.Outcome `json:"approval_state"`
+	// Broken says why nobody can tell where it stands, or read it at all (then
+	// ID is all there is); "" = it is not.
+	Broken string `json:"broken,omitempty"`
+
+	err error // that Broken says
 }
 
-// load reads all erasures, oldest first.
-func (d *desk) load(ctx context.Context, s gate.Session) (*vault.Snapshot, []rights.Erasure, error) {
-	snap, err := office.Read(ctx, d.vault, s)
-	if err != nil {
-		return nil, nil, err
+// register is all erasures, oldest first, and what lies among them and cannot be
+// read. Those of one second are in the order in which they were asked for.
+type register struct {
+	snap *vault.Snapshot
+	all  []rights.Erasure
+	bad  []office.Unread
+}
+
+func (d *desk) load(ctx context.Context, s gate.Session) (*register, error) {
+	r := &register{}
+	var err error
+	if r.snap, err = office.Read(ctx, d.vault, s); err != nil {
+		return nil, err
 	}
-	all, err := office.Records(ctx, snap, table, func(e *rights.Erasure) allod.GUID { return e.ID })
-	if err != nil {
-		return nil, nil, err
+	if r.all, r.bad, err = office.Readable(ctx, r.snap, table, func(e *rights.Erasure) allod.GUID { return e.ID }); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(all, func(a, b rights.Erasure) int {
-		if c := a.Asked.Compare(b.Asked); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID.String(), b.ID.String())
+	slices.SortFunc(r.all, func(a, b rights.Erasure) int {
+		return cmp.Or(a.Asked.Compare(b.Asked), cmp.Compare(a.After, b.After), strings.Compare(a.ID.String(), b.ID.String()))
 	})
-	return snap, all, nil
+	return r, nil
+}
+
+// hidden is which records no function shows once e is written. What cannot be
+// read may name records too: as long as there is such a request, what was hidden
+// stays so, but for the records of e.
+func (r *register) hidden(before []vault.RecordTag, e *rights.Erasure) []vault.RecordTag {
+	tags := rights.Hidden(r.all)
+	if len(r.bad) == 0 {
+		return tags
+	}
+	for _, t := range before {
+		if !slices.Contains(e.Tags, t) {
+			tags = append(tags, t)
+		}
+	}
+	return rights.Order(tags)
 }
 
 // rowOf is what office.Records reads.
@@ -86,14 +112,17 @@ func (d *desk) save(ctx context.Context, id allod.GUID, with *rights.Correction,
 		return nil, err
 	}
 	for range tries {
-		snap, all, err := d.load(ctx, s)
+		r, err := d.load(ctx, s)
 		if err != nil {
 			return nil, err
 		}
+		if i := slices.IndexFunc(r.bad, func(u office.Unread) bool { return u.Key == id }); i >= 0 {
+			return nil, r.bad[i].Err // it is not written over
+		}
 		var old *rights.Erasure
-		i := slices.IndexFunc(all, func(e rights.Erasure) bool { return e.ID == id })
+		i := slices.IndexFunc(r.all, func(e rights.Erasure) bool { return e.ID == id })
 		if i >= 0 {
-			c := all[i]
+			c := r.all[i]
 			old = &c
 		}
 		e, err := change(old)
@@ -101,9 +130,12 @@ func (d *desk) save(ctx context.Context, id allod.GUID, with *rights.Correction,
 			return nil, err
 		}
 		if i >= 0 {
-			all[i] = *e
+			r.all[i] = *e
 		} else {
-			all = append(all, *e)
+			if r.snap != nil {
+				e.After = uint64(r.snap.Meta().ID)
+			}
+			r.all = append(r.all, *e)
 		}
 		row, err := rowOf(table, id, e)
 		if err != nil {
@@ -120,11 +152,11 @@ func (d *desk) save(ctx context.Context, id allod.GUID, with *rights.Correction,
 		if err != nil {
 			return nil, err
 		}
-		state.Hidden, state.Pending, state.Waiting = rights.Hidden(all), rights.Pending(all), rights.Waiting(all)
-		if state.Handed, err = d.handed(ctx, all); err != nil {
+		state.Hidden, state.Pending, state.Waiting = r.hidden(state.Hidden, e), rights.Pending(r.all), rights.Waiting(r.all)+len(r.bad)
+		if state.Handed, err = d.handed(ctx, r.all); err != nil {
 			return nil, err
 		}
-		err = office.WriteState(ctx, d.vault, s, snap, what, written, state, d.deps.Now())
+		err = office.WriteState(ctx, d.vault, s, r.snap, what, written, state, d.deps.Now())
 		if err == nil || allod.KindOf(err) != allod.Conflict {
 			return e, err
 		}
@@ -203,11 +235,11 @@ func (d *desk) where(ctx context.Context, o *act.Office, e *rights.Erasure) (*Op
 	if err != nil {
 		return nil, err
 	}
-	_, all, err := d.load(ctx, s)
+	r, err := d.load(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	return d.decide(ctx, o, e, all)
+	return d.decide(ctx, o, e, r.all)
 }
 
 func (d *desk) decide(ctx context.Context, o *act.Office, e *rights.Erasure, all []rights.Erasure) (*Open, error) {
@@ -242,26 +274,80 @@ func (d *desk) decide(ctx context.Context, o *act.Office, e *rights.Erasure, all
 	return out, nil
 }
 
-// List returns every erasure and where it stands, oldest first.
+// broken is an erasure of which nobody can tell where it stands.
+func broken(e rights.Erasure, err error) Open {
+	return Open{Erasure: e, Broken: err.Error(), err: err, Next: rights.Decision{Step: rights.StepNone, Reasons: []string{err.Error()}}}
+}
+
+// List returns every erasure and where it stands, oldest first; last those that
+// cannot be read. One that is Broken does not keep the others from being listed.
 func List(ctx context.Context, o *act.Office) ([]Open, error) {
 	d := open(o)
 	s, err := d.session(ctx, gate.ActionOffice, vault.Office)
 	if err != nil {
 		return nil, err
 	}
-	_, all, err := d.load(ctx, s)
+	r, err := d.load(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	out := []Open{}
-	for i := range all {
-		one, err := d.decide(ctx, o, &all[i], all)
-		if err != nil {
+	for i := range r.all {
+		one, err := d.decide(ctx, o, &r.all[i], r.all)
+		switch {
+		case err == nil:
+			out = append(out, *one)
+		case ctx.Err() != nil || allod.KindOf(err) == allod.Unavailable:
 			return nil, err
+		default:
+			out = append(out, broken(r.all[i], err))
 		}
-		out = append(out, *one)
+	}
+	for _, u := range r.bad {
+		out = append(out, broken(rights.Erasure{ID: u.Key}, u.Err))
 	}
 	return out, nil
+}
+
+// Broken is Partial, and names them, when there are erasures that are; nil when
+// there are none.
+func Broken(all []Open) error {
+	var bad []failure
+	for i := range all {
+		if all[i].err != nil {
+			bad = append(bad, failure{all[i].ID.String(), all[i].err})
+		}
+	}
+	return several("list the erasures: nobody can tell where they stand", len(all), bad)
+}
+
+// failure is what went wrong with one of several.
+type failure struct {
+	id  string
+	err error
+}
+
+// several is the error of having done something with n erasures, of which some
+// failed: Partial, which names each with why; Unavailable where that is all that
+// is wrong with any.
+func several(what string, n int, bad []failure) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	kind := allod.Unavailable
+	var texts []string
+	for _, f := range bad {
+		if allod.KindOf(f.err) != allod.Unavailable {
+			kind = allod.Partial
+		}
+		texts = append(texts, fmt.Sprintf("%s: %v", f.id, f.err))
+	}
+	err := allod.Errorf(kind, "%s: %d of %d: %s", what, len(bad), n, strings.Join(texts, "; "))
+	hint := allod.HintOf(bad[0].err)
+	if hint == "" {
+		hint = fmt.Sprintf("`allod vault erasures cancel %s` takes one back that can be read; one that cannot may be of a newer version of this program.", bad[0].id)
+	}
+	return allod.WithHint(err, "%s", hint)
 }
 
 // Find returns the erasure whose id begins with the text; NotFound or Invalid
@@ -280,6 +366,9 @@ func Find(ctx context.Context, o *act.Office, id string) (*Open, error) {
 			return nil, allod.Errorf(allod.Invalid, "find erasure %q: several begin so", id)
 		}
 		found = &all[i]
+	}
+	if found != nil && found.Asked.IsZero() {
+		return nil, found.err // it cannot be read
 	}
 	if found == nil || id == "" {
 		return nil, allod.WithHint(allod.Errorf(allod.NotFound, "find erasure %q: there is none", id), "`allod vault erasures` lists them.")
@@ -315,7 +404,9 @@ func Cancel(ctx context.Context, o *act.Office, id allod.GUID) (*Open, error) {
 
 // Run carries on every erasure as far as it may be now, or the one named, and
 // returns those that it looked at. An erasure that cannot be carried out yet is
-// no error: Next says why. Errors of one do not keep the others from being done.
+// no error: Next says why. Errors of one do not keep the others from being done:
+// then the error is Partial and names each, with why. That of the one named is
+// returned as it is.
 func Run(ctx context.Context, o *act.Office, only *allod.GUID) ([]Open, error) {
 	d := open(o)
 	list, err := List(ctx, o)
@@ -323,18 +414,25 @@ func Run(ctx context.Context, o *act.Office, only *allod.GUID) ([]Open, error) {
 		return nil, err
 	}
 	out := []Open{}
-	var errs []error
+	var bad []failure
 	for i := range list {
-		if only != nil && list[i].ID != *only || only == nil && list[i].Next.Step == rights.StepNone {
+		e := &list[i]
+		if only != nil && e.ID != *only || only == nil && e.Next.Step == rights.StepNone && e.err == nil {
 			continue
 		}
-		one, err := d.run(ctx, o, &list[i])
-		errs = append(errs, err)
-		if one != nil {
-			out = append(out, *one)
+		one, err := e, e.err
+		if err == nil {
+			one, err = d.run(ctx, o, e)
 		}
+		if err != nil && (only != nil || ctx.Err() != nil) {
+			return append(out, *one), err
+		}
+		if err != nil {
+			bad = append(bad, failure{e.ID.String(), err})
+		}
+		out = append(out, *one)
 	}
-	return out, errors.Join(errs...)
+	return out, several("carry on the erasures: not done", len(out), bad)
 }
 
 // run carries one erasure on until it has to wait.

@@ -175,6 +175,11 @@ func (c *Console) showPlan(p *erasure.Plan) {
 }
 
 func (c *Console) show(e *erasure.Open) {
+	if e.Broken != "" {
+		c.outf("Erasure %s: nobody can tell where it stands\n", e.ID)
+		text.Paragraph(c.Out, "    ", "    "+e.Broken)
+		return
+	}
 	if r := e.Rectify; r != nil {
 		c.outf("Rectification %s: %s of 1 record of %s in %s, asked for %s\n", e.ID, strings.Join(r.Columns, ", "), e.Tables[0].Table, e.Environment, e.Asked.Format(time.RFC3339))
 	} else {
@@ -221,7 +226,10 @@ still opens what was erased, or what was wrong.`,
 				if err != nil {
 					return err
 				}
-				return c.list(all, "No erasure was ever asked for.")
+				if err := c.list(all, "No erasure was ever asked for."); err != nil {
+					return err
+				}
+				return erasure.Broken(all)
 			})
 		},
 	}

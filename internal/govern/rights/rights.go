@@ -54,7 +54,8 @@ type Erasure struct {
 	Ground      string            `json:"ground,omitempty"`  // why, as typed; no content of records
 	By          allod.Actor       `json:"by"`
 	Asked       time.Time         `json:"asked"`
-	Approval    allod.GUID        `json:"approval"` // request for approval
+	After       uint64            `json:"after,omitempty"` // log number of the office that it was asked on top of: tells those of one second apart
+	Approval    allod.GUID        `json:"approval"`        // request for approval
 	Cancelled   time.Time         `json:"cancelled,omitzero"`
 	Handed      *puncture.Handed  `json:"handed,omitempty"` // to a process of role erase; nil = no
 

@@ -79,21 +79,42 @@ func WriteState(ctx context.Context, v *vault.Vault, s gate.Session, seen *vault
 // names the row's key; nil when there is none. What is hidden, or whose key is
 // gone, is left out. Corrupt names the row, not what it says.
 func Records[T any](ctx context.Context, snap *vault.Snapshot, table string, id func(*T) allod.GUID) ([]T, error) {
-	if snap == nil || snap.Schema() == nil || snap.Schema().Table(table) == nil {
-		return nil, nil
+	all, bad, err := Readable(ctx, snap, table, id)
+	if err == nil && len(bad) > 0 {
+		err = bad[0].Err
 	}
-	var all []T
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Unread is a row that is not what this program writes, and the error that names
+// it, which is Corrupt.
+type Unread struct {
+	Key allod.GUID
+	Err error
+}
+
+// Readable is Records for who can do without the rows that are not what this
+// program writes: they come apart, ascending by key.
+func Readable[T any](ctx context.Context, snap *vault.Snapshot, table string, id func(*T) allod.GUID) (all []T, bad []Unread, err error) {
+	if snap == nil || snap.Schema() == nil || snap.Schema().Table(table) == nil {
+		return nil, nil, nil
+	}
 	for row, err := range snap.Rows(ctx, table) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var one T
 		if err := json.Unmarshal([]byte(row.Cell(0).Text()), &one); err != nil || id(&one) != row.Key {
-			return nil, allod.Errorf(allod.Corrupt, "read %s %s: it is not what this program writes", table, row.Key)
+			bad = append(bad, Unread{row.Key, allod.Errorf(allod.Corrupt, "read %s %s: it is not what this program writes", table, row.Key)})
+			continue
 		}
 		all = append(all, one)
 	}
-	return all, nil
+	slices.SortFunc(bad, func(a, b Unread) int { return slices.Compare(a.Key[:], b.Key[:]) })
+	return all, bad, nil
 }
 
 // merge returns the schema of what was seen, with the tables in place of those
