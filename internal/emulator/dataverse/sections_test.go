@@ -213,3 +213,30 @@ func TestS112UnpublishedLayers(t *testing.T) {
 	account := c.want(204, "POST", "accounts", `{"name":"a"}`).id()
 	c.want(404, "GET", "accounts("+account+")"+fn+"()", "")
 }
+
+// Single statements of §2 to §5 that no story needs.
+func TestS25Facts(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+		code               string
+	}{
+		{"POST", "contacts", `{"lastname":"x","birthdate":"1700-01-01"}`, 400, "0x80040239"},            // §3.3
+		{"POST", "accounts", `{}`, 204, ""},                                                             // §3.3: ApplicationRequired is not enforced
+		{"GET", "accounts?$select=primarycontactidname", "", 400, "0x0"},                                // §3.3: IsValidODataAttribute
+		{"GET", "principals", "", 404, "0x8006088a"},                                                    // §3.1
+		{"GET", "RetrieveEntityChanges()", "", 404, "0x8006088a"},                                       // §5.2
+		{"GET", "accounts?$filter=name eq '" + strings.Repeat("x", 32768) + "'", "", 414, ""},           // §4.7
+		{"PUT", "EntityDefinitions(LogicalName='account')", `{"ChangeTrackingEnabled":false}`, 204, ""}, // §5.2: is not undone
+		{"GET", "accounts?$select=name", "", 200, ""},
+	} {
+		a := c.do(tt.method, tt.path, tt.body)
+		if a.Status != tt.status || tt.code != "" && a.code() != tt.code {
+			t.Errorf("%s %.60s: got %d %.300s, want %d %s", tt.method, tt.path, a.Status, a.Body, tt.status, tt.code)
+		}
+	}
+	if def := c.want(200, "GET", "EntityDefinitions(LogicalName='account')?$select=ChangeTrackingEnabled", "").json(); def["ChangeTrackingEnabled"] != true {
+		t.Errorf("change tracking was taken back: %v", def)
+	}
+}
