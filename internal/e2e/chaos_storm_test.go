@@ -27,6 +27,38 @@ func (s *storm) tick() {
 	if s.rnd.IntN(60) == 0 {
 		s.happen()
 	}
+	if s.security > 0 {
+		s.changeSecurity()
+	}
+}
+
+// changeSecurity secures a column now and then and mostly opens it again a few
+// requests later, and changes what the reader may see of secured ones.
+func (s *storm) changeSecurity() {
+	secure := func(table string, on bool) {
+		if s.co.server.Store().Has(table) {
+			s.did["security changed"]++
+			s.action("set-secured", map[string]any{"table": table, "column": textColumns[table], "on": on})
+			s.tell("%s of %s secured: %v", textColumns[table], table, on)
+		}
+	}
+	for _, table := range slices.Sorted(maps.Keys(s.secured)) {
+		if s.requests >= s.secured[table] {
+			delete(s.secured, table)
+			secure(table, false)
+		}
+	}
+	if s.rnd.IntN(10*s.security) == 0 {
+		s.did["sight changed"]++
+		s.administrator(!s.plain)
+	}
+	if table := stormNames[s.rnd.IntN(len(stormNames))]; s.rnd.IntN(s.security) == 0 && s.secured[table] == 0 {
+		s.secured[table] = s.requests + 1 + s.rnd.IntN(4)
+		if s.rnd.IntN(8) == 0 {
+			s.secured[table] += 1000
+		}
+		secure(table, true)
+	}
 }
 
 // mark remembers the present for a native restore.

@@ -50,6 +50,19 @@ func TestChaos(t *testing.T) {
 	if os.Getenv("ALLOD_INTEGRATION") != "" {
 		seeds, rows = 20, 10_000
 	}
+	storms(t, seeds, rows, false)
+}
+
+// TestChaosOfSecurity is a storm in which the security of columns and the rights
+// of the reader change all the time.
+func TestChaosOfSecurity(t *testing.T) {
+	integration(t)
+	storms(t, 4, 400, true)
+}
+
+// storms tries seeds storms, unless ALLOD_CHAOS and ALLOD_SEED say otherwise.
+func storms(t *testing.T, seeds, rows int, security bool) {
+	t.Helper()
 	if s := os.Getenv("ALLOD_CHAOS"); s != "" {
 		if _, err := fmt.Sscanf(s, "%dx%d", &seeds, &rows); err != nil {
 			t.Fatalf("ALLOD_CHAOS=%s: want SEEDSxROWS, e.g. 50x100000", s)
@@ -81,6 +94,10 @@ func TestChaos(t *testing.T) {
 				for seed := range next {
 					t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 						s := newStorm(t, seed, rows)
+						if security {
+							s.security = []int{3, 10, 30}[seed%3]
+							s.administrator(false)
+						}
 						s.rage()
 						report.add(s)
 					})
@@ -121,6 +138,8 @@ type storm struct {
 	added    []string            // columns added to contact
 	roles    map[string]bool     // tables with a depth of their own
 	plain    bool                // Allod's user is no administrator now
+	security int                 // columns are secured and opened at one request in so many; 0 = now and then
+	secured  map[string]int      // table → the request before which its text column is opened again
 	marks    int
 	did      map[string]int
 	requests int
@@ -170,7 +189,7 @@ func newStorm(t *testing.T, seed uint64, rows int) *storm {
 	t.Helper()
 	s := &storm{
 		t: t, seed: seed, rows: rows, began: time.Now(), rnd: rand.New(rand.NewPCG(seed, 0xc4a05)), clock: &clock{},
-		keys: map[string][]string{}, dead: map[string][]string{}, absent: map[string]bool{}, dropped: map[string]bool{}, roles: map[string]bool{}, did: map[string]int{},
+		keys: map[string][]string{}, dead: map[string][]string{}, absent: map[string]bool{}, dropped: map[string]bool{}, roles: map[string]bool{}, secured: map[string]int{}, did: map[string]int{},
 	}
 	m := stormModel(t)
 	share := []int{50, 20, 10, 5, 2}[s.rnd.IntN(5)] // of a page; tables have a hundredth to a third of the rows
