@@ -25,7 +25,7 @@ func (r *runner) readDoubted(ctx context.Context) error {
 		}
 		var again []sight.Verdict
 		for _, v := range list {
-			now := v.Sure && round < doubtRounds
+			now := v.Sure && !v.Remade && round < doubtRounds
 			r.owe(v, !now)
 			if now {
 				again = append(again, v)
@@ -60,6 +60,9 @@ func (r *runner) owe(v sight.Verdict, say bool) {
 	if !v.Sure {
 		g.Reason = "the service refuses to say whether column security changed while the table was read (RetrieveMetadataChanges): nulls may be values that were hidden; every capture reads the rows again until it does"
 	}
+	if v.Remade {
+		g.Kind, g.Reason = allod.GapSchemaChanged, "the table was dropped and made again while the environment was read; the next capture reads the new one"
+	}
 	if say {
 		r.gaps, ts.Gaps = append(r.gaps, g), append(slices.Clone(ts.Gaps), g)
 	}
@@ -83,7 +86,9 @@ func (r *runner) readOver(ctx context.Context, v sight.Verdict) error {
 		r.owe(v, true)
 		return nil
 	}
-	m.State, m.Method, m.Started = before.State, before.Method, before.Started
+	if m.Started = before.Started; before.State == allod.TableFull {
+		m.State, m.Method = before.State, before.Method
+	}
 	m.Created, m.Updated, m.Deleted = m.Created+before.Created, m.Updated+before.Updated, m.Deleted+before.Deleted
 	r.setManifest(m)
 	return nil

@@ -99,6 +99,9 @@ func TestSecuredWhileItIsRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			o := r.flipCase(name)
+			if c.storedFirst {
+				r.remove("account", c.rows-1) // said by the token alone, before the table is read whole
+			}
 			r.beforeRow = func(table, what string, n int) error {
 				if table == "account" && what == c.at && n == c.page && len(r.flips) == 0 {
 					r.secure("account", "name", true)

@@ -77,13 +77,14 @@ func (t *tableRun) division(from source.Cursor) *source.Division {
 // undivided makes the rest of the read a whole one; false if it was one.
 func (t *tableRun) undivided() bool {
 	was := len(t.parts.sample) > 0
-	t.parts = parts{by: -1}
+	t.parts = parts{by: -1, keys: t.parts.keys}
 	return was
 }
 
-// lacking reports whether the parts brought fewer rows than there were keys and
-// than are said to be deleted meanwhile: then the source has left rows out of
-// all of them, and the table is read as a whole.
+// lacking reports whether the read brought fewer rows than there were keys and
+// than are said to be deleted meanwhile: then the source has left rows out. Parts
+// are read as a whole instead; what a whole read lacks the next one brings, since
+// nothing will say that those rows changed.
 func (t *tableRun) lacking() bool {
-	return len(t.parts.sample) > 0 && t.parts.rows+int64(len(t.gone)) < t.parts.keys
+	return t.parts.rows+int64(len(t.gone)) < t.parts.keys
 }

@@ -170,6 +170,7 @@ func (t *tableRun) resume(ctx context.Context) error {
 	if len(again) > 0 { // checkpoints carry it on
 		t.owed, t.owedFiles = again, t.ts.Unread
 	}
+	t.parts.keys = t.ts.Left
 	err := t.readLong(ctx, t.ts.Resume)
 	if err == nil {
 		t.owed, t.owedFiles = nil, 0
@@ -286,8 +287,11 @@ func (t *tableRun) readLong(ctx context.Context, from source.Cursor) error {
 		if err != nil {
 			return err
 		}
-		if t.lacking() && t.undivided() {
+		if lacking := t.lacking(); lacking && t.undivided() {
 			return t.readLong(ctx, source.Cursor{})
+		} else if lacking && !t.unproven {
+			t.unproven = true
+			t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapConcurrentlyChanged, Rows: t.parts.keys - t.parts.rows, Reason: "the source listed more rows than it brought; the next capture reads the table whole"})
 		}
 		if n <= settleRows {
 			return nil
@@ -449,7 +453,7 @@ func (t *tableRun) finishPart(ctx context.Context, next source.Cursor) error {
 		return fatal(err)
 	}
 	t.addChanges(c)
-	t.ts.Resume = next
+	t.ts.Resume, t.ts.Left = next, t.parts.keys-t.parts.rows
 	return t.record(allod.TableCarried)
 }
 
@@ -483,7 +487,7 @@ func (t *tableRun) settle(ctx context.Context) error {
 		reason = allod.DeleteRetention
 		t.addGap(allod.Gap{Table: t.table.Name, Kind: allod.GapRetention, Rows: int64(len(t.gone)), Accepted: true, Reason: "a retention run moved rows to long-term retention; they are not lost"})
 	}
-	t.ts.Resume = source.Cursor{} // it is read to its end
+	t.ts.Resume, t.ts.Left = source.Cursor{}, 0 // it is read to its end
 	t.settling.RLock()
 	defer t.settling.RUnlock()
 	for id := range t.gone {
@@ -571,7 +575,7 @@ func (t *tableRun) settleMissing(ctx context.Context, ended int64) error {
 		a.Confirmed, a.Refuted = ok && err == nil, can && !ok && err == nil
 		v = judge.Missing(a)
 	}
-	t.unproven = !v.Delete
+	t.unproven = t.unproven || !v.Delete
 	if v.Gap != nil {
 		t.addGap(*v.Gap)
 	}

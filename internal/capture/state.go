@@ -34,6 +34,7 @@ type TableState struct {
 	Delta   source.Cursor `json:"delta,omitzero"`
 	DeltaAt time.Time     `json:"delta_at,omitzero"`  // UTC; when Delta was handed out
 	Resume  source.Cursor `json:"resume,omitzero"`    // where a first read that was cut off goes on
+	Left    int64         `json:"left,omitempty"`     // rows of which that one had read the keys alone
 	KeyOnly bool          `json:"key_only,omitempty"` // Delta gives keys; the rows are fetched by id
 	Run     string        `json:"run"`                // the run that read it last
 	ReadAt  time.Time     `json:"read_at,omitzero"`   // UTC; when that read began

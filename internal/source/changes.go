@@ -23,7 +23,8 @@ type SchemaChange struct {
 	// Columns that were made or changed, table → column → whether column
 	// security is on now.
 	Columns map[string]map[string]bool
-	// Made are tables that were made or changed in themselves, with their ids.
+	// Made are tables that were made or changed in themselves, with their
+	// present ids.
 	Made map[string]allod.GUID
 	Gone []allod.GUID // ids of tables and columns that were removed
 }

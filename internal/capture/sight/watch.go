@@ -43,6 +43,9 @@ type Verdict struct {
 	Whole bool         // all of it
 	// Sure is unset where the service does not say whether anything changed.
 	Sure bool
+	// Remade says that the table was dropped and made again under its name: rows
+	// of two tables were read, and the next run finds another one.
+	Remade bool
 }
 
 // Begin takes the present moment of the schema, which must not have been read
@@ -101,11 +104,12 @@ func (w *Watch) Took(t *allod.Table, page *source.Page) {
 	}
 }
 
-// Judge says what has to be read again, in the order of schema, and begins anew. It
-// puts the present state of column security into schema. before names the tables
-// that a run which was cut off had read. No table may be read meanwhile. Errors
-// are those of the source; then the rows are still to be judged.
-func (w *Watch) Judge(ctx context.Context, schema *allod.Schema, before func(table string) bool) ([]Verdict, error) {
+// Judge says what has to be read again, in the order of schema, and begins anew.
+// It puts the present state of column security, and the ids of tables that were
+// made again, into schema. read reports whether this run has read a table, also
+// before it was cut off. No table may be read meanwhile. Errors are those of the
+// source; then the rows are still to be judged.
+func (w *Watch) Judge(ctx context.Context, schema *allod.Schema, read func(table string) bool) ([]Verdict, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change, err := w.ask(ctx)
@@ -115,7 +119,12 @@ func (w *Watch) Judge(ctx context.Context, schema *allod.Schema, before func(tab
 	var out []Verdict
 	for i := range schema.Tables {
 		t := &schema.Tables[i]
-		k, earlier := w.taken[t.Name], w.carried && before(t.Name)
+		if change != nil && read(t.Name) && remade(t, change) {
+			t.ID = change.Made[t.Name] // it is not the one that was read: nothing in it witnesses anything
+			out = append(out, Verdict{Table: t.Name, Sure: true, Remade: true})
+			continue
+		}
+		k, earlier := w.taken[t.Name], w.carried && read(t.Name)
 		if k == nil && !earlier {
 			continue
 		}
@@ -159,6 +168,12 @@ func (w *Watch) ask(ctx context.Context) (*source.SchemaChange, error) {
 		w.mark = mark
 	}
 	return nil, err
+}
+
+// remade reports whether a table was dropped and made again under its name.
+func remade(t *allod.Table, change *source.SchemaChange) bool {
+	id, made := change.Made[t.Name]
+	return made && id != t.ID && slices.Contains(change.Gone, t.ID)
 }
 
 // secure puts the present state of column security into schema.
