@@ -20,10 +20,13 @@ import (
 	"allod/internal/relate"
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
+	"allod/internal/restore/kept"
 	"allod/internal/restore/plan"
 	"allod/internal/restore/replay"
+	"allod/internal/restore/undo"
 	"allod/internal/source"
 	"allod/internal/source/live"
+	"allod/internal/vault/preimage"
 )
 
 // RestoreRequest says what is to be restored, as typed. Its JSON is kept
@@ -227,7 +230,7 @@ func (o *Office) PlanRestore(ctx context.Context, r RestoreRequest) (*plan.Plan,
 	if err := o.gate.Act(ctx, p.session, "planned-restore", map[string]int64{"create": pl.Counts.Create, "update": pl.Counts.Update}); err != nil {
 		return nil, err
 	}
-	return pl, o.savePlan(ctx, r, pl)
+	return pl, o.SavePlan(ctx, r, pl)
 }
 
 // savedPlan is a plan and what it was asked for.
@@ -240,7 +243,8 @@ var planID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 
 func (o *Office) planPath(id string) string { return filepath.Join(o.Dir, "plans", id+".json") }
 
-func (o *Office) savePlan(ctx context.Context, r RestoreRequest, pl *plan.Plan) error {
+// SavePlan keeps a plan, with what it was asked for.
+func (o *Office) SavePlan(ctx context.Context, r RestoreRequest, pl *plan.Plan) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -248,7 +252,7 @@ func (o *Office) savePlan(ctx context.Context, r RestoreRequest, pl *plan.Plan) 
 	if err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
-	if err := o.deps.Disk.MkdirAll(filepath.Join(o.Dir, "plans")); err != nil {
+	if err := o.deps.Disk.MkdirAll(o.Plans().Dir); err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
 	if err := o.deps.Disk.Replace(o.planPath(pl.ID), b); err != nil {
@@ -287,6 +291,9 @@ func (o *Office) LoadPlan(ctx context.Context, id string) (RestoreRequest, *plan
 // gives the report and its error.
 func (o *Office) Restore(ctx context.Context, r RestoreRequest, pl *plan.Plan, c RestoreControl) (*apply.Report, error) {
 	was := pl.ID
+	if pl.Undoes != "" {
+		return nil, allod.WithHint(allod.Errorf(allod.Invalid, "carry out the plan %s: it is of an undo", was), "`allod undo %s` plans it anew, with --yes it is carried out.", pl.Undoes)
+	}
 	p, err := o.prepare(ctx, &r)
 	if err != nil {
 		return nil, err
@@ -305,15 +312,21 @@ func (o *Office) Restore(ctx context.Context, r RestoreRequest, pl *plan.Plan, c
 	if err != nil {
 		return nil, err
 	}
-	begun := o.deps.Now().UTC()
-	if err := o.keepRun(pl.ID, run{Begun: begun}); err != nil {
+	if pl.ID != was {
+		if err := o.SavePlan(ctx, r, pl); err != nil {
+			return nil, err
+		}
+	}
+	site, err := o.PreImages(ctx, p.session, r.From.Environment, r.to())
+	if err != nil {
 		return nil, err
 	}
-	rep, err := apply.Run(ctx, pl, p.snapshot, p.live, target, apply.Options{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now})
+	opts := apply.Options{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now}
+	rep, err := undo.Carrier{Site: site, Folder: o.Plans(), Now: o.deps.Now}.Run(ctx, pl, p.snapshot, p.live, target, opts)
 	if rep != nil {
 		err = rep.Interrupted(ctx, err)
 		if err == nil && rep.Paused == "" {
-			err = errors.Join(o.keepRun(pl.ID, run{begun, o.deps.Now().UTC()}), approval.Spend(ctx))
+			err = approval.Spend(ctx)
 		}
 		counts := map[string]int64{"created": rep.Created, "updated": rep.Updated, "failed": rep.Failed, "conflicts": int64(len(rep.Conflicts))}
 		rep.Approve(approval.Approval, counts)
@@ -335,10 +348,32 @@ func (c *RestoreControl) approved(ctx context.Context, r RestoreRequest, pl *pla
 	return c.Approve(ctx, r, pl)
 }
 
+// PreImages is where rows of the environment to are kept before they are written
+// over, for a session that was opened to restore from another, or from the same;
+// nil for one that was never backed up.
+func (o *Office) PreImages(ctx context.Context, s gate.Session, from, to string) (*preimage.Site, error) {
+	var err error
+	if from != to {
+		if s, err = o.session(ctx, gate.ActionRestore, to, allod.PurposeRestore); err != nil {
+			return nil, err
+		}
+	}
+	site, err := o.vault.PreImages(ctx, s, to)
+	if allod.KindOf(err) == allod.NotFound {
+		return nil, nil
+	}
+	return site, err
+}
+
+// Plans is where plans are kept, with what came of them.
+func (o *Office) Plans() kept.Folder {
+	return kept.Folder{Dir: filepath.Join(o.Dir, "plans"), Disk: o.deps.Disk}
+}
+
 // current returns the plan to carry out: the one given, or one like it of now;
 // nil when it broke off before and nothing is left of it.
 func (o *Office) current(ctx context.Context, r RestoreRequest, p *restoring, pl *plan.Plan) (*plan.Plan, error) {
-	before, err := o.runOf(pl.ID)
+	before, err := o.Plans().Run(pl.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -354,7 +389,7 @@ func (o *Office) current(ctx context.Context, r RestoreRequest, p *restoring, pl
 	}
 	if change := plan.Compare(pl, fresh); change != (plan.Change{}) {
 		err := allod.Errorf(allod.Conflict, "carry out the plan %s: it is older than 24 hours and would be another one today", pl.ID)
-		return nil, allod.WithHint(errors.Join(err, o.savePlan(ctx, r, fresh)), "Today's is %s: look at it with `allod restore --apply %s --plan`.", fresh.ID, fresh.ID)
+		return nil, allod.WithHint(errors.Join(err, o.SavePlan(ctx, r, fresh)), "Today's is %s: look at it with `allod restore --apply %s --plan`.", fresh.ID, fresh.ID)
 	}
 	return fresh, nil
 }

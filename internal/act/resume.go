@@ -3,89 +3,37 @@ package act
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"allod"
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
+	"allod/internal/restore/kept"
 	"allod/internal/restore/plan"
 )
-
-// run is what is kept beside a plan once it is carried out: a plan that was
-// begun and did not get to its end has left rows half made, which no longer
-// count as deleted.
-type run struct {
-	Begun time.Time `json:"begun"`
-	Ended time.Time `json:"ended"` // zero = broken off
-}
-
-func (o *Office) runPath(id string) string { return filepath.Join(o.Dir, "plans", id+".run") }
-
-// runOf returns what is known of carrying out a plan; nil when it never was.
-func (o *Office) runOf(id string) (*run, error) {
-	b, err := os.ReadFile(o.runPath(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("read whether the plan %s was begun: %w", id, err)}
-	}
-	var r run
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, allod.Errorf(allod.Corrupt, "read whether the plan %s was begun: %w", id, err)
-	}
-	return &r, nil
-}
-
-// keepRun notes how far carrying out a plan has come. It is durable when it
-// returns.
-func (o *Office) keepRun(id string, r run) error {
-	b, err := json.Marshal(r)
-	if err == nil {
-		err = o.deps.Disk.MkdirAll(filepath.Join(o.Dir, "plans"))
-	}
-	if err == nil {
-		err = o.deps.Disk.Replace(o.runPath(id), b)
-	}
-	if err != nil {
-		return fmt.Errorf("note that the plan %s is carried out: %w", id, err)
-	}
-	return nil
-}
 
 // BrokenOff are the ids of the plans whose restore into an environment was begun
 // and did not come to its end, sorted. Rows may be half made until they are
 // carried out to the end.
 func (o *Office) BrokenOff(ctx context.Context, env string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(o.Dir, "plans"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("look for restores that broke off: %w", err)}
+	ids, err := o.Plans().Begun()
+	if err != nil {
+		return nil, err
 	}
 	var out []string
-	for _, e := range entries {
-		id, ok := strings.CutSuffix(e.Name(), ".run")
-		if !ok {
-			continue
-		}
-		if r, err := o.runOf(id); err != nil {
+	for _, id := range ids {
+		if r, err := o.Plans().Run(id); err != nil {
 			return nil, err
-		} else if r == nil || !r.Ended.IsZero() {
+		} else if r == nil || !r.Ended.IsZero() || !r.Undone.IsZero() {
 			continue
 		}
-		req, _, err := o.LoadPlan(ctx, id)
+		req, pl, err := o.LoadPlan(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if req.to() == env {
+		if req.to() == env && pl.Undoes == "" {
 			out = append(out, id)
 		}
 	}
@@ -102,7 +50,10 @@ const (
 // its end is Conflict. Of one that broke off, the next part that is left is
 // planned and kept, and named by the hint of a Conflict; a plan that has not
 // written anything yet is returned afresh, nil when nothing is left.
-func (o *Office) goOn(ctx context.Context, r RestoreRequest, pl *plan.Plan, before *run) (*plan.Plan, error) {
+func (o *Office) goOn(ctx context.Context, r RestoreRequest, pl *plan.Plan, before *kept.Run) (*plan.Plan, error) {
+	if !before.Undone.IsZero() {
+		return nil, allod.WithHint(allod.Errorf(allod.Conflict, "carry out the plan %s: it was carried out, and undone", pl.ID), "Plan it anew: the same `allod restore … --plan` as before.")
+	}
 	if !before.Ended.IsZero() {
 		err := allod.Errorf(allod.Conflict, "carry out the plan %s: it was carried out already, until %s", pl.ID, before.Ended.UTC().Format("2006-01-02 15:04:05Z"))
 		return nil, allod.WithHint(err, "If something is still missing, plan it anew: the same `allod restore … --plan` as before.")
@@ -137,7 +88,7 @@ func (o *Office) goOn(ctx context.Context, r RestoreRequest, pl *plan.Plan, befo
 			continue
 		}
 		err = allod.Errorf(allod.Conflict, "carry out the plan %s: it was begun at %s and broke off", pl.ID, before.Begun.UTC().Format("2006-01-02 15:04:05Z"))
-		return nil, allod.WithHint(errors.Join(err, o.savePlan(ctx, req, fresh)),
+		return nil, allod.WithHint(errors.Join(err, o.SavePlan(ctx, req, fresh)),
 			"What is left first is the plan %s: look at it with `allod restore --apply %s --plan`, carry it out with `allod restore --apply %s`, then come back to this one, until nothing is left.", fresh.ID, fresh.ID, fresh.ID)
 	}
 	return nil, nil
@@ -145,12 +96,16 @@ func (o *Office) goOn(ctx context.Context, r RestoreRequest, pl *plan.Plan, befo
 
 // nothingLeft is the report of a plan that broke off and was completed since.
 func (o *Office) nothingLeft(id string) (*apply.Report, error) {
+	before, err := o.Plans().Run(id)
+	if err != nil {
+		return nil, err
+	}
 	now := o.deps.Now().UTC()
 	rep := &apply.Report{
 		ID: id, Plan: id, Notes: []string{"plan: nothing is left of it"}, Started: now, Finished: now,
 		Conflicts: []plan.Skip{}, Skipped: []plan.Skip{}, Failures: []apply.Failure{}, Warnings: []string{}, Refused: []plan.Refusal{},
 	}
-	return rep, o.keepRun(id, run{now, now})
+	return rep, o.Plans().Note(id, kept.Run{Begun: before.Begun, Ended: now, Kept: before.Kept})
 }
 
 // rest selects rows of a plan that broke off.
@@ -161,7 +116,7 @@ func (o *Office) rest(ctx context.Context, id, part string) (restore.Selection, 
 	}
 	ids := map[string]map[allod.GUID]struct{}{}
 	for _, s := range pl.Packed() {
-		row := s.Op != plan.OpAssociate && s.Op != plan.OpParties
+		row := !s.Op.OfPair() && s.Op != plan.OpParties
 		if part == partMade && row && s.Version == 0 || part == partReopened && s.Pass == plan.PassReopen {
 			t := pl.TableOf(s)
 			if ids[t] == nil {

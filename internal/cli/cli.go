@@ -171,7 +171,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.setupCommand(), a.connectCommand(), a.checkCommand(), a.statusCommand(), a.backupCommand(),
 		a.snapshotsCommand(), a.schemaCommand(), a.lsCommand(), a.getCommand(), a.diffCommand(), a.restoreCommand(),
 		a.vaultCommand(), a.nativeCommand(), a.emulateCommand(), a.versionCommand())
-	root.AddCommand(a.officeCommands()...)
+	root.AddCommand(append(a.officeCommands(), a.undoing()...)...)
 	root.AddCommand(a.upkeep().Commands()...)
 	root.CompletionOptions.DisableDefaultCmd = true // upkeep has one that fits the page
 	a.upkeep().CompleteEnvironments(root)

@@ -13,6 +13,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/act/overwrite"
+	"allod/internal/cli/undo"
 	"allod/internal/restore/apply"
 	"allod/internal/restore/plan"
 )
@@ -44,7 +45,7 @@ people have to approve what changes rows that are there: the first run asks
 them, and says so; once they have run ` + "`allod approve`" + `, the same command, or
 --apply, carries out the same plan. A plan that has changed since is asked for
 anew. With fewer than two people registered it goes on as "one person".`,
-		Args: cobra.ArbitraryArgs, SuggestFor: []string{"undo", "undelete", "recover", "rollback"},
+		Args: cobra.ArbitraryArgs, SuggestFor: []string{"undelete", "recover"},
 		Example: `  allod restore prod@-1d --deleted
   allod restore prod@-1d account 49b0be2e-d01c-ed11-b83e-000d3a572421 --plan
   allod restore --apply 51cc72925f96cfca`,
@@ -135,7 +136,7 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 	if f.plan || !f.yes && f.apply == "" || p.Empty() {
 		return a.showPlan(p, f.steps, leftOut(&f.req))
 	}
-	if err := a.confirm(p, f); err != nil {
+	if err := a.confirm(p, f.confirm, "allod restore --apply "+p.ID); err != nil {
 		return err
 	}
 	m := a.newMeter("restore", p.Counts.Steps)
@@ -149,9 +150,15 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 	if err != nil {
 		return err
 	}
+	return outcome(rep, p, "allod restore --apply "+rep.Plan)
+}
+
+// outcome is how a restore, or an undo, ends; again says what is left of one that
+// stopped.
+func outcome(rep *apply.Report, p *plan.Plan, again string) error {
 	switch {
 	case rep.Paused != "" && len(rep.Conflicts) == 0:
-		return allod.WithHint(allod.Errorf(allod.Partial, "restore %s: stopped: %s", rep.ID, rep.Paused), "`allod restore --apply %s` says what is left.", rep.Plan)
+		return allod.WithHint(allod.Errorf(allod.Partial, "restore %s: stopped: %s", rep.ID, rep.Paused), "`%s` says what is left.", again)
 	case len(rep.Conflicts) > 0:
 		return &silent{allod.Errorf(allod.Conflict, "restore: conflicts")}
 	case rep.Failed > 0 || len(rep.Skipped) > 0 || len(p.Refused) > 0:
@@ -160,23 +167,24 @@ func (a *app) restore(cmd *cobra.Command, o *act.Office, f *restoreFlags) error 
 	return nil
 }
 
-// confirm asks for the name of an environment that is not on this machine.
-func (a *app) confirm(p *plan.Plan, f *restoreFlags) error {
+// confirm asks for the name of an environment that is production; said is what
+// was said with --confirm, again the command without it.
+func (a *app) confirm(p *plan.Plan, said, again string) error {
 	env, _, _ := strings.Cut(p.To, "@")
-	if !p.Production || f.confirm == env {
+	if !p.Production || said == env {
 		return nil
 	}
-	if f.confirm != "" {
-		return &usageError{allod.Errorf(allod.Invalid, "restore into %s: --confirm names %q", env, f.confirm)}
+	if said != "" {
+		return &usageError{allod.Errorf(allod.Invalid, "write into %s: --confirm names %q", env, said)}
 	}
 	if a.deps.Terminal {
-		a.errf("This writes into %s, %d rows. Type its name to go on: ", env, p.Counts.Create+p.Counts.Update)
+		a.errf("This writes into %s, %d rows. Type its name to go on: ", env, p.Counts.Create+p.Counts.Update+p.Counts.Delete)
 		line, err := bufio.NewReader(io.LimitReader(a.deps.In, 200)).ReadString('\n')
 		if err == nil && strings.TrimSpace(line) == env {
 			return nil
 		}
 	}
-	return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore into %s: it was not confirmed", env), "Add --confirm %s. The plan is kept: `allod restore --apply %s --confirm %s`.", env, p.ID, env)}
+	return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore into %s: it was not confirmed", env), "Add --confirm %s. The plan is kept: `%s --confirm %s`.", env, again, env)}
 }
 
 // showPlan shows a plan. Partial when something that was asked for is not in it.
@@ -197,6 +205,10 @@ func (a *app) planText(p *plan.Plan, steps int, left string) error {
 		return err
 	}
 	switch {
+	case p.Undoes != "":
+		if !p.Empty() {
+			a.outf("Carry it out with `allod undo %s --yes`.\n", p.Undoes)
+		}
 	case p.Empty() && len(p.Skipped) == 0:
 		env, _, _ := strings.Cut(p.From, "@")
 		a.para("", "There is nothing to do. If something should be, it was lost before %s: `allod snapshots %s` lists earlier moments.", p.From, env)
@@ -215,6 +227,19 @@ func (a *app) planText(p *plan.Plan, steps int, left string) error {
 		}
 	}
 	return nil
+}
+
+// undoing are the commands that take restores back.
+func (a *app) undoing() []*cobra.Command {
+	c := &undo.Console{
+		Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice, Holding: a.holding, Plan: func(p *plan.Plan, steps int) error { return a.showPlan(p, steps, "") },
+		Confirm: a.confirm, Report: a.showReport, Outcome: outcome,
+		Meter: func(total int64) (func(done, total int64), func()) {
+			m := a.newMeter("undo", total)
+			return func(done, total int64) { m.set(done, total, fmt.Sprintf("%d of %d writes", done, total)) }, m.done
+		},
+	}
+	return c.Commands()
 }
 
 // showBrokenOff tells of restores that stopped before their end: what they left
@@ -248,7 +273,7 @@ func (a *app) showReport(r *apply.Report) {
 		a.print(r)
 		return
 	}
-	a.outf("Restore %s: %d created, %d updated, %d unchanged, %d failed, %d conflicts.\n", r.ID, r.Created, r.Updated, r.Unchanged, r.Failed, len(r.Conflicts))
+	a.outf("Restore %s: %s.\n", r.ID, r.Counted())
 	switch {
 	case r.Approved != nil && r.Approved.OnePerson:
 		a.outf("Approved by one person: fewer than two are registered who could have.\n")

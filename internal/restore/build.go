@@ -50,6 +50,9 @@ func Build(ctx context.Context, snap, live source.View, sel Selection, o Options
 	}
 	b.refuse()
 	for _, name := range b.arrange() {
+		if b.chosen[name] == nil {
+			continue // rows of it are only taken away
+		}
 		if err := b.rows(ctx, name); err != nil {
 			return nil, err
 		}
@@ -60,6 +63,7 @@ func Build(ctx context.Context, snap, live source.View, sel Selection, o Options
 	if err := b.pairs(ctx); err != nil {
 		return nil, err
 	}
+	b.removals()
 	return b.finish()
 }
 
@@ -109,7 +113,7 @@ func (c *chosen) len() int64 { return int64(len(c.keys) + len(c.pairs)) }
 func newBuilder(snap, live source.View, sel Selection, o Options) *builder {
 	p := &plan.Plan{
 		From: snap.Name(), To: live.Name(), Organization: live.Schema().Identity.Organization, Built: o.Now().UTC().Truncate(time.Second), OnConflict: o.OnConflict, Production: o.Production, Because: o.Because,
-		Approval: approval(o.Approvers), Warnings: []string{}, Refused: []plan.Refusal{}, Skipped: []plan.Skip{}, NotWritten: []plan.NotWritten{}, Mappings: []plan.Mapping{}, Dropped: []allod.RecordRef{},
+		Approval: approval(o.Approvers), Undoes: o.Undoes, Conflicts: o.Conflicts, Warnings: append([]string{}, o.Warnings...), Refused: []plan.Refusal{}, Skipped: append([]plan.Skip{}, o.Skipped...), NotWritten: []plan.NotWritten{}, Mappings: []plan.Mapping{}, Dropped: []allod.RecordRef{},
 	}
 	return &builder{
 		snap: snap, live: live, sel: sel, o: o, p: p, w: plan.NewWriter(p),
@@ -149,6 +153,9 @@ func (b *builder) choose(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.sel.Exact {
+		return nil
+	}
 	return b.closure(ctx)
 }
 
@@ -161,6 +168,12 @@ func (b *builder) chooseTable(ctx context.Context, ts TableSelection) error {
 		return allod.Errorf(allod.Invalid, "plan restore of table %s from %s: %s", ts.Table, b.snap.Name(), t.Unreadable)
 	}
 	ch := b.choice(t)
+	for _, p := range ts.Pairs {
+		ch.pairs[p] = struct{}{}
+	}
+	if len(ts.Pairs) > 0 {
+		return nil
+	}
 	if ts.IDs == nil {
 		ch.whole = true
 		for row, err := range b.snap.Rows(ctx, ts.Table) {
@@ -325,6 +338,12 @@ func (b *builder) arrange() []string {
 			names = append(names, name)
 		}
 	}
+	for _, r := range b.o.Remove {
+		if !r.Ref.IsPair() && !slices.Contains(names, r.Ref.Table) {
+			names = append(names, r.Ref.Table)
+		}
+	}
+	slices.Sort(names)
 	names = plan.TableOrder(b.live.Schema(), names)
 	for _, n := range append(slices.Clone(names), links...) {
 		b.rank[n] = int(b.w.Table(n))

@@ -40,6 +40,25 @@ func (b *builder) pairs(ctx context.Context) error {
 	return nil
 }
 
+// removals plans what is taken away.
+func (b *builder) removals() {
+	for _, r := range b.o.Remove {
+		b.p.Counts.Rows++
+		if !r.Ref.IsPair() {
+			b.w.Add(r.Ref.Table, nil, reasonMade, plan.Packed{Key: r.Ref.Key, Version: r.Version, Op: plan.OpDelete, Pass: plan.PassRemove, Wave: r.Wave})
+			b.p.Counts.Delete++
+			continue
+		}
+		rels := relationships(b.live.Schema(), r.Ref.Table)
+		if len(rels) == 0 {
+			b.skip(r.Ref.Table, r.Ref.Pair[0], "no relationship leads to it")
+			continue
+		}
+		b.w.Add(r.Ref.Table, []string{rels[0].Name}, reasonMade, plan.Packed{Key: r.Ref.Pair[0], Other: r.Ref.Pair[1], Op: plan.OpDissociate, Pass: plan.PassLinks})
+		b.p.Counts.Delete++
+	}
+}
+
 func comparePairs(x, y [2]allod.GUID) int {
 	if n := bytes.Compare(x[0][:], y[0][:]); n != 0 {
 		return n

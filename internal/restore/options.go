@@ -24,6 +24,8 @@ type Selection struct {
 	All bool
 	// Tables names whole tables, rows of them, or rows that a filter admits.
 	Tables []TableSelection
+	// Exact takes the named rows alone, without what is attached to them.
+	Exact bool
 	// DeletedOnly leaves out rows that exist live.
 	DeletedOnly bool
 }
@@ -31,7 +33,8 @@ type Selection struct {
 // TableSelection chooses rows of one table.
 type TableSelection struct {
 	Table  string
-	IDs    []allod.GUID          // nil = all rows
+	IDs    []allod.GUID          // nil = all rows, of a table of pairs see Pairs
+	Pairs  [][2]allod.GUID       // of a table of pairs, with Exact
 	Filter func(*allod.Row) bool // nil = all; with IDs both must hold
 }
 
@@ -66,6 +69,12 @@ type Options struct {
 	// Map names counterparts in the target for records of the snapshot, e.g.
 	// users; it goes before what Build finds by itself.
 	Map map[allod.RecordRef]allod.RecordRef
+	// Remove are rows and pairs to take away: those that a restore made, which is
+	// undone. Undoes is its id, Conflicts and Skipped what is left alone.
+	Remove             []Removal
+	Undoes             string
+	Conflicts, Skipped []plan.Skip
+	Warnings           []string // of the caller
 	// Approvers are the people who approved; one alone is recorded as such.
 	Approvers []allod.Actor
 	// Replayed, if there is one, is asked at the end what was corrected in the
@@ -73,6 +82,14 @@ type Options struct {
 	Replayed func() []plan.Replayed
 	// Now is the clock; nil = time.Now.
 	Now func() time.Time
+}
+
+// Removal is a row or a pair of the target to be taken away. Rows of one table go
+// by rising Wave.
+type Removal struct {
+	Ref     allod.RecordRef
+	Version uint64
+	Wave    uint8
 }
 
 func (o *Options) check() error {
@@ -91,7 +108,7 @@ func (s *Selection) check() error {
 	if s.All && len(s.Tables) > 0 {
 		return allod.Errorf(allod.Invalid, "plan restore: everything and single tables exclude each other")
 	}
-	if !s.All && len(s.Tables) == 0 {
+	if !s.All && !s.Exact && len(s.Tables) == 0 {
 		return allod.WithHint(allod.Errorf(allod.Invalid, "plan restore: nothing is selected"), "name a table, with or without ids, or everything")
 	}
 	return nil

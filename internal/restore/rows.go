@@ -24,6 +24,7 @@ const (
 	reasonOwner      = "owner differs live"
 	reasonPair       = "pair is missing live"
 	reasonParties    = "parties are missing or differ live"
+	reasonMade       = "the restore made it"
 )
 
 type colKind uint8

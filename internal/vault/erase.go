@@ -91,7 +91,7 @@ func (v *Vault) Erase(ctx context.Context, s gate.Session, tags []RecordTag, opt
 
 // forgetPast erases all but the newest version of records, if that is a row.
 func (v *Vault) forgetPast(ctx context.Context, s gate.Session, o puncture.Order, tags []RecordTag, opts EraseOptions) (*puncture.Done, error) {
-	e, err := v.environment(ctx, tags[0].Environment)
+	e, err := v.content.NameOf(ctx, tags[0].Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -105,20 +105,6 @@ func (v *Vault) forgetPast(ctx context.Context, s gate.Session, o puncture.Order
 	o.Absent = keytree.Superseded
 	done, _, err := v.replace(ctx, s, o, e, records, opts.Check)
 	return done, object.Named("forget the past of a record", err)
-}
-
-// environment returns the name of an environment from its number.
-func (v *Vault) environment(ctx context.Context, number uint32) (string, error) {
-	envs, _, err := v.environments(ctx)
-	for name, e := range envs {
-		if e.Environment == number {
-			return name, err
-		}
-	}
-	if err == nil {
-		err = allod.Errorf(allod.NotFound, "find environment %d: it has no snapshot", number)
-	}
-	return "", err
 }
 
 // Rotate makes the state keys and every slot anew, without destroying the key of

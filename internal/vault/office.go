@@ -9,17 +9,16 @@ import (
 )
 
 // Office is the name of the pseudo-environment, number 0, that holds what Allod
-// keeps of itself: users, requests for approval, approvals. Each is a record
-// with a key of its own, which can be destroyed like that of any other record.
+// keeps of itself: users, requests for approval, approvals; each a record.
 const Office = "office"
 
-// mayBegin returns the actions that a session may have been opened for to write
+// mayBegin returns the action that a session must have been opened for to write
 // an environment.
-func mayBegin(env string) []gate.Action {
+func mayBegin(env string) gate.Action {
 	if env == Office {
-		return []gate.Action{gate.ActionOffice}
+		return gate.ActionOffice
 	}
-	return []gate.Action{gate.ActionCapture, gate.ActionUndo, gate.ActionRestore}
+	return gate.ActionCapture
 }
 
 // kindOf returns the kind of the log entries of an environment's commits.

@@ -76,7 +76,7 @@ type KnownRow = compare.KnownRow
 // Begin starts a capture run. The session must have been opened to capture the
 // environment, with content: a run compares whole rows. Denied otherwise, or when the vault was opened without keys or by a slot that may not capture.
 func (v *Vault) Begin(ctx context.Context, s gate.Session, opts RunOptions) (*Run, error) {
-	if err := v.mayAct(s, mayBegin(opts.Environment)...); err != nil {
+	if err := v.mayAct(s, mayBegin(opts.Environment)); err != nil {
 		return nil, err
 	}
 	if err := s.AllowsContent(opts.Environment, ""); err != nil { // Known shows whole rows

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 
@@ -151,12 +152,7 @@ func (w *TableWriter) Finish(ctx context.Context) (Changes, error) {
 func (w *TableWriter) finish(ctx context.Context) error {
 	w.r.mu.Lock() // commits of other tables may have come between
 	past := w.look()
-	before := int64(0)
-	if w.r.last != nil {
-		if t := w.r.last.Table(w.number); t != nil {
-			before = t.Rows
-		}
-	}
+	before := w.r.last.RowsOf(w.number)
 	w.r.mu.Unlock()
 	in, err := w.sorter.Sorted()
 	if err != nil {
@@ -181,13 +177,7 @@ func (w *TableWriter) finish(ctx context.Context) error {
 	if w.changes = table.Changes; err != nil {
 		return err
 	}
-	if err := w.changed.End(); err != nil {
-		return err
-	}
-	if err := w.missing.End(); err != nil {
-		return err
-	}
-	if err := w.sorter.Close(); err != nil {
+	if err := errors.Join(w.changed.End(), w.missing.End(), w.sorter.Close()); err != nil {
 		return err
 	}
 	w.r.mu.Lock() // from here on the next commit takes it, whoever commits
@@ -204,22 +194,10 @@ func (w *TableWriter) Missing(ctx context.Context) iter.Seq2[allod.RecordRef, er
 			yield(allod.RecordRef{}, allod.Errorf(allod.Invalid, "list missing rows of %s: the writer is not finished", w.table.Name))
 			return
 		}
-		q, err := w.missing.Read()
-		if err != nil {
-			yield(allod.RecordRef{}, err)
-			return
-		}
-		for q.Next() {
-			_, row, err := stage.ReadRow(q.Value())
-			if err == nil {
-				err = ctx.Err()
-			}
-			if !yield(content.RefOf(w.table.Name, &row), err) || err != nil {
+		for ref, err := range compare.Refs(ctx, w.missing, w.table.Name) {
+			if !yield(ref, err) {
 				return
 			}
-		}
-		if err := q.Err(); err != nil {
-			yield(allod.RecordRef{}, err)
 		}
 	}
 }

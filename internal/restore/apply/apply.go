@@ -39,6 +39,10 @@ type Options struct {
 	// OnResult, when not nil, is called for every step carried out, one call at
 	// a time; an error from it stops the restore.
 	OnResult func(plan.Step, source.Result) error
+	// Before, when not nil, is called with ops of one table right before they are
+	// sent; an error from it stops the restore. It may be called from several
+	// goroutines, with ops of different rows.
+	Before func(ctx context.Context, ops []source.Op) error
 	// Now is the clock, nil = time.Now; Sleep waits, nil = a timer that ctx
 	// interrupts.
 	Now   func() time.Time
@@ -54,6 +58,7 @@ type Report struct {
 	Created   int64          `json:"created"`            // rows and pairs
 	Updated   int64          `json:"updated"`            // rows
 	Unchanged int64          `json:"unchanged"`
+	Deleted   int64          `json:"deleted,omitempty"` // rows and pairs, by an undo
 	Failed    int64          `json:"failed"`
 	Conflicts []plan.Skip    `json:"conflicts"`
 	Skipped   []plan.Skip    `json:"skipped"` // those of the plan and those found while writing
@@ -146,6 +151,7 @@ type applier struct {
 	maps       plan.Counterparts
 	multi      map[rowID]*rowState // rows with several steps
 	lim        limiter
+	remove     *removing // nil before the first deletion
 
 	mu      sync.Mutex
 	r       *Report
@@ -192,7 +198,7 @@ func newApplier(p *plan.Plan, snap, live source.View, target source.Target, o Op
 		p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: p.Counterparts(),
 		multi: map[rowID]*rowState{}, dropped: map[allod.RecordRef]struct{}{}, made: map[string]platformRows{}, closing: map[string]map[allod.GUID]closeRecord{},
 		r: &Report{
-			ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: []plan.Skip{}, Skipped: append([]plan.Skip{}, p.Skipped...),
+			ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: append([]plan.Skip{}, p.Conflicts...), Skipped: append([]plan.Skip{}, p.Skipped...),
 			Failures: []Failure{}, Notes: []string{}, Warnings: p.Warnings, Refused: p.Refused, Started: o.Now().UTC(),
 		},
 	}
@@ -202,7 +208,7 @@ func newApplier(p *plan.Plan, snap, live source.View, target source.Target, o Op
 	}
 	seen := map[rowID]struct{}{}
 	for _, s := range p.Packed() {
-		if s.Op == plan.OpAssociate {
+		if s.Op.OfPair() {
 			a.total++
 			continue
 		}
@@ -224,7 +230,7 @@ func (a *applier) group(i int) int {
 	n := 1
 	for n < len(steps) {
 		t := steps[n]
-		if t.Pass != s.Pass || t.Table != s.Table || t.Wave != s.Wave || t.Op != s.Op && (t.Op == plan.OpAssociate || s.Op == plan.OpAssociate || t.Op == plan.OpParties || s.Op == plan.OpParties) {
+		if t.Pass != s.Pass || t.Table != s.Table || t.Wave != s.Wave || t.Op != s.Op && (t.Op.OfPair() || s.Op.OfPair() || t.Op == plan.OpParties || s.Op == plan.OpParties) {
 			break
 		}
 		n++
@@ -236,6 +242,9 @@ func (a *applier) group(i int) int {
 // in one batch, in order.
 func (a *applier) runGroup(ctx context.Context, from, to int) error {
 	if err := a.platformMade(ctx, a.p.Packed()[from]); err != nil {
+		return err
+	}
+	if err := a.beforeRemoving(ctx, a.p.Packed()[from]); err != nil {
 		return err
 	}
 	var g errgroup.Group // without a context of its own: what is under way ends in order, also when another batch stops the restore
@@ -266,7 +275,7 @@ func (a *applier) runGroup(ctx context.Context, from, to int) error {
 // a row has to know the version that the first one gave it. The steps of one
 // party list are one write.
 func rounds(steps []plan.Packed) [][]plan.Packed {
-	if op := steps[0].Op; op == plan.OpAssociate || op == plan.OpParties {
+	if op := steps[0].Op; op.OfPair() || op == plan.OpParties {
 		return [][]plan.Packed{steps}
 	}
 	var out [][]plan.Packed
@@ -367,6 +376,9 @@ func (a *applier) send(ctx context.Context, w []write) error {
 		if err := a.lim.wait(ctx, len(ops)); err != nil {
 			return err
 		}
+		if err := a.before(ctx, w); err != nil {
+			return err
+		}
 		res, err := a.target.Apply(ctx, source.WriteOptions{Tag: "allod:" + a.o.ID, Bypass: a.o.Bypass}, ops)
 		if err != nil {
 			return err
@@ -376,7 +388,10 @@ func (a *applier) send(ctx context.Context, w []write) error {
 		}
 		var again []write
 		for i := range w {
-			if a.mayRetry(&w[i], res[i].Err) && try < retries {
+			if w[i].same, err = a.unlinked(ctx, &w[i], res[i].Err); err != nil {
+				return err
+			}
+			if (w[i].same || a.mayRetry(&w[i], res[i].Err)) && try < retries {
 				again = append(again, w[i])
 				continue
 			}
@@ -389,6 +404,21 @@ func (a *applier) send(ctx context.Context, w []write) error {
 		}
 	}
 	return nil
+}
+
+// before tells that ops are about to be sent; rows that this run has unlinked
+// itself are as they were.
+func (a *applier) before(ctx context.Context, w []write) error {
+	if a.o.Before == nil {
+		return nil
+	}
+	var ops []source.Op
+	for i := range w {
+		if !w[i].same {
+			ops = append(ops, w[i].op)
+		}
+	}
+	return a.o.Before(ctx, ops)
 }
 
 // unmoved reads the versions of rows whose files or parties are about to be
@@ -458,7 +488,9 @@ func (a *applier) refresh(ctx context.Context, w []write) ([]write, error) {
 		return nil, err
 	}
 	for i := range w {
-		w[i].op.Version = versions[w[i].op.Key]
+		if !w[i].same {
+			w[i].op.Version = versions[w[i].op.Key]
+		}
 	}
 	return w, nil
 }
@@ -560,6 +592,8 @@ func (a *applier) succeeded(w *write, st *rowState, res source.Result) {
 		}
 	case source.OpAssociate:
 		a.r.Created++
+	case source.OpDelete, source.OpDissociate:
+		a.r.Deleted++
 	default:
 		if st == nil {
 			a.r.Updated++

@@ -19,6 +19,7 @@ type write struct {
 	op     source.Op
 	step   plan.Packed
 	packed []plan.Packed // all steps of the op; parties have several
+	same   bool          // its version is that of a row which is as it was, see unlinked
 }
 
 // build makes the ops of some steps of one table and pass: it reads the rows
@@ -29,8 +30,10 @@ func (a *applier) build(ctx context.Context, steps []plan.Packed) ([]write, erro
 		return nil, nil
 	}
 	switch steps[0].Op {
-	case plan.OpAssociate:
+	case plan.OpAssociate, plan.OpDissociate:
 		return a.buildPairs(steps)
+	case plan.OpDelete:
+		return a.buildDeletes(ctx, steps)
 	case plan.OpParties:
 		return a.buildParties(ctx, steps)
 	case plan.OpCreate, plan.OpUpdate, plan.OpFile, plan.OpState:
@@ -106,7 +109,7 @@ func (a *applier) standing(steps []plan.Packed) []plan.Packed {
 	defer a.mu.Unlock()
 	var out []plan.Packed
 	for _, s := range steps {
-		if st := a.multi[rowID{s.Table, s.Key}]; s.Op != plan.OpAssociate && st != nil && st.skip != "" && (s.Op != plan.OpState || !st.opened) {
+		if st := a.multi[rowID{s.Table, s.Key}]; !s.Op.OfPair() && st != nil && st.skip != "" && (s.Op != plan.OpState || !st.opened) {
 			a.r.Skipped = append(a.r.Skipped, plan.Skip{Table: a.p.TableOf(s), ID: s.Key, Reason: string(s.Op.Kind()) + " not done: " + st.skip})
 			continue
 		}
@@ -208,7 +211,7 @@ func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error)
 		return op, ok, nil
 	case plan.OpFile:
 		return b.file(ctx, op)
-	case plan.OpAssociate, plan.OpParties:
+	case plan.OpAssociate, plan.OpParties, plan.OpDelete, plan.OpDissociate:
 	}
 	return op, false, allod.Errorf(allod.Internal, "restore %s: step %s on a row", b.a.o.ID, b.s.Op.Kind())
 }
@@ -410,7 +413,26 @@ func (a *applier) leave(s plan.Packed, why string) {
 	}
 }
 
-// buildPairs makes the ops that add pairs.
+// buildDeletes makes the ops that delete rows.
+func (a *applier) buildDeletes(ctx context.Context, steps []plan.Packed) ([]write, error) {
+	table := a.p.TableOf(steps[0])
+	lt := a.live.Schema().Table(table)
+	if lt == nil {
+		return nil, allod.Errorf(allod.Conflict, "restore %s: table %s is gone since the plan was made", a.o.ID, table)
+	}
+	versions, err := a.needed(ctx, table, steps)
+	if err != nil {
+		return nil, err
+	}
+	var out []write
+	for _, s := range steps {
+		op := source.Op{Kind: source.OpDelete, Table: lt, Key: s.Key, Version: versions[s.Key]}
+		out = append(out, write{op: op, step: s, packed: []plan.Packed{s}})
+	}
+	return out, nil
+}
+
+// buildPairs makes the ops that add or remove pairs.
 func (a *applier) buildPairs(steps []plan.Packed) ([]write, error) {
 	var out []write
 	rels := a.live.Schema().Relationships
@@ -427,7 +449,7 @@ func (a *applier) buildPairs(steps []plan.Packed) ([]write, error) {
 			a.mu.Unlock()
 			continue
 		}
-		op := source.Op{Kind: source.OpAssociate, Table: a.live.Schema().Table(rel.Table1), Key: s.Key, Relationship: rel, Other: s.Other}
+		op := source.Op{Kind: s.Op.Kind(), Table: a.live.Schema().Table(rel.Table1), Key: s.Key, Relationship: rel, Other: s.Other}
 		out = append(out, write{op: op, step: s, packed: []plan.Packed{s}})
 	}
 	return out, nil

@@ -44,3 +44,12 @@ func (r *Report) Interrupted(ctx context.Context, err error) error {
 	end := &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("restore %s: %w", r.ID, ctx.Err())}
 	return allod.WithHint(end, "Rows may be half made. `allod restore --apply %s` says what is left.", r.Plan)
 }
+
+// Counted says in one line what was done.
+func (r *Report) Counted() string {
+	deleted := ""
+	if r.Deleted > 0 {
+		deleted = fmt.Sprintf(" %d deleted,", r.Deleted)
+	}
+	return fmt.Sprintf("%d created, %d updated,%s %d unchanged, %d failed, %d conflicts", r.Created, r.Updated, deleted, r.Unchanged, r.Failed, len(r.Conflicts))
+}

@@ -37,7 +37,7 @@ func Verify(ctx context.Context, p *plan.Plan, snap, live source.View) (*Verific
 	v := &Verification{Differ: []Different{}}
 	byTable := map[string]map[allod.GUID][]plan.Packed{}
 	for _, s := range p.Packed() {
-		if s.Op == plan.OpAssociate || s.Op == plan.OpParties || p.ReasonOf(s) == plan.ReasonReopen {
+		if s.Op.OfPair() || s.Op == plan.OpParties || s.Op == plan.OpDelete || p.ReasonOf(s) == plan.ReasonReopen {
 			continue
 		}
 		name := p.TableOf(s)

@@ -41,6 +41,10 @@ const (
 
 	CloseRound Pass = 8
 
+	// PassRemove comes after everything: an undo deletes what a restore made,
+	// what refers to others first.
+	PassRemove Pass = 15
+
 	passes Pass = 16 // how many there are room for
 )
 
@@ -55,8 +59,8 @@ type Step struct {
 	Wave    uint8         `json:"wave,omitempty"`    // rows of one table that need each other to exist: waves come one after the other
 	Version uint64        `json:"version,omitempty"` // of the live row it was planned against; 0 = the row is not there, or this restore writes it before
 
-	Relationship string       `json:"relationship,omitempty"` // associate
-	Other        *allod.GUID  `json:"other,omitempty"`        // associate: the second id of the pair
+	Relationship string       `json:"relationship,omitempty"` // of a pair
+	Other        *allod.GUID  `json:"other,omitempty"`        // the second id of a pair
 	Parties      []allod.GUID `json:"parties,omitempty"`      // replace-parties: ids of the snapshot's party rows
 }
 
@@ -64,7 +68,7 @@ type Step struct {
 // of the plan: see ColumnsOf, TableOf and ReasonOf.
 type Packed struct {
 	Key     allod.GUID
-	Other   allod.GUID // associate: second id; replace-parties: the party row
+	Other   allod.GUID // of a pair: second id; replace-parties: the party row
 	Version uint64
 	Columns uint32
 	Table   uint16
@@ -77,7 +81,7 @@ type Packed struct {
 // Op is the kind of a packed step.
 type Op uint8
 
-var opKinds = [...]source.OpKind{source.OpCreate, source.OpUpdate, source.OpAssociate, source.OpReplaceParty, source.OpFile, source.OpState}
+var opKinds = [...]source.OpKind{source.OpCreate, source.OpUpdate, source.OpAssociate, source.OpReplaceParty, source.OpFile, source.OpState, source.OpDelete, source.OpDissociate}
 
 // The kinds of steps.
 const (
@@ -87,7 +91,12 @@ const (
 	OpParties
 	OpFile
 	OpState
+	OpDelete     // of an undo alone
+	OpDissociate // of an undo alone
 )
+
+// OfPair reports whether the step is about a pair, not about a row.
+func (o Op) OfPair() bool { return o == OpAssociate || o == OpDissociate }
 
 // Kind returns what a target calls it.
 func (o Op) Kind() source.OpKind { return opKinds[o] }
@@ -176,6 +185,7 @@ type Counts struct {
 	Parties   int64 `json:"parties"` // activities whose parties are written
 	Files     int64 `json:"files"`
 	States    int64 `json:"states"`
+	Delete    int64 `json:"delete,omitempty"` // rows and pairs, by an undo
 	Steps     int64 `json:"steps"`
 	Skipped   int64 `json:"skipped"`
 }
@@ -205,6 +215,11 @@ type Plan struct {
 	Production   bool       `json:"production"`
 	Because      string     `json:"production_because,omitempty"` // why To counts as production, or not
 	Approval     string     `json:"approval"`                     // "none", "one person", "nobody yet" (two people have to) …
+
+	// Undoes is the id of what an undo takes back; Conflicts are rows that it
+	// would write and that were touched since.
+	Undoes    string `json:"undoes,omitempty"`
+	Conflicts []Skip `json:"conflicts,omitempty"`
 
 	Warnings   []string     `json:"warnings"`
 	Refused    []Refusal    `json:"refused"`
@@ -285,7 +300,7 @@ func (p *Plan) StepOf(ps []Packed) Step {
 	s := ps[0]
 	out := Step{Op: opKinds[s.Op], Table: p.tables[s.Table], ID: s.Key, Columns: p.sets[s.Columns], Reason: p.reasons[s.Reason], Pass: s.Pass, Wave: s.Wave, Version: s.Version}
 	switch s.Op {
-	case OpAssociate:
+	case OpAssociate, OpDissociate:
 		out.Relationship, out.Columns, out.Other = p.sets[s.Columns][0], []string{}, &s.Other
 	case OpParties:
 		for i := range ps {
@@ -293,17 +308,17 @@ func (p *Plan) StepOf(ps []Packed) Step {
 				out.Parties = append(out.Parties, ps[i].Other)
 			}
 		}
-	case OpCreate, OpUpdate, OpFile, OpState:
+	case OpCreate, OpUpdate, OpFile, OpState, OpDelete:
 	}
 	return out
 }
 
 // sort puts the steps into the order of execution: pass, table, wave, row.
-// Tables are numbered targets first; states go the other way round.
+// Tables are numbered targets first; states and deletions go the other way round.
 func (p *Plan) sort() {
 	slices.SortFunc(p.steps, func(x, y Packed) int {
 		tables := cmp.Compare(x.Table, y.Table)
-		if x.Pass%CloseRound == PassState {
+		if x.Pass%CloseRound == PassState || x.Pass == PassRemove {
 			tables = -tables
 		}
 		return cmp.Or(cmp.Compare(x.Pass, y.Pass), tables, cmp.Compare(x.Wave, y.Wave), bytes.Compare(x.Key[:], y.Key[:]), slices.Compare(p.sets[x.Columns], p.sets[y.Columns]), bytes.Compare(x.Other[:], y.Other[:]))
@@ -409,9 +424,11 @@ func (w *Writer) read(s *Step) error {
 	}
 	st := Packed{Key: s.ID, Version: s.Version, Op: Op(code), Wave: s.Wave, Pass: s.Pass}
 	switch {
-	case st.Op == OpAssociate && s.Other == nil:
+	case (st.Op == OpDelete || st.Op == OpDissociate) && w.p.Undoes == "":
+		return allod.Errorf(allod.Corrupt, "read plan: a restore takes nothing away, and a step of %s does", s.Table)
+	case st.Op.OfPair() && s.Other == nil:
 		return allod.Errorf(allod.Corrupt, "read plan: a pair of %s has one end", s.Table)
-	case st.Op == OpAssociate:
+	case st.Op.OfPair():
 		st.Other = *s.Other
 		w.Add(s.Table, []string{s.Relationship}, s.Reason, st)
 	case st.Op == OpFile && len(s.Columns) != 1:

@@ -23,7 +23,10 @@ func TestHostilePlans(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, text string }{
 		{"no JSON", `{"steps":`},
-		{"operation", step(`"op":"delete"`)},
+		{"operation", step(`"op":"merge"`)},
+		{"a restore that deletes", step(`"op":"delete"`)},
+		{"a restore that unlinks", step(`"op":"dissociate","relationship":"x","other":"` + account + `"`)},
+		{"an undo of half a pair", `{"undoes":"0123456789abcdef","tables":["account"],"steps":[{"table":"account","id":"` + account + `","pass":3,"op":"dissociate","relationship":"x"}]}`},
 		{"pass", `{"tables":["account"],"steps":[{"op":"create","table":"account","pass":16}]}`},
 		{"pass below zero", `{"tables":["account"],"steps":[{"op":"create","table":"account","pass":-1}]}`},
 		{"wave", step(`"op":"create","wave":256`)},

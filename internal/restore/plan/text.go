@@ -24,8 +24,15 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 	c := p.Counts
 	t.para("  ", "%d rows looked at: %d to create, %d to update, %d equal, %d skipped; %d pairs, %d party lists, %d files, %d states; %d steps",
 		c.Rows, c.Create, c.Update, c.Unchanged, c.Skipped, c.Pairs, c.Parties, c.Files, c.States, c.Steps)
+	if c.Delete > 0 {
+		t.line("  %s to delete or unlink", Count(c.Delete, "row"))
+	}
 	p.textTables(t)
 	p.textSteps(t, max)
+	if len(p.Conflicts) > 0 {
+		t.line("\nTouched since")
+		p.textSkips(t, p.Conflicts, max)
+	}
 	if len(p.Refused) > 0 {
 		t.line("\nRefused tables")
 		for _, r := range p.Refused {
@@ -49,17 +56,25 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 		}
 	}
 	if len(p.Skipped) > 0 {
-		t.line("\nNot restored")
-		for i, s := range p.Skipped {
-			if i == max {
-				t.line("  … and %d more", len(p.Skipped)-max)
-				break
-			}
-			t.para("    ", "  %s %v: %s", s.Table, s.ID, s.Reason)
+		if p.Undoes != "" {
+			t.line("\nLeft alone")
+		} else {
+			t.line("\nNot restored")
 		}
+		p.textSkips(t, p.Skipped, max)
 	}
 	p.textNotWritten(t, max)
 	return t.err
+}
+
+func (p *Plan) textSkips(t *text, skips []Skip, max int) {
+	for i, s := range skips {
+		if i == max {
+			t.line("  … and %d more", len(skips)-max)
+			return
+		}
+		t.para("    ", "  %s %v: %s", s.Table, s.ID, s.Reason)
+	}
 }
 
 // textTables writes a line per table with steps.

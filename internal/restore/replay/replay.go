@@ -40,13 +40,19 @@ func At(ctx context.Context, v *vault.Vault, g *gate.Gate, s gate.Session, env s
 	if err != nil {
 		return nil, err
 	}
-	out := &View{View: snap, by: map[allod.RecordRef][]rights.Correction{}, used: map[allod.RecordRef][]plan.Replayed{}}
-	all, err := Kept(ctx, v, g, s.Actor())
+	return Over(ctx, v, g, s.Actor(), snap, env, snap.Meta().Capture)
+}
+
+// Over puts the corrections over rows of an environment that are as they were at
+// a capture.
+func Over(ctx context.Context, v *vault.Vault, g *gate.Gate, actor allod.Actor, view source.View, env string, capture uint64) (*View, error) {
+	out := &View{View: view, by: map[allod.RecordRef][]rights.Correction{}, used: map[allod.RecordRef][]plan.Replayed{}}
+	all, err := Kept(ctx, v, g, actor)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range all {
-		if c.Environment == env && c.Shown(snap.Meta().Capture) {
+		if c.Environment == env && c.Shown(capture) {
 			out.by[c.Record] = append(out.by[c.Record], c)
 		}
 	}

@@ -63,6 +63,15 @@ func (m *Manifest) Table(number uint32) *Table {
 	return &m.Tables[i]
 }
 
+// RowsOf returns how many rows of a table are alive; 0 for nil, and for a table
+// that is not known.
+func (m *Manifest) RowsOf(number uint32) int64 {
+	if m == nil || m.Table(number) == nil {
+		return 0
+	}
+	return m.Table(number).Rows
+}
+
 // Rows returns how many rows are alive in all tables.
 func (m *Manifest) Rows() int64 {
 	var n int64

@@ -20,6 +20,7 @@ type Past struct {
 	env     uint32
 	k       uint64
 	entries []unit // captures with packs, newest first
+	undo    bool   // entries of kind undo instead, with nothing sealed anew
 
 	mu   sync.Mutex
 	seen int    // entries of the log that were looked at for anew
@@ -67,6 +68,17 @@ func (c *Shelf) Past(log func() []*journal.Entry, env uint32, k uint64) *Past {
 		if u.first <= k {
 			p.entries = append(p.entries, u)
 		}
+	}
+	return p
+}
+
+// Undo returns what entries of kind undo hold of an environment, newest first:
+// rows from before a restore wrote. Each stands for itself; a record that two of
+// them have counts as the newer one has it. They are no part of any Past.
+func (c *Shelf) Undo(env uint32, entries []*journal.Entry) *Past {
+	p := &Past{shelf: c, env: env, undo: true, log: func() []*journal.Entry { return nil }}
+	for _, e := range entries {
+		p.entries = append(p.entries, unit{Entry: e})
 	}
 	return p
 }
@@ -295,10 +307,10 @@ func copyOf(e *pack.Entry) *pack.Entry {
 }
 
 // SmallFile finds the pack that holds a small file: in its capture's entry or
-// in a later one, for capture 0 among those sealed anew; Corrupt if none does.
+// in a later one, for capture 0 among those sealed anew, or of kind undo; Corrupt if none does.
 func (p *Past) SmallFile(id [16]byte, capture uint64) (*Pack, error) {
 	entries := p.entries
-	if capture == 0 {
+	if capture == 0 && !p.undo {
 		entries = p.resealed()
 	}
 	for i := len(entries) - 1; i >= 0; i-- {

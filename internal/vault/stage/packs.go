@@ -202,6 +202,9 @@ func (p *Packs) Finish(ctx context.Context) error {
 
 // Files copies the small files, by id, behind the rows of the last pack.
 func (p *Packs) Files(ctx context.Context, from []*Files) error {
+	if err := p.flush(); err != nil {
+		return err
+	}
 	var all []small
 	for _, f := range from {
 		all = append(all, f.small...)

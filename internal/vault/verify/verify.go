@@ -367,6 +367,11 @@ func (c *check) contents(ctx context.Context) error {
 			}
 			continue
 		}
+		if e.Kind == vlog.KindUndo {
+			if err := c.undo(ctx, e); err != nil {
+				return err
+			}
+		}
 		if e.Capture == 0 {
 			continue
 		}

@@ -6,7 +6,9 @@ package compare
 import (
 	"bytes"
 	"context"
+	"iter"
 
+	"allod"
 	"allod/internal/vault/escrow"
 	"allod/internal/vault/internal/content"
 	"allod/internal/vault/keytree"
@@ -246,4 +248,28 @@ func (t *Table) gone(tag keytree.Tag, pending []byte, old Version, why string) e
 		return nil
 	}
 	return t.Changed.Add(stage.SortKey(tag, 0), pending)
+}
+
+// Refs yields the records of queued rows of a table, in their order; an error
+// ends it.
+func Refs(ctx context.Context, rows *spill.Queue, table string) iter.Seq2[allod.RecordRef, error] {
+	return func(yield func(allod.RecordRef, error) bool) {
+		q, err := rows.Read()
+		if err != nil {
+			yield(allod.RecordRef{}, err)
+			return
+		}
+		for q.Next() {
+			_, row, err := stage.ReadRow(q.Value())
+			if err == nil {
+				err = ctx.Err()
+			}
+			if !yield(content.RefOf(table, &row), err) || err != nil {
+				return
+			}
+		}
+		if err := q.Err(); err != nil {
+			yield(allod.RecordRef{}, err)
+		}
+	}
 }

@@ -277,6 +277,11 @@ func (r *Reader) PastAfter(env uint32, k, n uint64) *shelf.Past {
 	return r.packs.Past(func() []*journal.Entry { return r.After(n) }, env, k)
 }
 
+// Undo returns what entries of kind undo hold of an environment.
+func (r *Reader) Undo(env uint32, entries []*journal.Entry) *shelf.Past {
+	return r.packs.Undo(env, entries)
+}
+
 // After returns the entries of the log behind entry n, as the log is known now.
 func (r *Reader) After(n uint64) []*journal.Entry {
 	all := r.log.Entries()
@@ -398,4 +403,15 @@ func (r *Reader) EnvironmentName(ctx context.Context, e *journal.Entry) (string,
 	defer r.mu.Unlock()
 	r.names[e.Environment] = part.Environment
 	return part.Environment, nil
+}
+
+// NameOf returns the name of an environment from its number; NotFound for one
+// without a snapshot.
+func (r *Reader) NameOf(ctx context.Context, number uint32) (string, error) {
+	for _, e := range r.log.Entries() {
+		if e.Environment == number && e.Capture != 0 {
+			return r.EnvironmentName(ctx, e)
+		}
+	}
+	return "", allod.Errorf(allod.NotFound, "find environment %d: it has no snapshot", number)
 }
