@@ -13,6 +13,7 @@ import (
 	"allod/internal/emulator/dataverse/assist"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/compute"
+	"allod/internal/emulator/dataverse/cosmos"
 	"allod/internal/emulator/dataverse/deal"
 	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/entity"
@@ -65,6 +66,7 @@ func functions() map[string]func(*call) (object, error) {
 	for name, f := range compute.Functions() {
 		m[name] = func(c *call) (object, error) { return f(c.Reader, &c.Req.Path[0]) }
 	}
+	m[cosmos.Name] = func(c *call) (object, error) { return cosmos.Query(c.Reader, &c.Req.Path[0]) }
 	m["RetrieveSolutionImportResult"] = func(c *call) (object, error) {
 		var job allod.GUID
 		if json.Unmarshal(request.JSON(c.Param(&c.Req.Path[0], "ImportJobId")), &job) != nil {
