@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,6 +23,7 @@ import (
 	"allod/internal/blob"
 	"allod/internal/blob/mem"
 	"allod/internal/govern/gate"
+	"allod/internal/vault/compact"
 	"allod/internal/vault/object"
 	"allod/internal/vault/stage"
 	"allod/internal/vault/verify"
@@ -39,6 +41,7 @@ var goldens = []struct {
 	{"testdata/format-v1", makeGolden, 2},
 	{"testdata/format-v1-roots", makeGoldenRoots, 0},
 	{"testdata/format-v1-rectified", makeGoldenRectified, 2},
+	{"testdata/format-v1-compacted", makeGoldenCompacted, 3},
 }
 
 // goldenRow is a row as the golden vault must give it back.
@@ -232,6 +235,29 @@ func makeGoldenRectified(t *testing.T, v *testVault) {
 	}
 }
 
+// makeGoldenCompacted fills a vault with packs that were merged, some of them
+// twice, and removed; a small file, a large one, several schemas, one record
+// sealed anew and one erased.
+func makeGoldenCompacted(t *testing.T, v *testVault) {
+	v.fileObject = 1 << 10
+	v.putFiles(t, "first", map[int][]byte{1: []byte("a small file"), 2: bytes.Repeat([]byte("a large one "), 200)})
+	v.mustCapture(ModeDelta, map[int]string{3: "wrong", 4: "erased"})
+	v.mustCompact()
+	v.mustCapture(ModeDelta, nil)
+	v.mustCapture(ModeDelta, map[int]string{3: "wrong again"}, 2)
+	v.putFiles(t, "second", map[int][]byte{5: []byte("another")})
+	if _, err := v.rectify(3, "right", RectifyOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.puncture(4); err != nil {
+		t.Fatal(err)
+	}
+	v.clock.add(compact.Keep)
+	v.mustCapture(ModeDelta, map[int]string{6: "six"})
+	v.mustCompact()
+	v.mustCapture(ModeDelta, map[int]string{6: "newest"})
+}
+
 // TestGolden opens vaults that format version 1 wrote when it was released, and
 // when something was added to it.
 func TestGolden(t *testing.T) {
@@ -285,6 +311,7 @@ func testGolden(t *testing.T, goldenDir string, files int64) {
 	if err != nil || len(rep.Bad) > 0 || rep.Files != files || rep.Erased == 0 {
 		t.Errorf("verify: got %+v, %v", rep, err)
 	}
+	v.clock.add(30 * 24 * time.Hour) // it may have been written over days
 	v.mustCapture(ModeDelta, map[int]string{1: "written by this version"})
 }
 
