@@ -43,8 +43,9 @@ type Config struct {
 	Keys         keyspec.Settings      `yaml:"keys,omitempty"`
 	Vault        string                `yaml:"vault"` // its id; PinFile holds the rest
 	Pin          vault.Pin             `yaml:"-"`
-	Verify       string                `yaml:"verify,omitempty"` // schedule of `allod vault verify`; "" = weekly
-	Alarms       notify.Config         `yaml:"alarms,omitempty"` // who is told what
+	Verify       string                `yaml:"verify,omitempty"`  // schedule of `allod vault verify`; "" = weekly
+	Compact      string                `yaml:"compact,omitempty"` // schedule of `allod vault compact`; "" = never
+	Alarms       notify.Config         `yaml:"alarms,omitempty"`  // who is told what
 	Environments map[string]Connection `yaml:"environments,omitempty"`
 }
 

@@ -52,6 +52,10 @@ func Alarms(now time.Time, f Facts, c notify.Config) []notify.Notice {
 			checkAlarm(t, raise)
 			continue
 		}
+		if t.What == runlog.Compact {
+			failing(t, "the compaction of the vault", raise)
+			continue
+		}
 		env := t.Environment
 		backupAlarms(now, t, f.First[env], c, raise)
 		if at := f.Tokens[env]; !at.IsZero() && now.Sub(at) > tokenAge {

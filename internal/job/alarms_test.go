@@ -108,6 +108,7 @@ func TestAlarms(t *testing.T) {
 		{"the disk in many days", with(prod(daily, h, 0, nil), func(f *Facts) { f.Days = 15 }), notify.Config{}, ""},
 		{"the disk now", with(prod(daily, h, 0, nil), func(f *Facts) { f.FreeOK, f.Free = true, 5<<20 }), notify.Config{}, "disk the disk of the vault has 5 MiB left"},
 		{"what was stored is damaged", Facts{Days: -1, Tasks: []State{{Task: Task{What: runlog.Verify, Schedule: weekly}, Last: counted(runlog.Broken, map[string]int64{runlog.Bad: 2})}}}, notify.Config{}, "corrupt the last check of the vault found 2 objects that are not what was stored"},
+		{"it cannot be compacted", Facts{Days: -1, Tasks: []State{{Task: Task{What: runlog.Compact, Schedule: weekly}, Past: Past{Failures: 3}, Last: failed(allod.Denied)}}}, notify.Config{}, "failing the compaction of the vault has failed 3 times in a row, the last time as denied"},
 		{"it cannot be checked", Facts{Days: -1, Tasks: []State{{Task: Task{What: runlog.Verify, Schedule: weekly}, Past: Past{Failures: 4}, Last: failed(allod.Unavailable)}}}, notify.Config{}, "failing the check of the vault has failed 4 times in a row, the last time as unavailable"},
 	} {
 		var got []string

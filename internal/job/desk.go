@@ -20,9 +20,11 @@ import (
 	"allod/internal/act"
 	"allod/internal/act/erasure"
 	"allod/internal/act/keys"
+	"allod/internal/act/roles"
 	"allod/internal/capture"
 	"allod/internal/notify"
 	"allod/internal/runlog"
+	"allod/internal/vault/compact"
 	"allod/internal/vault/lease"
 	"allod/internal/vault/verify"
 )
@@ -150,7 +152,11 @@ func (d *Desk) tasks(c *act.Config) ([]*history, error) {
 	if !some && c.Verify == "" {
 		check = "off" // nothing runs by itself here
 	}
-	return out, add(Task{What: runlog.Verify}, check)
+	if err := add(Task{What: runlog.Verify}, check); err != nil || c.Compact == "" {
+		return out, err
+	}
+	err := add(Task{What: runlog.Compact}, c.Compact)
+	return out, err
 }
 
 // expiry is when what an environment is signed in to with ends; zero = not
@@ -212,6 +218,17 @@ func (d *Desk) do(ctx context.Context, o *act.Office, t Task) (line string, err 
 	if t.What == runlog.Verify {
 		rep, err := o.Verify(ctx, verify.Options{Sample: 0.05})
 		return fmt.Sprintf("%d objects checked, %d rows opened, %d bad", rep.Objects, rep.Rows, len(rep.Bad)), err
+	}
+	if t.What == runlog.Compact {
+		r, err := roles.Compact(ctx, o, compact.Options{}, false)
+		packs, made, removed := 0, 0, 0
+		for _, m := range r.Merged {
+			packs, made = packs+m.Packs, made+m.PacksMade
+		}
+		for _, old := range r.Replaced {
+			removed += old.Removed
+		}
+		return fmt.Sprintf("%d packs merged into %d, %d removed", packs, made, removed), err
 	}
 	res, err := o.Backup(ctx, t.Environment, capture.Options{Progress: d.claims.progress})
 	for range againAfterConflict {

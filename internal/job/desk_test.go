@@ -37,7 +37,7 @@ func TestDoRenewsLocks(t *testing.T) {
 	for _, tt := range []struct {
 		task Task
 		want allod.Kind
-	}{{Task{What: runlog.Verify}, 0}, {Task{What: runlog.Backup, Environment: "nowhere"}, allod.NotFound}} {
+	}{{Task{What: runlog.Verify}, 0}, {Task{What: runlog.Compact}, 0}, {Task{What: runlog.Backup, Environment: "nowhere"}, allod.NotFound}} {
 		line, err := d.Do(t.Context(), tt.task)
 		if tt.want == 0 && err != nil || tt.want != 0 && allod.KindOf(err) != tt.want {
 			t.Errorf("%s: got %q, %v, want %v", tt.task.Name(), line, err, tt.want)

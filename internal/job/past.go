@@ -9,14 +9,14 @@ import (
 // Task is one thing that is done by a schedule.
 type Task struct {
 	What        runlog.Task
-	Environment string   // "" for a check of the vault
+	Environment string   // "" for a check of the vault, and a compaction
 	Schedule    Schedule // with its jitter
 }
 
 // Name is how people know the task.
 func (t Task) Name() string {
-	if t.What == runlog.Verify {
-		return "verify"
+	if t.What != runlog.Backup {
+		return string(t.What)
 	}
 	return t.Environment
 }

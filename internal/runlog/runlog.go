@@ -1,4 +1,4 @@
-// Package runlog reads from the ledger which captures and checks were begun,
+// Package runlog reads from the ledger which captures, checks and compactions were begun,
 // and how each ended. The ledger holds a decision for each that was allowed to
 // begin and an act for its end; nothing else is kept of them. It names nobody
 // and nothing: environments are found by their pseudonyms.
@@ -18,12 +18,13 @@ import (
 const (
 	Captured    = "captured"    // a capture was committed; with Gaps, Open, Alarms, Narrowed
 	Verified    = "verified"    // a check came to its end; with Bad
-	Failed      = "failed"      // either ended with an error; with KindOf
-	Interrupted = "interrupted" // either was ended by a signal
+	Compacted   = "compacted"   // a compaction came to its end; with Narrowed
+	Failed      = "failed"      // any of them ended with an error; with KindOf
+	Interrupted = "interrupted" // any of them was ended by a signal
 
 	Open     = "open"     // count: gaps that nobody chose
 	Alarms   = "alarms"   // count: alarms that the capture raised
-	Narrowed = "narrowed" // count: tables that were asked for, of all there are
+	Narrowed = "narrowed" // count: tables that were asked for, of all there are; 1 for a compaction of one environment, or a plan
 	Bad      = "bad"      // count: objects that are not what was stored
 	KindOf   = "kind"     // count: the Kind of the error, as a number
 )
@@ -35,6 +36,8 @@ type Task string
 const (
 	Backup Task = "backup" // of one environment
 	Verify Task = "verify" // of the vault
+	// Compact is a compaction of the vault.
+	Compact Task = "compact"
 )
 
 // Result says how a run ended.
@@ -124,7 +127,7 @@ func Newest(ctx context.Context, l *ledger.Ledger, envs []string, since time.Tim
 }
 
 func ends(action string) bool {
-	return action == Captured || action == Verified || action == Failed || action == Interrupted
+	return action == Captured || action == Verified || action == Compacted || action == Failed || action == Interrupted
 }
 
 // begun makes a run of a decision to begin one.
@@ -135,6 +138,8 @@ func begun(e ledger.Entry, names map[string]string) (Run, bool) {
 		r.Task, r.Environment = Backup, names[e.Environment]
 	case "verify":
 		r.Task = Verify
+	case "compact":
+		r.Task = Compact
 	default:
 		return Run{}, false
 	}

@@ -9,6 +9,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/govern/gate"
+	"allod/internal/runlog"
 	"allod/internal/vault/compact"
 )
 
@@ -29,14 +30,24 @@ func Compact(ctx context.Context, o *act.Office, opts compact.Options, plan bool
 	if err != nil {
 		return compact.Report{}, allod.WithHint(allod.Errorf(allod.KindOf(err), "compact: %w", err), "Name a slot of role maintain with --key.")
 	}
+	run := c.Run
 	if plan {
-		return c.Plan(ctx, opts)
+		run = c.Plan
 	}
-	r, err := c.Run(ctx, opts)
-	if err != nil {
-		err = fmt.Errorf("compact: %w", err)
+	r, err := run(ctx, opts)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return r, errors.Join(fmt.Errorf("compact: %w", err), g.Act(ctx, s, runlog.Interrupted, nil))
+	case err != nil:
+		return r, errors.Join(fmt.Errorf("compact: %w", err), g.Act(ctx, s, runlog.Failed, map[string]int64{runlog.KindOf: int64(allod.KindOf(err))}))
+	}
+	if plan {
+		return r, g.Act(ctx, s, runlog.Compacted, map[string]int64{runlog.Narrowed: 1})
 	}
 	counts := map[string]int64{"merges": int64(len(r.Merged))}
+	if opts.Environment != "" {
+		counts[runlog.Narrowed] = 1
+	}
 	for _, m := range r.Merged {
 		counts["packs"] += int64(m.Packs)
 		counts["made"] += int64(m.PacksMade)
@@ -44,5 +55,5 @@ func Compact(ctx context.Context, o *act.Office, opts compact.Options, plan bool
 	for _, old := range r.Replaced {
 		counts["removed"] += int64(old.Removed)
 	}
-	return r, errors.Join(err, g.Act(context.WithoutCancel(ctx), s, "compacted", counts))
+	return r, g.Act(ctx, s, runlog.Compacted, counts)
 }

@@ -191,13 +191,17 @@ func (a *Console) ShowRuns(s *act.EnvironmentStatus) {
 	}
 }
 
-// ShowChecks says the same of the checks of the vault.
+// ShowChecks says the same of the checks of the vault, and of its compactions.
 func (a *Console) ShowChecks(v *job.View) {
 	for _, t := range v.Tasks {
 		if t.What == runlog.Verify && t.Live != nil {
 			a.para("  ", "A check of the vault is under way: %s.", a.liveText(t.Live))
 		} else if t.What == runlog.Verify && !t.Schedule.Off() {
 			a.para("  ", "Next check of the vault %s (%s); the last one: %s.", nextText(a.Deps().Now(), t.Next.At), t.Schedule, a.runText(t.Last, t.Past.Failures))
+		} else if t.What == runlog.Compact && t.Live != nil {
+			a.para("  ", "A compaction of the vault is under way: %s.", a.liveText(t.Live))
+		} else if t.What == runlog.Compact && !t.Schedule.Off() {
+			a.para("  ", "Next compaction of the vault %s (%s); the last one: %s.", nextText(a.Deps().Now(), t.Next.At), t.Schedule, a.runText(t.Last, t.Past.Failures))
 		}
 	}
 	for _, n := range v.Alarms {
