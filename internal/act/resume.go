@@ -30,6 +30,9 @@ func (o *Office) BrokenOff(ctx context.Context, env string) ([]string, error) {
 			continue
 		}
 		req, pl, err := o.LoadPlan(ctx, id)
+		if allod.KindOf(err) == allod.NotFound {
+			continue // an erasure removes plans that name the record
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -18,6 +18,7 @@ import (
 	"allod/internal/act"
 	"allod/internal/act/erasure"
 	"allod/internal/act/restriction"
+	"allod/internal/act/undo"
 	"allod/internal/capture"
 	emu "allod/internal/emulator/dataverse"
 	"allod/internal/emulator/dataverse/sample"
@@ -27,7 +28,7 @@ import (
 
 // TestRegister plays sequences of everything that could bring back what rights
 // forbid: captures, erasures, forgotten pasts, corrections, restrictions and their lifting, restores of any
-// moment, rows that the source makes again under their old ids, crashes, and
+// moment and undos of them, rows that the source makes again under their old ids, crashes, and
 // stores that are turned back. Every value that is ever written is a text of its
 // own; the oracle is a map from the text to why nobody may see it. After each
 // step everything that opens is read, whole history and every snapshot.
@@ -133,7 +134,7 @@ func (w *register) anyone() string { return w.ids[w.rnd.IntN(len(w.ids))] }
 func (w *register) step() {
 	w.clk.advance(time.Minute)
 	id := w.anyone()
-	what := []string{"change", "change", "backup", "backup", "full backup", "delete", "make again", "erase", "forget the past", "correct", "correct from here", "restore", "restore", "restrict", "restrict", "lift", "lift", "take back", "crash", "turn back"}[w.rnd.IntN(20)]
+	what := []string{"change", "change", "backup", "backup", "full backup", "delete", "make again", "erase", "forget the past", "correct", "correct from here", "restore", "restore", "undo", "undo", "restrict", "restrict", "lift", "lift", "take back", "crash", "turn back"}[w.rnd.IntN(22)]
 	did := true
 	switch what {
 	case "change":
@@ -158,6 +159,8 @@ func (w *register) step() {
 		did = w.correct(id, what == "correct from here")
 	case "restore":
 		w.restore()
+	case "undo":
+		did = w.undo()
 	case "restrict":
 		did = w.restrict(id)
 	case "lift":
@@ -387,7 +390,37 @@ func (w *register) restore() {
 	if k := allod.KindOf(err); err != nil && k != allod.NotFound && k != allod.Partial && k != allod.Conflict {
 		w.fail("restore from %d: %v", from, err)
 	}
-	w.tell("restore from %d: %v", from, err)
+	w.wrote(fmt.Sprintf("restore from %d", from), before, err)
+}
+
+// undo takes one of the restores, or undos, back, whatever was touched since.
+func (w *register) undo() bool {
+	w.t.Helper()
+	all, err := undo.List(w.t.Context(), w.d.Office, "prod")
+	if err != nil {
+		w.fail("list restores: %v", err)
+	}
+	all = slices.DeleteFunc(all, func(r undo.Restore) bool { return !r.CanUndo })
+	if len(all) == 0 {
+		return false
+	}
+	r := undo.Request{ID: all[w.rnd.IntN(len(all))].ID, Conflict: "backup"}
+	before := maps.Clone(w.live)
+	u, err := undo.Make(w.t.Context(), w.d.Office, r)
+	if err == nil {
+		_, err = u.Run(w.t.Context(), act.RestoreControl{})
+	}
+	if k := allod.KindOf(err); err != nil && k != allod.NotFound && k != allod.Partial && k != allod.Conflict {
+		w.fail("undo %s: %v", r.ID, err)
+	}
+	w.wrote("undo of "+r.ID, before, err)
+	return true
+}
+
+// wrote looks at what a restore or an undo has written to the source.
+func (w *register) wrote(what string, before map[string]marks, err error) {
+	w.t.Helper()
+	w.tell("%s: %v", what, err)
 	w.live = map[string]marks{}
 	for _, row := range w.co.rows("contacts", "?$select=contactid,jobtitle,description") {
 		id := row["contactid"].(string)
@@ -400,18 +433,18 @@ func (w *register) restore() {
 			continue
 		}
 		if w.gone[id] {
-			w.fail("restore from %d wrote %s, which is erased: %v", from, id[:4], m)
+			w.fail("%s wrote %s, which is erased: %v", what, id[:4], m)
 		}
 		if w.shut[id] != "" {
-			w.fail("restore from %d wrote %s, which is restricted: %v", from, id[:4], m)
+			w.fail("%s wrote %s, which is restricted: %v", what, id[:4], m)
 		}
 		for _, text := range []string{m.job, m.note} {
 			if why := w.never[text]; why != "" {
-				w.fail("restore from %d wrote %s to %s: %s", from, text, id[:4], why)
+				w.fail("%s wrote %s to %s: %s", what, text, id[:4], why)
 			}
 		}
 		if why := w.wrong[id][m.job]; why != "" {
-			w.fail("restore from %d wrote %s to %s: %s", from, m.job, id[:4], why)
+			w.fail("%s wrote %s to %s: %s", what, m.job, id[:4], why)
 		}
 	}
 }

@@ -103,8 +103,16 @@ func Make(ctx context.Context, o *act.Office, r Request) (*Ready, error) {
 func load(ctx context.Context, o *act.Office, id string) (act.RestoreRequest, *plan.Plan, *kept.Run, error) {
 	req, pl, err := o.LoadPlan(ctx, id)
 	if err != nil {
-		if allod.KindOf(err) == allod.NotFound {
+		run, rerr := o.Plans().Run(id)
+		switch {
+		case allod.KindOf(err) != allod.NotFound || rerr != nil:
+		case run != nil:
+			err = allod.WithHint(allod.Errorf(allod.NotFound, "undo %s: its plan named a record that was erased since, and went with it", id), "A snapshot from before it brings back what it changed: `allod snapshots`, then `allod restore`.")
+		default:
 			err = allod.WithHint(allod.Errorf(allod.NotFound, "undo %s: there is no restore of that id", id), "`allod restores list` lists those there are.")
+		}
+		if rerr != nil {
+			err = rerr
 		}
 		return req, nil, nil, err
 	}
@@ -115,6 +123,8 @@ func load(ctx context.Context, o *act.Office, id string) (act.RestoreRequest, *p
 		err = allod.WithHint(allod.Errorf(allod.Conflict, "undo %s: it is a plan that was never carried out", id), "There is nothing to take back. `allod restores list` lists what was carried out.")
 	case !run.Undone.IsZero():
 		err = allod.WithHint(allod.Errorf(allod.Conflict, "undo %s: it is done: it was undone at %s", id, run.Undone.UTC().Format("2006-01-02 15:04:05Z")), "`allod undo %s` takes that back in turn.", run.By)
+	case pl.Empty():
+		err = allod.WithHint(allod.Errorf(allod.Conflict, "undo %s: it wrote nothing", id), "There is nothing to take back. `allod restores list` lists what was carried out.")
 	case !run.Kept:
 		err = allod.WithHint(allod.Errorf(allod.Invalid, "undo %s: nothing is kept of what was there before: %s had no backup then, or an older version of Allod carried it out", id, environment(pl.To)),
 			"A snapshot from before it brings back what it changed: `allod snapshots %s`, then `allod restore`.", environment(pl.To))
@@ -186,6 +196,9 @@ func left(ctx context.Context, o *act.Office, id, env string) ([]kept.Left, erro
 	}
 	for _, other := range ids {
 		_, pl, err := o.LoadPlan(ctx, other)
+		if allod.KindOf(err) == allod.NotFound {
+			continue // forgotten: an erasure removes plans that name the record
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -270,10 +283,10 @@ func (u *Ready) done(at time.Time) error {
 // Restore is one that was carried out, or an undo. Times are UTC.
 type Restore struct {
 	ID          string    `json:"id"`
-	Environment string    `json:"environment"`      // that was written to
+	Environment string    `json:"environment"`      // that was written to; "" when the plan is erased
 	From        string    `json:"from"`             // where the values came from
 	Undoes      string    `json:"undoes,omitempty"` // what an undo takes back
-	State       string    `json:"state"`            // "done", "broken off", "undone"
+	State       string    `json:"state"`            // "done", "broken off", "undone", "plan erased"
 	Begun       time.Time `json:"begun"`
 	Ended       time.Time `json:"ended,omitzero"`
 	Undone      time.Time `json:"undone,omitzero"`
@@ -296,6 +309,9 @@ func List(ctx context.Context, o *act.Office, env string) ([]Restore, error) {
 	out := []Restore{}
 	for _, id := range ids {
 		r, _, err := Show(ctx, o, id)
+		if allod.KindOf(err) == allod.NotFound {
+			r, err = forgotten(o, id)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -305,6 +321,19 @@ func List(ctx context.Context, o *act.Office, env string) ([]Restore, error) {
 	}
 	slices.SortStableFunc(out, func(a, b Restore) int { return cmp.Or(b.Begun.Compare(a.Begun), strings.Compare(a.ID, b.ID)) })
 	return out, nil
+}
+
+// forgotten tells of one whose plan named a record that was erased since: the plan
+// went with it, and what it was for.
+func forgotten(o *act.Office, id string) (*Restore, error) {
+	run, err := o.Plans().Run(id)
+	if err != nil || run == nil {
+		return nil, err
+	}
+	return &Restore{
+		ID: id, State: "plan erased", Begun: run.Begun, Ended: run.Ended, Undone: run.Undone, By: run.By,
+		Created: run.Created, Updated: run.Updated, Deleted: run.Deleted, Failed: run.Failed, Conflicts: run.Conflicts,
+	}, nil
 }
 
 // Show tells of one of them, and returns its plan. NotFound when nothing of that

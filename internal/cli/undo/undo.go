@@ -158,7 +158,10 @@ func (c *Console) line(r *undo.Restore) {
 	if r.Undoes != "" {
 		what = "undo of " + r.Undoes
 	}
-	c.outf("%s  %s  %s into %s: %s\n", r.ID, r.Begun.UTC().Format("2006-01-02 15:04:05Z"), what, r.Environment, r.State)
+	if r.Environment != "" {
+		what += " into " + r.Environment
+	}
+	c.outf("%s  %s  %s: %s\n", r.ID, r.Begun.UTC().Format("2006-01-02 15:04:05Z"), what, r.State)
 	c.outf("    %d created, %d updated, %d deleted, %d failed, %d conflicts", r.Created, r.Updated, r.Deleted, r.Failed, r.Conflicts)
 	switch {
 	case r.By != "":
