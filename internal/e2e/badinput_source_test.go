@@ -32,7 +32,7 @@ func (r *rough) strikes(code int, says string, fault map[string]any) {
 	r.t.Helper()
 	fault["count"], fault["path"] = -1, "/api/data"
 	r.co.faults([]map[string]any{fault})
-	r.allod(code, []string{"back up demo", "GET WhoAmI", says}, contactsAgain...)
+	r.allod(code, []string{"back up demo: read the schema", ": GET ", says}, contactsAgain...)
 	fault["path"] = `/contacts\?`
 	r.co.faults([]map[string]any{fault})
 	r.allod(3, []string{request, says}, contactsAgain...)

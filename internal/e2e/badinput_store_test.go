@@ -196,7 +196,7 @@ func newerFormat(t *testing.T, r *rough) {
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v %v", object, found, err)
 		}
-		rewrite(t, found[0], func(b []byte) []byte { return []byte(strings.Replace(string(b), `"format":1,`, `"format":2,`, 1)) })
+		rewrite(t, found[0], func(b []byte) []byte { return []byte(strings.Replace(string(b), `"format":1,`, `"format":3,`, 1)) })
 		sum := treeSum(t, dir)
 		for _, args := range [][]string{{"backup", "demo"}, {"ls", "demo@2", "contact"}, {"vault", "verify", "--public"}} {
 			r.allodIn(dir, 2, []string{"newer version of Allod", "nothing was touched"}, args...)
