@@ -20,6 +20,7 @@ import (
 	"allod/internal/relate"
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
+	"allod/internal/restore/consent"
 	"allod/internal/restore/kept"
 	"allod/internal/restore/plan"
 	"allod/internal/restore/replay"
@@ -41,6 +42,7 @@ type RestoreRequest struct {
 	Conflict  string           `json:"on_conflict,omitempty"`
 	Security  bool             `json:"security,omitempty"`
 	Bypass    []string         `json:"bypass,omitempty"`
+	Contact   []string         `json:"allow_contact,omitempty"` // TABLE:ID of who may be reached again
 }
 
 // RestoreSelection says which rows.
@@ -132,6 +134,9 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 		Loopback: p.src.Capabilities().Loopback, Production: standing.Production, Because: standing.Why, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Now: o.deps.Now,
 	}
 	if err := checkColumns(p.snapshot, r); err != nil {
+		return nil, err
+	}
+	if p.opts.AllowContact, err = consent.Parse(r.Contact); err != nil {
 		return nil, err
 	}
 	for _, text := range r.Related {

@@ -70,6 +70,7 @@ anew. With fewer than two people registered it goes on as "one person".`,
 	f.StringSliceVar(&o.req.Related, "related", nil, "with what is related, KIND:DEPTH: children, parents, notes, activities, pairs, all …")
 	f.StringVar(&o.req.To, "to", "", "another connected environment to restore into")
 	f.StringVar(&o.req.Conflict, "on-conflict", "stop", "stop, backup, live or fill-empty")
+	f.StringSliceVar(&o.req.Contact, "allow-contact", nil, "TABLE:ID of a person who may be reached again as at that moment; else what is refused now stays refused; may be repeated")
 	f.StringSliceVar(&o.req.Bypass, "bypass", nil, "custom logic to keep from running: plugins, flows")
 	f.Float64Var(&o.control.Rate, "rate", 0, "at most so many writes a second")
 	f.IntVar(&o.control.PauseAtErrors, "pause-at-errors", 25, "stop after so many failed writes; 0 = never")

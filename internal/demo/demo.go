@@ -16,6 +16,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/capture"
+	terminal "allod/internal/cli/text"
 	"allod/internal/history"
 	"allod/internal/restore/plan"
 )
@@ -216,7 +217,7 @@ func (t *tour) putBack(ctx context.Context) error {
 			t.say("  … and %d more warnings", len(plan.Warnings)-4)
 			break
 		}
-		t.say("  %s", w)
+		terminal.Paragraph(t.Out, "    ", "  "+w)
 	}
 	rep, err := t.office.Restore(ctx, req, plan, act.RestoreControl{})
 	if err != nil {

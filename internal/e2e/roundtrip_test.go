@@ -49,8 +49,9 @@ func TestRoundTrip(t *testing.T) {
 			}
 			p := newTrip(t, bin, "--metadata", file, "--scale", "3")
 			rep := p.restore()
-			if len(rep.Warnings) > 0 {
-				t.Errorf("the restore warns: %q", rep.Warnings)
+			// What the platform does by itself with rows that are made is said of each table.
+			if other := slices.DeleteFunc(slices.Clone(rep.Warnings), func(w string) bool { return strings.Contains(w, " made again; ") }); len(other) > 0 {
+				t.Errorf("the restore warns: %q", other)
 			}
 			diff := p.diff()
 			for _, c := range diff.Classes {
@@ -97,7 +98,7 @@ func sampleRoundTrip(t *testing.T, bin string) {
 		}
 	}
 	want := fmt.Sprintf("is missing or disabled in dst@live: %d rows will belong to the restorer", owners)
-	if owners == 0 || len(rep.Warnings) != 1 || !strings.Contains(rep.Warnings[0], want) {
+	if owners == 0 || !slices.ContainsFunc(rep.Warnings, func(w string) bool { return strings.Contains(w, want) }) {
 		t.Errorf("%d owners, warnings %q", owners, rep.Warnings)
 	}
 	p.planIsEmpty()

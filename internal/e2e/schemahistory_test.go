@@ -49,6 +49,19 @@ func TestSchemaHistoryEqualsFiles(t *testing.T) {
 			d.connect("real", front.URL)
 		}
 		c.advance(time.Hour)
+		for range 40 * i { // versions go on, though a smaller schema has fewer rows of its own
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, front.URL+"/api/data/v9.2/contacts", strings.NewReader(`{"lastname": "x"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer test")
+			req.Header.Set("Content-Type", "application/json")
+			answer, err := http.DefaultClient.Do(req)
+			if err != nil || answer.StatusCode != http.StatusNoContent {
+				t.Fatalf("%v, %v", answer, err)
+			}
+			_ = answer.Body.Close() // it is empty
+		}
 		began := time.Now()
 		res := d.backup("real", capture.Options{Tables: []string{"account"}})
 		t.Logf("%s: snapshot %d, line %d, %s", name, res.Snapshot, res.Line, time.Since(began).Round(time.Millisecond))

@@ -75,6 +75,9 @@ type Options struct {
 	Undoes             string
 	Conflicts, Skipped []plan.Skip
 	Warnings           []string // of the caller
+	// AllowContact names the records of which permissions to reach the person may
+	// be given back as they were; of others they are never loosened.
+	AllowContact map[allod.RecordRef]bool
 	// Approvers are the people who approved; one alone is recorded as such.
 	Approvers []allod.Actor
 	// Replayed, if there is one, is asked at the end what was corrected in the

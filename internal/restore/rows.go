@@ -8,6 +8,7 @@ import (
 
 	"allod"
 	"allod/internal/history"
+	"allod/internal/restore/consent"
 	"allod/internal/restore/plan"
 	"allod/internal/restore/traps"
 )
@@ -443,6 +444,8 @@ func (b *builder) update(ctx context.Context, tp *tablePlan, r, now *allod.Row) 
 		}
 		v := r.Cell(c.s)
 		switch {
+		case consent.Loosens(name, c.name, v, now.Cell(c.l)) && !b.o.AllowContact[r.Ref()]:
+			b.skip(name, r.Key, c.name+": "+consent.Reason)
 		case c.kind == kindState:
 			state = true
 		case c.kind == kindFile:

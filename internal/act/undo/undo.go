@@ -15,6 +15,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
+	"allod/internal/restore/consent"
 	"allod/internal/restore/kept"
 	"allod/internal/restore/plan"
 	"allod/internal/restore/replay"
@@ -31,6 +32,7 @@ type Request struct {
 	ID       string
 	Conflict string // stop, backup, live, fill-empty; "" = stop
 	Bypass   []string
+	Contact  []string // TABLE:ID of who may be reached again
 }
 
 // Ready is an undo that is planned.
@@ -85,8 +87,13 @@ func Make(ctx context.Context, o *act.Office, r Request) (*Ready, error) {
 		return nil, err
 	}
 	caps := u.src.Capabilities()
+	allowed, err := consent.Parse(r.Contact)
+	if err != nil {
+		return nil, err
+	}
 	u.Plan, err = undo.Make(ctx, u.of, restore.Options{
-		OnConflict: plan.OnConflict(r.Conflict), Loopback: caps.Loopback, Production: production.Production, Because: production.Why,
+		AllowContact: allowed,
+		OnConflict:   plan.OnConflict(r.Conflict), Loopback: caps.Loopback, Production: production.Production, Because: production.Why,
 		Approvers: []allod.Actor{deps.Actor}, Replayed: corrected.Replayed, Now: deps.Now,
 	})
 	if err != nil {
@@ -96,7 +103,7 @@ func Make(ctx context.Context, o *act.Office, r Request) (*Ready, error) {
 	if err := g.Act(ctx, u.session, "planned-undo", map[string]int64{"create": c.Create, "update": c.Update, "delete": c.Delete}); err != nil {
 		return nil, err
 	}
-	return u, o.SavePlan(ctx, act.RestoreRequest{From: act.Moment{Environment: u.env, Live: true}, To: u.env, Conflict: r.Conflict, Bypass: r.Bypass}, u.Plan)
+	return u, o.SavePlan(ctx, act.RestoreRequest{From: act.Moment{Environment: u.env, Live: true}, To: u.env, Conflict: r.Conflict, Bypass: r.Bypass, Contact: r.Contact}, u.Plan)
 }
 
 // load returns what was carried out under an id, if it can be undone.

@@ -69,6 +69,7 @@ on with the same command.`,
 	}
 	s := cmd.Flags()
 	s.StringVar(&f.req.Conflict, "on-conflict", "stop", "rows touched since: stop, backup (write over them), live (leave them) or fill-empty")
+	s.StringSliceVar(&f.req.Contact, "allow-contact", nil, "TABLE:ID of a person who may be reached again as before; may be repeated")
 	s.StringSliceVar(&f.req.Bypass, "bypass", nil, "custom logic to keep from running: plugins, flows")
 	s.Float64Var(&f.control.Rate, "rate", 0, "at most so many writes a second")
 	s.IntVar(&f.control.PauseAtErrors, "pause-at-errors", 25, "stop after so many failed writes; 0 = never")

@@ -220,7 +220,6 @@ func (s *Server) found() error {
 			"basecurrencyid": allod.LookupValue("transactioncurrency", s.org.Currency), "isauditenabled": allod.BooleanValue(false),
 			"blockedattachments": allod.StringValue(attachment.Blocked), "isuseraccessauditenabled": allod.BooleanValue(false), "useraccessauditinginterval": allod.IntegerValue(4),
 		})
-		sdk.Add(tx, wire.Stamp(s.now()), s.opts.Model.Tables...)
 		put("businessunit", s.org.Unit, map[string]allod.Value{"name": name, "isdisabled": allod.BooleanValue(false)})
 		put("transactioncurrency", s.org.Currency, map[string]allod.Value{
 			"currencyname": allod.StringValue("US Dollar"), "isocurrencycode": allod.StringValue("USD"), "currencysymbol": allod.StringValue("$"),
@@ -244,6 +243,7 @@ func (s *Server) found() error {
 				}
 			}
 		}
+		sdk.Add(tx, wire.Stamp(s.now()), s.opts.Model.Tables...) // last: their number is that of the tables
 		return nil
 	})
 }

@@ -121,16 +121,20 @@ func Keep(ctx context.Context, site *preimage.Site, p *plan.Plan, live source.Vi
 // check refuses what nothing could be kept of.
 func (k *Keeper) check(all map[string]map[allod.RecordRef]*target) error {
 	for _, table := range slices.Sorted(maps.Keys(all)) {
-		columns := map[string]bool{}
+		columns, there := map[string]bool{}, false
 		for _, t := range all[table] {
 			if t.does(plan.OpCreate) {
 				continue // it is not there yet: deleting it takes all of it back
 			}
+			there = true
 			maps.Copy(columns, t.columns)
 		}
 		lost, whole := k.site.Lacks(table, slices.Sorted(maps.Keys(columns)))
 		what := "table " + table
 		switch {
+		case whole && !there:
+			delete(all, table) // rows that are made cannot be taken back, and nothing is lost
+			continue
 		case whole:
 		case len(lost) > 0:
 			what += ", column " + lost[0]

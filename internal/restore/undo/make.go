@@ -187,11 +187,11 @@ func (m *maker) decide(lt *allod.Table, r *one) {
 		}
 	case !r.what.does(plan.OpParties) && (len(r.diff) == 0 || r.live.Version == r.kept.Row.Version):
 	case !r.touched:
-		m.choose(r.ref, m.allowed(lt, r, r.what.columns))
+		m.choose(r.ref, r.what.columns)
 	case m.mode == plan.FillEmpty:
-		m.choose(r.ref, m.allowed(lt, r, maps.Collect(empty(lt, r))))
+		m.choose(r.ref, maps.Collect(empty(lt, r)))
 	case m.conflict(r):
-		m.choose(r.ref, m.allowed(lt, r, r.what.columns))
+		m.choose(r.ref, r.what.columns)
 	}
 }
 
@@ -246,26 +246,6 @@ func (m *maker) choose(ref allod.RecordRef, columns map[string]bool) {
 	if columns != nil {
 		m.view.columns[ref] = columns
 	}
-}
-
-// consents are the columns that say what may not be done to reach a person:
-// true is never turned into false (design/rights.md).
-func consents() []string {
-	return []string{"donotemail", "donotbulkemail", "donotphone", "donotfax", "donotpostalmail", "donotbulkpostalmail", "donotsendmm"}
-}
-
-// allowed leaves out the columns that would loosen a consent.
-func (m *maker) allowed(lt *allod.Table, r *one, columns map[string]bool) map[string]bool {
-	out := maps.Clone(columns)
-	bt := m.Before.Schema().Table(r.ref.Table)
-	for _, c := range consents() {
-		was, is := r.kept.Row.Cell(bt.ColumnIndex(c)), r.live.Cell(lt.ColumnIndex(c))
-		if out[c] && slices.Contains(r.diff, c) && is.Type() == allod.Boolean && is.Bool() && !(was.Type() == allod.Boolean && was.Bool()) {
-			delete(out, c)
-			m.skip(r.ref, c+": what a person refuses now is not allowed again")
-		}
-	}
-	return out
 }
 
 // parties chooses the lists of participants that were replaced.
