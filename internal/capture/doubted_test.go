@@ -3,6 +3,7 @@ package capture
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"allod"
@@ -13,6 +14,7 @@ import (
 // caller, before some page of a read is answered, and opens them again before
 // the next look at the rights, the schema or another table: so many times.
 func (r *rig) secureWhile(at string, page, times int) *int {
+	var mu sync.Mutex // pages are read ahead of what judges them
 	left, on := times, false
 	open := func() {
 		if on {
@@ -21,13 +23,20 @@ func (r *rig) secureWhile(at string, page, times int) *int {
 		}
 	}
 	r.beforeRow = func(table, what string, n int) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if open(); table == "account" && what == at && n == page && left > 0 {
 			left, on = left-1, true
 			r.secure("account", "name", true)
 		}
 		return nil
 	}
-	r.noRights = func() error { open(); return nil }
+	r.noRights = func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		open()
+		return nil
+	}
 	return &left
 }
 
