@@ -114,7 +114,7 @@ func load(ctx context.Context, o *act.Office, id string) (act.RestoreRequest, *p
 		switch {
 		case allod.KindOf(err) != allod.NotFound || rerr != nil:
 		case run != nil:
-			err = allod.WithHint(allod.Errorf(allod.NotFound, "undo %s: its plan named a record that was erased since, and went with it", id), "A snapshot from before it brings back what it changed: `allod snapshots`, then `allod restore`.")
+			err = allod.WithHint(allod.Errorf(allod.NotFound, "undo %s: its plan named a record that was erased, corrected or restricted since, and went with it", id), "A snapshot from before it brings back what it changed: `allod snapshots`, then `allod restore`.")
 		default:
 			err = allod.WithHint(allod.Errorf(allod.NotFound, "undo %s: there is no restore of that id", id), "`allod restores list` lists those there are.")
 		}
@@ -330,7 +330,7 @@ func List(ctx context.Context, o *act.Office, env string) ([]Restore, error) {
 	return out, nil
 }
 
-// forgotten tells of one whose plan named a record that was erased since: the plan
+// forgotten tells of one whose plan named a record that was erased, corrected or restricted since: the plan
 // went with it, and what it was for.
 func forgotten(o *act.Office, id string) (*Restore, error) {
 	run, err := o.Plans().Run(id)
