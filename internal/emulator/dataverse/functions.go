@@ -194,8 +194,8 @@ func (c *call) bound(t *entity.Table, seg *query.Segment, name string) (*request
 	})
 }
 
-// privileges lists what the user may do. Users other than application users
-// have no roles here.
+// privileges lists what the user may do: an application user as it is set, others
+// by their roles.
 func (c *call) privileges(id allod.GUID) []object {
 	list := []object{}
 	var user *AppUser
@@ -205,7 +205,11 @@ func (c *call) privileges(id allod.GUID) []object {
 		}
 	}
 	if user == nil {
-		return list
+		user = &AppUser{User: id}
+		_ = c.View(func(tx *store.Tx) error { // never fails
+			roles.Follow(tx, c.Schema.Model, user)
+			return nil
+		})
 	}
 	seen := map[string]string{}
 	for _, t := range c.Schema.Model.Tables {

@@ -6,10 +6,6 @@ import (
 	"allod/internal/emulator/dataverse/store"
 )
 
-// adminTemplate is the role template of System Administrator, the same in
-// every organisation.
-const adminTemplate = "627090ff-40a3-4053-8790-584edc5be201"
-
 // putAdministrator gives the user the role System Administrator or takes it
 // away, where the model has the tables; the role is made when it is missing.
 func (s *Server) putAdministrator(tx *store.Tx, user allod.GUID, on bool) error {
@@ -17,7 +13,7 @@ func (s *Server) putAdministrator(tx *store.Tx, user allod.GUID, on bool) error 
 	if !tx.Has("role") || !tx.Has(pairs) {
 		return nil
 	}
-	template, err := allod.ParseGUID(adminTemplate)
+	template, err := allod.ParseGUID(access.AdminTemplate)
 	if err != nil {
 		return err
 	}

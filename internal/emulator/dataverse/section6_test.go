@@ -1,10 +1,15 @@
 package dataverse_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"allod"
 	dvemu "allod/internal/emulator/dataverse"
+	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/sample"
+	"allod/internal/emulator/dataverse/store"
 )
 
 // What protocols/dataverse.md states in section 6 and no other test shows.
@@ -122,12 +127,121 @@ func TestSection6_7_BackdatingNeedsItsPrivilege(t *testing.T) {
 }
 
 func TestSection6_8_Impersonation(t *testing.T) {
-	c := standardCompany(t, dvemu.Options{})
-	me := c.want(200, "GET", "WhoAmI", "").json()["UserId"]
+	m, err := sample.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, dvemu.Options{Model: m})
+	me := c.want(200, "GET", "WhoAmI", "").json()["UserId"].(string)
 	user := c.want(204, "POST", "systemusers", `{"fullname":"U"}`).id()
+	as := []string{"MSCRMCallerID", user}
+	// A user without a role may do nothing.
+	if a := c.want(403, "POST", "accounts", `{"name":"A"}`, as...); a.code() != "0x80040220" || !strings.Contains(a.Body, user) || !strings.Contains(a.Body, "prvCreateAccount") {
+		t.Errorf("without a role: got %s", a.Body)
+	}
+	c.want(403, "GET", "accounts", "", as...)
+	role := c.want(204, "POST", "roles", `{"name":"R"}`).id()
+	give := func(table, verb, depth string) {
+		c.want(204, "POST", "roles("+role+")/Microsoft.Dynamics.CRM.AddPrivilegesRole", `{"Privileges":[{"PrivilegeId":"`+m.Table(table).PrivilegeID(verb).String()+`","Depth":"`+depth+`"}]}`)
+	}
+	give("account", "Create", "Global")
+	give("account", "Read", "Basic")
+	give("contact", "Read", "Global")
+	// The role of a team is a role of its members.
+	team := c.want(204, "POST", "teams", `{"name":"T"}`).id()
+	c.want(204, "POST", "teams("+team+")/teamroles_association/$ref", `{"@odata.id":"`+c.url+`/api/data/v9.2/roles(`+role+`)"}`)
+	c.want(403, "GET", "contacts", "", as...)
+	c.want(204, "POST", "teams("+team+")/teammembership_association/$ref", `{"@odata.id":"`+c.url+`/api/data/v9.2/systemusers(`+user+`)"}`)
+
 	r := c.want(201, "POST", "accounts", `{"name":"A"}`, "MSCRMCallerID", user, "Prefer", "return=representation").json()
 	if r["_createdby_value"] != user || r["_createdonbehalfby_value"] != me {
 		t.Errorf("got %v by %v on behalf of %v", me, r["_createdby_value"], r["_createdonbehalfby_value"])
+	}
+	c.want(204, "POST", "accounts", `{"name":"B","ownerid@odata.bind":"/systemusers(`+me+`)"}`)
+	names := func(path string, want string, headers ...string) {
+		t.Helper()
+		got := ""
+		for _, r := range c.want(200, "GET", path, "", headers...).rows() {
+			got += fmt.Sprint(r["name"])
+		}
+		if got != want {
+			t.Errorf("%s with %v: got %q, want %q", path, headers, got, want)
+		}
+	}
+	fetched := "accounts?fetchXml=%3Cfetch%3E%3Centity%20name%3D%22account%22%3E%3Cattribute%20name%3D%22name%22/%3E%3Corder%20attribute%3D%22name%22/%3E%3C/entity%3E%3C/fetch%3E"
+	for _, path := range []string{"accounts?$orderby=name", fetched} {
+		names(path, "AB")
+		names(path, "A", as...)
+	}
+	c.want(403, "GET", "accounts", "", "MSCRMCallerID", user, "Prefer", "odata.track-changes") // needs Global
+	c.want(403, "DELETE", "accounts("+r["accountid"].(string)+")", "", as...)
+	if a := c.batch(400, "", strings.Replace(op("", "POST", "contacts", `{"lastname":"L"}`), "Content-Type: application/json", "MSCRMCallerID: "+user+"\r\nContent-Type: application/json", 1)); !strings.Contains(a.Body, "prvCreateContact") {
+		t.Errorf("in a batch: got %s", a.Body)
+	}
+	// What of no table is asked of both, unless it is assumed otherwise.
+	old := `{"name":"O","overriddencreatedon":"2019-05-01T00:00:00Z"}`
+	c.want(403, "POST", "accounts", old, as...)
+	c.want(403, "POST", "accounts", `{"name":"A"}`, "MSCRMCallerID", user, "MSCRM.BypassCustomPluginExecution", "true")
+	c.want(204, "POST", "roles("+role+")/Microsoft.Dynamics.CRM.AddPrivilegesRole", `{"Privileges":[{"PrivilegeId":"`+access.NamedID("prvOverrideCreatedOnCreatedBy").String()+`","Depth":"Global"}]}`)
+	c.want(204, "POST", "accounts", old, as...)
+	// Nor does a user give what the caller lacks.
+	c.action("set-depth", `{"table":"contact","depth":"None"}`)
+	c.action("set-administrator", `{"on":true}`)
+	if a := c.want(403, "GET", "contacts", "", as...); !strings.Contains(a.Body, me) {
+		t.Errorf("what the caller lacks: got %s", a.Body)
+	}
+
+	c = start(t, dvemu.Options{Model: m, Assume: map[string]string{"impersonated-privileges": "caller"}})
+	user = c.want(204, "POST", "systemusers", `{"fullname":"U"}`).id()
+	c.want(200, "GET", "WhoAmI", "", "MSCRMCallerID", user, "MSCRM.BypassCustomPluginExecution", "true")
+}
+
+// A System Administrator who is impersonated has all, secured columns too; another
+// sees those that a profile opens.
+func TestSection6_8_ImpersonatedColumns(t *testing.T) {
+	m, err := sample.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, dvemu.Options{Model: m})
+	cast, err := sample.Load(m, c.srv.Store(), sample.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaver := cast.Leaver.String()
+	const path = "contacts?$select=governmentid&$top=1&$filter=lastname ne null"
+	number := func() any {
+		t.Helper()
+		return c.want(200, "GET", path, "", "MSCRMCallerID", leaver).rows()[0]["governmentid"]
+	}
+	for _, table := range []string{"systemuserprofiles", "teammembership"} {
+		if err := c.srv.Store().Update(func(tx *store.Tx) error {
+			for _, id := range tx.Find(table, "systemuserid", allod.IDValue(cast.Leaver)) {
+				tx.Delete(table, id)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := number(); got != nil {
+		t.Errorf("without a profile: got %v", got)
+	}
+	profile := c.want(200, "GET", "fieldsecurityprofiles", "").rows()[0]["fieldsecurityprofileid"].(string)
+	c.want(204, "POST", "fieldsecurityprofiles("+profile+")/systemuserprofiles_association/$ref", `{"@odata.id":"`+c.url+`/api/data/v9.2/systemusers(`+leaver+`)"}`)
+	if got := number(); got == nil {
+		t.Error("with a profile: got null")
+	}
+	c.want(204, "DELETE", "fieldsecurityprofiles("+profile+")/systemuserprofiles_association("+leaver+")/$ref", "")
+	admin := ""
+	for _, r := range c.want(200, "GET", "roles?$filter=name eq 'System Administrator'", "").rows() {
+		if r["_roletemplateid_value"] != nil {
+			admin = r["roleid"].(string)
+		}
+	}
+	c.want(204, "POST", "systemusers("+leaver+")/systemuserroles_association/$ref", `{"@odata.id":"`+c.url+`/api/data/v9.2/roles(`+admin+`)"}`)
+	if got := number(); got == nil {
+		t.Error("a System Administrator: got null")
 	}
 }
 

@@ -45,6 +45,8 @@ type User struct {
 	// Granted lists those of Miscellaneous that the roles of a user hold who is
 	// no administrator.
 	Granted []string `json:"granted,omitempty"`
+
+	other *Person // on whose behalf the user acts; nil = nobody's, or nothing is said of it
 }
 
 // DepthOf is the read depth of the user in the table.
@@ -66,9 +68,17 @@ func Privilege(verb string, t *entity.Table) string {
 	return t.Privilege(verb)
 }
 
-// Denied is the 403 for a privilege the user lacks.
+// Denied is the 403 for a privilege that is lacking: an administrator who acts
+// for another lacks what the other lacks.
 func Denied(u *User, name string) *wire.Error {
-	return wire.Refuse(http.StatusForbidden, "0x80040220", "Principal user (Id=%v, type=8) is missing %s privilege (Id=%v) on OTC=0 for entity. If you use a security group team, make sure it has the privilege.", u.User, name, NamedID(name))
+	if u.other != nil && u.Administrator && !slices.Contains(u.Deny, name) {
+		return denied(u.other.User, name)
+	}
+	return denied(u.User, name)
+}
+
+func denied(user allod.GUID, name string) *wire.Error {
+	return wire.Refuse(http.StatusForbidden, "0x80040220", "Principal user (Id=%v, type=8) is missing %s privilege (Id=%v) on OTC=0 for entity. If you use a security group team, make sure it has the privilege.", user, name, NamedID(name))
 }
 
 // NamedID makes an id that always belongs to the same name. It is made up: not
@@ -91,34 +101,57 @@ func NamedID(name string) allod.GUID {
 func Writing(u *User) func(string, *entity.Table) error {
 	return func(verb string, t *entity.Table) error {
 		if name := Privilege(verb, t); slices.Contains(u.Deny, name) {
-			return Denied(u, name)
+			return denied(u.User, name)
+		}
+		if o := u.other; o != nil && o.Depth(verb, t) == DepthNone {
+			return denied(o.User, Privilege(verb, t))
 		}
 		return nil
 	}
 }
 
-// Reading returns which rows of the table the user may read: nil = all. No
-// right at all is the 403.
+// Reading returns which rows of the table the user may read, and the other on
+// whose behalf the user acts: nil = all. No right at all is the 403.
 func Reading(tx *store.Tx, u *User, t *entity.Table, unit allod.GUID) (func(*store.Row) bool, error) {
 	name := Privilege("Read", t)
 	depth := u.DepthOf(t.LogicalName)
 	if depth == "" || depth == DepthNone || slices.Contains(u.Deny, name) {
-		return nil, Denied(u, name)
+		return nil, denied(u.User, name)
 	}
+	see := reading(tx, u.User, depth, t, unit)
+	if u.other == nil {
+		return see, nil
+	}
+	depth = u.other.Depth("Read", t)
+	if depth == DepthNone {
+		return nil, denied(u.other.User, name)
+	}
+	too := reading(tx, u.other.User, depth, t, unit)
+	switch {
+	case too == nil:
+		return see, nil
+	case see == nil:
+		return too, nil
+	}
+	return func(r *store.Row) bool { return see(r) && too(r) }, nil
+}
+
+// reading returns which rows of the table a user reads who has that depth.
+func reading(tx *store.Tx, user allod.GUID, depth string, t *entity.Table, unit allod.GUID) func(*store.Row) bool {
 	if depth == DepthGlobal || t.Column("ownerid") == nil {
-		return nil, nil
+		return nil
 	}
 	owner, owning := tx.Column(t.LogicalName, "ownerid"), tx.Column(t.LogicalName, "owningbusinessunit")
 	if depth == DepthBasic {
-		return orShared(tx, u, func(r *store.Row) bool { return lookupID(r, owner) == u.User }), nil
+		return orShared(tx, user, func(r *store.Row) bool { return lookupID(r, owner) == user })
 	}
 	// Local and Deep: business units below the own one do not differ here
 	// from the own one unless the row names another.
-	mine := tx.Value("systemuser", tx.Get("systemuser", u.User), "businessunitid").GUID()
+	mine := tx.Value("systemuser", tx.Get("systemuser", user), "businessunitid").GUID()
 	if mine.IsZero() {
 		mine = unit
 	}
-	return orShared(tx, u, func(r *store.Row) bool {
+	return orShared(tx, user, func(r *store.Row) bool {
 		at := lookupID(r, owning)
 		for n := 0; n < 20 && !at.IsZero(); n++ {
 			if at == mine {
@@ -130,7 +163,7 @@ func Reading(tx *store.Tx, u *User, t *entity.Table, unit allod.GUID) (func(*sto
 			at = tx.Value("businessunit", tx.Get("businessunit", at), "parentbusinessunitid").GUID()
 		}
 		return false
-	}), nil
+	})
 }
 
 func lookupID(r *store.Row, column int) allod.GUID {
@@ -144,17 +177,31 @@ func lookupID(r *store.Row, column int) allod.GUID {
 }
 
 // Hidden returns which secured columns of the table are null for the user:
-// all but those a column security profile of the user lets be read.
+// all but those a column security profile of the user lets be read, and of the
+// other on whose behalf the user acts.
 func Hidden(tx *store.Tx, u *User, t *entity.Table) func(*entity.Column) bool {
-	any := false
-	for _, c := range t.Columns {
-		any = any || c.Secured
-	}
-	if u.Administrator || !any {
+	if !slices.ContainsFunc(t.Columns, func(c *entity.Column) bool { return c.Secured }) {
 		return nil
 	}
+	var readers []map[string]bool
+	if !u.Administrator {
+		readers = append(readers, opened(tx, u.User, t))
+	}
+	if u.other != nil && !u.other.Administrator {
+		readers = append(readers, opened(tx, u.other.User, t))
+	}
+	if len(readers) == 0 {
+		return nil
+	}
+	return func(c *entity.Column) bool {
+		return c.Secured && slices.ContainsFunc(readers, func(open map[string]bool) bool { return !open[c.LogicalName] })
+	}
+}
+
+// opened are the secured columns of the table that the user may read.
+func opened(tx *store.Tx, user allod.GUID, t *entity.Table) map[string]bool {
 	open := map[string]bool{}
-	for _, profile := range profiles(tx, u) {
+	for _, profile := range profiles(tx, user) {
 		for _, id := range tx.Find("fieldpermission", "fieldsecurityprofileid", allod.IDValue(profile)) {
 			r := tx.Get("fieldpermission", id)
 			if tx.Value("fieldpermission", r, "entityname").Text() == t.LogicalName && tx.Value("fieldpermission", r, "canread").Int() == 4 {
@@ -162,11 +209,11 @@ func Hidden(tx *store.Tx, u *User, t *entity.Table) func(*entity.Column) bool {
 			}
 		}
 	}
-	return func(c *entity.Column) bool { return c.Secured && !open[c.LogicalName] }
+	return open
 }
 
 // profiles returns the user's column security profiles, own and of teams.
-func profiles(tx *store.Tx, u *User) []allod.GUID {
+func profiles(tx *store.Tx, user allod.GUID) []allod.GUID {
 	var out []allod.GUID
 	pairs := func(intersect, near string, id allod.GUID, far string) (ids []allod.GUID) {
 		for _, p := range tx.Find(intersect, near, allod.IDValue(id)) {
@@ -174,8 +221,8 @@ func profiles(tx *store.Tx, u *User) []allod.GUID {
 		}
 		return ids
 	}
-	out = pairs("systemuserprofiles", "systemuserid", u.User, "fieldsecurityprofileid")
-	for _, team := range pairs("teammembership", "systemuserid", u.User, "teamid") {
+	out = pairs("systemuserprofiles", "systemuserid", user, "fieldsecurityprofileid")
+	for _, team := range pairs("teammembership", "systemuserid", user, "teamid") {
 		out = append(out, pairs("teamprofiles", "teamid", team, "fieldsecurityprofileid")...)
 	}
 	return out

@@ -16,8 +16,12 @@ func Miscellaneous() []string {
 }
 
 // Holds reports whether the user has one of Miscellaneous: System
-// Administrators do, and whom a role gives it.
+// Administrators do, and whom a role gives it. Who acts for another needs that of
+// both.
 func (u *User) Holds(name string) bool {
+	if u.other != nil && !u.other.Has(name) {
+		return false
+	}
 	return (u.Administrator || slices.Contains(u.Granted, name)) && !slices.Contains(u.Deny, name)
 }
 

@@ -34,8 +34,8 @@ func Shared(tx *store.Tx, user allod.GUID) map[allod.GUID]int64 {
 }
 
 // orShared widens what may be read by the rows that are shared with the user.
-func orShared(tx *store.Tx, u *User, see func(*store.Row) bool) func(*store.Row) bool {
-	shared := Shared(tx, u.User)
+func orShared(tx *store.Tx, user allod.GUID, see func(*store.Row) bool) func(*store.Row) bool {
+	shared := Shared(tx, user)
 	if len(shared) == 0 {
 		return see
 	}

@@ -169,7 +169,7 @@ func run(c *request.Call, reshape Reshape, f func(*work) error) (*work, error) {
 // System Customizer has them.
 func (w *work) allowed() error {
 	name := map[string]string{http.MethodPost: "prvCreateEntity", http.MethodPut: "prvWriteEntity", http.MethodDelete: "prvDeleteEntity"}[w.Method]
-	if !w.User.Administrator || slices.Contains(w.User.Deny, name) {
+	if !w.User.Customizes() || slices.Contains(w.User.Deny, name) {
 		return access.Denied(w.User, name)
 	}
 	return nil

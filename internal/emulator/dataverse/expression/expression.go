@@ -311,7 +311,7 @@ func Rows(c *request.Call, a *platform.Act, q *fetch.Query) (*entity.Table, []al
 		Hidden: func(t *entity.Table) func(*entity.Column) bool { return access.Hidden(a.Tx, c.User, t) },
 	}
 	if q.Source == "retained" {
-		if c.User.DepthOf(t.LogicalName) != access.DepthGlobal {
+		if c.User.ReadDepth(t) != access.DepthGlobal {
 			return nil, nil, access.Denied(c.User, access.Privilege("Read", t))
 		}
 		list, err := retention.Listed(a.Tx, t)

@@ -269,6 +269,11 @@ func (f *filler) intersects() error {
 				at++
 			}
 		}
+		if _, exact := f.o.Rows[t.LogicalName]; t.LogicalName == "systemuserroles" && len(rels) > 0 && !exact {
+			if err := f.administrators(p, rels[0], at, there); err != nil {
+				return err
+			}
+		}
 		if len(rels) == 0 {
 			if err := f.table(p); err != nil {
 				return err

@@ -13,10 +13,10 @@ import (
 // Guard refuses headers that ask for what the user may not do: acting as
 // another (protocols/dataverse.md §6.8) and bypassing custom logic (§6.9).
 func (c *Call) Guard() error {
-	if err := c.mayBypass(); err != nil {
+	if err := c.mayImpersonate(); err != nil {
 		return err
 	}
-	return c.mayImpersonate()
+	return c.mayBypass()
 }
 
 func (c *Call) mayBypass() error {
@@ -42,12 +42,13 @@ func (c *Call) mayBypass() error {
 }
 
 // mayImpersonate: the caller needs the privilege, and the user must exist and
-// be enabled.
+// be enabled. From here on both need a right for what is asked.
 func (c *Call) mayImpersonate() error {
 	id, object := c.Header.Get("MSCRMCallerID"), c.Header.Get("CallerObjectId")
 	if id == "" && object == "" {
 		return nil
 	}
+	c.User = c.User.For(nil, false) // a part of a batch had the user of the batch
 	if err := access.Need(c.User, "prvActOnBehalfOfAnotherUser"); err != nil {
 		return err
 	}
@@ -65,6 +66,7 @@ func (c *Call) mayImpersonate() error {
 		if tx.Value("systemuser", tx.Get("systemuser", user), "isdisabled").Bool() {
 			return wire.Refuse(http.StatusForbidden, "0x80040225", "The specified user(Id = %v) is disabled. Consider enabling this user.", user)
 		}
+		c.User = c.User.For(access.Of(tx, user), c.Org.Assume["impersonated-privileges"] == "caller")
 		return nil
 	})
 }

@@ -24,19 +24,8 @@ type object = map[string]any
 
 const (
 	table = "role"
-	pairs = "roleprivileges"
-	mask  = "privilegedepthmask" // of pairs; a schema without it knows Global only
+	pairs = access.RolePrivileges
 )
-
-// depth is a PrivilegeDepth and its bit in privilegedepthmask.
-type depth struct {
-	name string
-	bit  int64
-}
-
-func depths() []depth {
-	return []depth{{access.DepthBasic, 1}, {access.DepthLocal, 2}, {access.DepthDeep, 4}, {access.DepthGlobal, 8}}
-}
 
 // Function is RetrieveRolePrivilegesRole(RoleId=…).
 func Function(c change.Writer) (map[string]any, error) {
@@ -51,7 +40,7 @@ func Function(c change.Writer) (map[string]any, error) {
 			return wire.NoRow(table, id.String())
 		}
 		names := Names(c.Schema.Model)
-		for p, d := range Held(tx, id) {
+		for p, d := range access.Held(tx, id) {
 			out = append(out, object{
 				"Depth": d, "PrivilegeId": p.String(), "BusinessUnitId": c.Org.Unit.String(), "PrivilegeName": names[p],
 				"RecordFilterId": allod.GUID{}.String(), "RecordFilterUniqueName": "",
@@ -78,27 +67,6 @@ func Action(of, name string) func(change.Writer, *query.Segment) (map[string]any
 		return func(c change.Writer, seg *query.Segment) (object, error) { return nil, revoke(c, seg) }
 	}
 	return nil
-}
-
-// Held is what a role holds: privilege → depth.
-func Held(tx *store.Tx, role allod.GUID) map[allod.GUID]string {
-	out := map[allod.GUID]string{}
-	if !tx.Has(pairs) {
-		return out
-	}
-	for _, id := range tx.Find(pairs, "roleid", allod.IDValue(role)) {
-		r := tx.Get(pairs, id)
-		name := access.DepthGlobal
-		if bits := tx.Value(pairs, r, mask); bits.Type() == allod.Integer {
-			for _, d := range depths() {
-				if bits.Int()&d.bit != 0 {
-					name = d.name
-				}
-			}
-		}
-		out[tx.Value(pairs, r, "privilegeid").GUID()] = name
-	}
-	return out
 }
 
 // Names are the privileges there are, by id.
@@ -134,14 +102,14 @@ func grant(c change.Writer, seg *query.Segment, replace bool) error {
 			}
 		}
 		for _, p := range body.Privileges {
-			i := slices.IndexFunc(depths(), func(d depth) bool { return strings.EqualFold(d.name, p.Depth) })
+			i := slices.IndexFunc(access.Levels(), func(l access.Level) bool { return strings.EqualFold(l.Name, p.Depth) })
 			if i < 0 {
 				return wire.BadPayload("'%s' is no PrivilegeDepth.", p.Depth)
 			}
 			if known[p.PrivilegeID] == "" && (!a.Tx.Has("privilege") || a.Tx.Get("privilege", p.PrivilegeID) == nil) {
 				return wire.NoRow("privilege", p.PrivilegeID.String())
 			}
-			put(a, role, p.PrivilegeID, depths()[i].bit)
+			put(a, role, p.PrivilegeID, access.Levels()[i].Bit)
 		}
 		return nil
 	})
@@ -150,11 +118,11 @@ func grant(c change.Writer, seg *query.Segment, replace bool) error {
 // Give gives the role a privilege at the depth of that name; false when there
 // is no such depth, or no table to keep it in.
 func Give(a *platform.Act, role, privilege allod.GUID, level string) bool {
-	i := slices.IndexFunc(depths(), func(d depth) bool { return strings.EqualFold(d.name, level) })
+	i := slices.IndexFunc(access.Levels(), func(l access.Level) bool { return strings.EqualFold(l.Name, level) })
 	if i < 0 || !a.Tx.Has(pairs) {
 		return false
 	}
-	put(a, role, privilege, depths()[i].bit)
+	put(a, role, privilege, access.Levels()[i].Bit)
 	return true
 }
 
@@ -170,7 +138,7 @@ func put(a *platform.Act, role, privilege allod.GUID, bit int64) {
 	for _, v := range []struct {
 		column string
 		value  allod.Value
-	}{{"roleid", allod.IDValue(role)}, {"privilegeid", allod.IDValue(privilege)}, {mask, allod.IntegerValue(bit)}} {
+	}{{"roleid", allod.IDValue(role)}, {"privilegeid", allod.IDValue(privilege)}, {access.DepthMask, allod.IntegerValue(bit)}} {
 		if i := a.Tx.Column(pairs, v.column); i >= 0 {
 			cells = append(cells, store.Cell{Column: i, Value: v.value})
 		}

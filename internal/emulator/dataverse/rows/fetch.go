@@ -114,7 +114,7 @@ func (c Reader) deleted(tx *store.Tx, t *entity.Table) ([]Entity, error) {
 // retained are the rows of the table in long-term retention, for those who read
 // all of its live rows ("View long term retained data").
 func (c Reader) retained(tx *store.Tx, t *entity.Table) ([]Entity, error) {
-	if c.User.DepthOf(t.LogicalName) != access.DepthGlobal {
+	if c.User.ReadDepth(t) != access.DepthGlobal {
 		return nil, access.Denied(c.User, access.Privilege("Read", t))
 	}
 	list, err := retention.Listed(tx, t)

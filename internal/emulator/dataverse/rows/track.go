@@ -49,7 +49,7 @@ func (c Reader) trackable(tx *store.Tx, t *entity.Table) error {
 	if _, err := access.Reading(tx, c.User, t, c.Org.Unit); err != nil {
 		return err
 	}
-	if d := c.User.DepthOf(t.LogicalName); d != access.DepthGlobal {
+	if d := c.User.ReadDepth(t); d != access.DepthGlobal {
 		return access.Denied(c.User, access.Privilege("Read", t)) // organisation-wide Read is required (§5.2)
 	}
 	return nil

@@ -102,6 +102,34 @@ func (l *loader) privileges() {
 	}
 }
 
+// employees gives all who work there a role with which they read what there is
+// and write the rows of the business. It is theirs and not their teams', so that
+// an application user has no more than it was given.
+func (l *loader) employees() {
+	role := l.add("role", values{"name": "Employee", "businessunitid": ref{"businessunit", l.unit}, "componentstate": 0, "ismanaged": true})
+	done := map[string]bool{}
+	for _, t := range l.m.Tables {
+		if t.Intersect || t.Ownership == 0 || !t.Defined() || t.LogicalName == "audit" || done[t.Privilege("Read")] {
+			continue
+		}
+		done[t.Privilege("Read")] = true
+		verbs := []string{"Read", "Append", "AppendTo"}
+		if t.Ownership == 1 {
+			verbs = append(verbs, "Create", "Write", "Delete", "Assign", "Share")
+		}
+		switch t.LogicalName {
+		case "activityparty", "competitor", "customeraddress", "invoicedetail", "opportunityproduct", "quotedetail", "salesorderdetail":
+			verbs = append(verbs, "Create", "Write", "Delete")
+		}
+		for _, verb := range verbs {
+			l.add("roleprivileges", values{"roleid": role, "privilegeid": ref{"privilege", t.PrivilegeID(verb)}, "privilegedepthmask": 8})
+		}
+	}
+	for _, user := range l.staff {
+		l.add("systemuserroles", values{"systemuserid": ref{"systemuser", user}, "roleid": role})
+	}
+}
+
 // people makes the employees: users, one of whom leaves, one who has left.
 func (l *loader) people() {
 	l.adopt("systemuser")
@@ -126,6 +154,7 @@ func (l *loader) people() {
 	if l.err != nil {
 		return
 	}
+	l.staff = users[first:]
 	l.who.Leaver, l.who.Importer, l.who.Left = users[first+3], users[first+10], users[first+11]
 	for i, name := range []string{"Sales", "Customer Service", "Field Service", "Marketing"} {
 		l.add("team", values{"name": name, "businessunitid": l.at("businessunit", 1+i), "teamtype": 0, "administratorid": l.at("systemuser", first+i), "emailaddress": "team" + strconv.Itoa(i) + "@alpenrand.example"})

@@ -63,7 +63,8 @@ func Load(m *entity.Model, s *store.Store, o Options) (Cast, error) {
 	if err := fill.Fill(m, s, fill.Options{Seed: o.Seed, Scale: 1, Rows: rows, Now: o.Now}); err != nil {
 		return Cast{}, err
 	}
-	if l.privileges(); l.err != nil {
+	l.privileges()
+	if l.employees(); l.err != nil {
 		return Cast{}, l.err
 	}
 	return l.who, audited(s)
@@ -88,6 +89,7 @@ type loader struct {
 	rng   *rand.Rand
 	made  map[string][]allod.GUID // keys by table, in order
 	names map[allod.GUID]string   // primary names of customers and users
+	staff []allod.GUID            // users who work there
 	who   Cast
 	err   error // the first; later steps do nothing
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/roles"
 	"allod/internal/emulator/dataverse/store"
@@ -72,7 +73,7 @@ func (w *writer) roles() *node {
 	list := el("Roles")
 	for _, r := range w.rows(kindRole, "role") {
 		held := map[string]string{}
-		for id, depth := range roles.Held(w.tx, r.Key) {
+		for id, depth := range access.Held(w.tx, r.Key) {
 			if name := known[id]; name != "" {
 				held[name] = depth
 			}
