@@ -177,7 +177,7 @@ func TestColumnsOfEveryType(t *testing.T) {
 		{"Picklist", "new_Color", []string{`"GlobalOptionSet@odata.bind":"/GlobalOptionSetDefinitions(` + set + `)"`}, "Edm.Int32", `727000000`, ""},
 		{"Picklist", "new_Colour", []string{`"GlobalOptionSet@odata.bind":"/GlobalOptionSetDefinitions(Name='new_colors')"`}, "Edm.Int32", `727000001`, ""},
 		{"MultiSelectPicklist", "new_Many", []string{local}, "Edm.String", `"1,2"`, ""},
-		{"Image", "new_Photo", []string{`"MaxSizeInKB":20`, `"CanStoreFullImage":true`}, "Edm.Binary", `"iVBORw0KGgo="`, ""},
+		{"Image", "new_Photo", []string{`"MaxSizeInKB":20`, `"CanStoreFullImage":true`}, "Edm.Binary", `"` + pixel + `"`, ""},
 		{"File", "new_Deed", []string{`"MaxSizeInKB":1024`}, "Edm.Binary", "", ""},
 	} {
 		name := strings.ToLower(x.schema)

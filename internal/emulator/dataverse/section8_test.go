@@ -1,7 +1,11 @@
 package dataverse_test
 
 import (
+	"bytes"
 	"encoding/base64"
+	"fmt"
+	"image"
+	"image/png"
 	"net/url"
 	"strings"
 	"testing"
@@ -137,8 +141,8 @@ func TestSection8_3_Images(t *testing.T) {
 			t.Errorf("%s: none", name)
 		}
 	}
-	if link, _ := r["entityimage_url"].(string); !strings.HasPrefix(link, "/Image/download.aspx?") {
-		t.Errorf("url: got %q", link)
+	if link, want := r["entityimage_url"], fmt.Sprintf("/Image/download.aspx?Entity=account&Attribute=entityimage&Id=%v&Timestamp=", r["entityimageid"]); !strings.HasPrefix(fmt.Sprint(link), want) {
+		t.Errorf("url: got %q, want %q", link, want)
 	}
 	if all := c.want(200, "GET", "accounts("+id+")", "").json(); all["entityimage"] != nil {
 		t.Error("an image is among all columns")
@@ -150,10 +154,81 @@ func TestSection8_3_Images(t *testing.T) {
 	if a := c.want(200, "GET", "accounts("+id+")/entityimage/$value", ""); a.Body != string(raw) {
 		t.Errorf("thumbnail: got %q", a.Body)
 	}
-	c.want(204, "GET", "accounts("+id+")/entityimage/$value?size=full", "")
-	if a := c.want(400, "PATCH", "accounts("+id+")", `{"entityimage":"%"}`); a.code() != "0x80072553" {
-		t.Errorf("got %s", a.Body)
+	c.want(204, "GET", "accounts("+id+")/new_logo/$value?size=full", "") // it stores no full images
+}
+
+// picture is a PNG of that size.
+func picture(t *testing.T, w, h int) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, w, h))); err != nil {
+		t.Fatal(err)
 	}
+	return b.String()
+}
+
+func TestSection8_3_Thumbnails(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	c.want(204, "POST", "EntityDefinitions(LogicalName='account')/Attributes", column("Image", "new_Logo", `"MaxSizeInKB":4`))
+	large, small := picture(t, 300, 428), picture(t, 91, 130)
+	text := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	id := c.want(204, "POST", "accounts", `{"name":"A","entityimage":"`+text(large)+`"}`).id()
+	side := func(want int, thumbnail string) {
+		t.Helper()
+		img, _, err := image.DecodeConfig(strings.NewReader(thumbnail))
+		if err != nil || img.Width != want || img.Height != want {
+			t.Errorf("got %d × %d, %v, want sides of %d", img.Width, img.Height, err, want)
+		}
+	}
+	row := "accounts(" + id + ")"
+	for _, name := range []string{"entityimage", "new_logo"} {
+		for sides, file := range map[int]string{144: large, 91: small} {
+			c.want(204, "PATCH", row, `{"`+name+`":"`+text(file)+`"}`)
+			value, err := base64.StdEncoding.DecodeString(c.want(200, "GET", row+"?$select="+name, "").json()[name].(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			side(sides, string(value))
+			side(sides, c.want(200, "GET", row+"/"+name+"/$value", "").Body)
+			full := c.do("GET", row+"/"+name+"/$value?size=full", "")
+			if name == "entityimage" && (full.Status != 200 || full.Body != file || full.Header.Get("mimetype") != "image/png") || name == "new_logo" && full.Status != 204 {
+				t.Errorf("%s in full: got %d, %d bytes", name, full.Status, len(full.Body))
+			}
+		}
+	}
+	upload := func(column, file string) answer {
+		return c.do("PATCH", row+"/"+column, file, "Content-Type", "application/octet-stream", "x-ms-file-name", "a.png")
+	}
+	if a := upload("entityimage", large); a.Status != 204 || c.want(200, "GET", row+"/entityimage/$value?size=full", "").Body != large {
+		t.Errorf("upload: got %d %s", a.Status, a.Body)
+	}
+	noise := image.NewGray(image.Rect(0, 0, 100, 100))
+	for i := range noise.Pix {
+		noise.Pix[i] = byte(i * i * 31 >> 4)
+	}
+	var heavy bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&heavy, noise); err != nil {
+		t.Fatal(err)
+	}
+	for what, a := range map[string]answer{
+		"no Base64": c.do("PATCH", row, `{"entityimage":"%"}`), "text": c.do("PATCH", row, `{"entityimage":"`+text("hello")+`"}`), "new row": c.do("POST", "accounts", `{"entityimage":"aGVsbG8="}`),
+		"text as a file": upload("entityimage", "hello"), "over MaxSizeInKB": upload("new_logo", heavy.String()), "over MaxSizeInKB by PATCH": c.do("PATCH", row, `{"new_logo":"`+text(heavy.String())+`"}`),
+		"text by PUT": c.do("PUT", row+"/new_logo", `{"value":"aGVsbG8="}`),
+	} {
+		if a.Status != 400 || a.code() != "0x80072553" {
+			t.Errorf("%s: got %d %s", what, a.Status, a.Body)
+		}
+	}
+	c.want(204, "PUT", row+"/new_logo", `{"value":null}`)
+	c.want(204, "PATCH", row, `{"entityimage":null}`)
+	r := c.want(200, "GET", row+"?$select=entityimage,entityimageid,entityimage_url,new_logo,new_logoid,new_logo_timestamp", "").json()
+	for _, name := range []string{"entityimage", "entityimageid", "entityimage_url", "new_logo", "new_logoid", "new_logo_timestamp"} {
+		if r[name] != nil {
+			t.Errorf("%s: got %v after the image was deleted", name, r[name])
+		}
+	}
+	c.want(204, "GET", row+"/new_logo/$value", "")
+	c.want(204, "GET", row+"/entityimage/$value?size=full", "")
 }
 
 func TestSection9_1_Annotations(t *testing.T) {

@@ -98,38 +98,28 @@ func (c Writer) dropFile(a *platform.Act, t *entity.Table, id allod.GUID, col *e
 }
 
 // keepFile makes the bytes the content of the column.
-func (c Writer) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column, b *store.Blob) (allod.GUID, error) {
-	limit := int64(col.MaxSizeKB) << 10
+func (c Writer) keepFile(a *platform.Act, t *entity.Table, id allod.GUID, col *entity.Column, name, mime string, data []byte) (allod.GUID, error) {
+	limit := col.MaxSizeKB
 	if limit == 0 {
-		limit = 32768 << 10
-		if col.Kind == "Image" {
-			limit = 10240 << 10
-		}
+		limit = 32768
 	}
-	if b.Size > limit {
-		return allod.GUID{}, wire.Refuse(http.StatusBadRequest, "0x80044a02", "Attachment file size is too big. The file size exceeded the maximum allowed size of %d KB.", limit>>10)
+	if len(data) > limit<<10 && col.Kind == "File" {
+		return allod.GUID{}, wire.Refuse(http.StatusBadRequest, "0x80044a02", "Attachment file size is too big. The file size exceeded the maximum allowed size of %d KB.", limit)
 	}
-	if err := attachment.Allowed(a.Tx, b.Name, b.MIME); err != nil {
+	if err := attachment.Allowed(a.Tx, name, mime); err != nil {
 		return allod.GUID{}, err
+	}
+	if col.Kind == "Image" {
+		return a.SetImage(t, id, col, data)
 	}
 	r := a.Tx.Get(t.LogicalName, id)
 	if r == nil {
 		return allod.GUID{}, wire.NoRow(t.LogicalName, id.String())
 	}
-	a.Tx.DeleteBlob(a.Tx.Value(t.LogicalName, r, blobColumn(col)).GUID())
+	a.Tx.DeleteBlob(a.Tx.Value(t.LogicalName, r, col.LogicalName).GUID())
 	fileID := c.Org.NewID()
-	a.Tx.PutBlob(fileID, b)
-	values := map[string]allod.Value{blobColumn(col): allod.IDValue(fileID)}
-	if col.Kind == "Image" {
-		thumb := make([]byte, min(b.Size, 2048))
-		if _, err := b.ReadAt(thumb, 0); err != nil && b.Size > 0 {
-			return allod.GUID{}, fmt.Errorf("read image: %w", err)
-		}
-		values[col.LogicalName] = allod.TextValue(allod.Binary, base64.StdEncoding.EncodeToString(thumb))
-		values[col.LogicalName+"_timestamp"] = allod.IntegerValue(a.Now.UnixNano() / 100)
-		values[col.LogicalName+"_url"] = allod.StringValue("/Image/download.aspx?Entity=" + t.LogicalName + "&Attribute=" + col.LogicalName + "&Id=" + id.String())
-	}
-	return fileID, a.Patch(t, id, values)
+	a.Tx.PutBlob(fileID, store.NewBlob(name, mime, data))
+	return fileID, a.Patch(t, id, map[string]allod.Value{col.LogicalName: allod.IDValue(fileID)})
 }
 
 func (c Writer) fileName() string {
@@ -159,18 +149,21 @@ func (c Writer) upload(t *entity.Table, seg *query.Segment, col *entity.Column) 
 		body := c.Body
 		if c.Header.Get("Content-Type") != "application/octet-stream" {
 			// PUT of an image as a property: {"value":"<base64>"}.
-			var v struct{ Value string }
+			var v struct{ Value *string }
 			if json.Unmarshal(c.Body, &v) != nil {
 				return wire.BadPayload("The content type must be application/octet-stream.")
 			}
-			if body, err = base64.StdEncoding.DecodeString(v.Value); err != nil {
+			if v.Value == nil {
+				return c.dropFile(a, t, id, col)
+			}
+			if body, err = base64.StdEncoding.DecodeString(*v.Value); err != nil {
 				return wire.Refuse(http.StatusBadRequest, "0x80072553", "Invalid file content.")
 			}
 		}
 		if len(body) > singleMax {
 			return wire.Refuse(http.StatusBadRequest, "0x80044a02", "The file is too large for one request.")
 		}
-		_, err = c.keepFile(a, t, id, col, store.NewBlob(c.fileName(), attachment.TypeOf(c.fileName()), body))
+		_, err = c.keepFile(a, t, id, col, c.fileName(), attachment.TypeOf(c.fileName()), body)
 		return err
 	})
 	if err != nil || c.Header.Get("x-ms-transfer-mode") != "chunked" {
@@ -256,7 +249,7 @@ func (c Writer) chunk(token string) (*request.Reply, error) {
 		name = n
 	}
 	err = c.Update(func(a *platform.Act) error {
-		_, err := c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, attachment.TypeOf(name), u.data))
+		_, err := c.keepFile(a, u.table, u.row, u.column, name, attachment.TypeOf(name), u.data)
 		return err
 	})
 	c.uploads.whole(u)
@@ -286,12 +279,16 @@ func (c Writer) download(t *entity.Table, seg *query.Segment, col *entity.Column
 	}
 	if col.Kind == "Image" {
 		size, _ := c.Req.Options.Get("size")
+		if size != "full" {
+			blob = nil
+		}
 		if size != "full" && thumb != "" {
 			bytes, err := base64.StdEncoding.DecodeString(thumb)
 			if err != nil {
 				return nil, fmt.Errorf("decode thumbnail: %w", err)
 			}
-			blob = store.NewBlob(col.LogicalName+".jpg", "image/jpeg", bytes)
+			format := http.DetectContentType(bytes)
+			blob = store.NewBlob(col.LogicalName+"."+strings.TrimPrefix(format, "image/"), format, bytes)
 		}
 		if blob == nil {
 			return &request.Reply{Status: http.StatusNoContent}, nil
@@ -469,7 +466,7 @@ func (c Writer) commitBlocks() (object, error) {
 	}
 	var fileID allod.GUID
 	err = c.Update(func(a *platform.Act) error {
-		fileID, err = c.keepFile(a, u.table, u.row, u.column, store.NewBlob(name, mime, data))
+		fileID, err = c.keepFile(a, u.table, u.row, u.column, name, mime, data)
 		return err
 	})
 	if err != nil {

@@ -336,7 +336,7 @@ func (r *row) binary() {
 		r.set(c.LogicalName+"_timestamp", allod.IntegerValue(638000000000000000+int64(r.i)))
 		r.set(c.LogicalName+"_url", allod.StringValue("/Image/download.aspx?Entity="+r.p.t.LogicalName+"&Attribute="+c.LogicalName+"&Id="+id.String()))
 		raw, err := base64.StdEncoding.DecodeString(picture)
-		if err == nil { // picture is a constant and tested
+		if err == nil && c.FullImage { // picture is a constant and tested
 			r.f.s.InsertBlob(id, store.NewBlob("image.png", "image/png", raw))
 		}
 	}

@@ -78,7 +78,7 @@ func (a *Act) Restore(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 			r[c.Column] = c.Value
 		}
 		if i == 0 {
-			if err := a.override(kt, r, p); err != nil {
+			if err := a.override(kt, k.Row, r, p); err != nil {
 				return err
 			}
 		}
@@ -98,8 +98,8 @@ func (a *Act) Restore(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	return nil
 }
 
-func (a *Act) override(t *entity.Table, r row, p *wire.Payload) error {
-	if err := a.assign(t, r, p, true); err != nil {
+func (a *Act) override(t *entity.Table, id allod.GUID, r row, p *wire.Payload) error {
+	if err := a.assign(t, id, r, p, true); err != nil {
 		return err
 	}
 	return a.bindBefore(t, r, p)

@@ -39,7 +39,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	r := row{}
 	err := a.mayCreate(t, p)
 	if err == nil {
-		err = a.assign(t, r, p, true)
+		err = a.assign(t, id, r, p, true)
 	}
 	if err == nil {
 		err = a.attachment(t, r, p)
@@ -123,7 +123,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if err := a.stateChange(t, id, r, p); err != nil {
 		return err
 	}
-	if err := a.assign(t, r, p, false); err != nil {
+	if err := a.assign(t, id, r, p, false); err != nil {
 		return err
 	}
 	if err := a.attachment(t, r, p); err != nil {
@@ -163,7 +163,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 
 // assign copies the values a client may set and drops the others in silence
 // (§3.3, trap 4).
-func (a *Act) assign(t *entity.Table, r row, p *wire.Payload, create bool) error {
+func (a *Act) assign(t *entity.Table, id allod.GUID, r row, p *wire.Payload, create bool) error {
 	for _, v := range p.Values {
 		c := v.Column
 		if create && !c.ValidForCreate && c.LogicalName != "overriddencreatedon" || !create && !c.ValidForUpdate {
@@ -178,10 +178,13 @@ func (a *Act) assign(t *entity.Table, r row, p *wire.Payload, create bool) error
 		if err := fits(t, c, v.Value); err != nil {
 			return err
 		}
-		a.set(t, r, c.LogicalName, v.Value)
 		if c.Kind == "Image" {
-			a.image(t, r, c, v.Value)
+			if err := a.image(t, id, r, c, v.Value); err != nil {
+				return err
+			}
+			continue
 		}
+		a.set(t, r, c.LogicalName, v.Value)
 	}
 	return nil
 }
@@ -365,21 +368,6 @@ func (a *Act) required(t *entity.Table, r row) error {
 		}
 	}
 	return nil
-}
-
-// image keeps the id, time and full bytes beside a changed image (§8.3).
-func (a *Act) image(t *entity.Table, r row, c *entity.Column, v allod.Value) {
-	idColumn := c.LogicalName + "id"
-	if v.IsNull() {
-		a.set(t, r, idColumn, allod.NullValue())
-		a.set(t, r, c.LogicalName+"_timestamp", allod.NullValue())
-		a.set(t, r, c.LogicalName+"_url", allod.NullValue())
-		return
-	}
-	id := a.NewID()
-	a.set(t, r, idColumn, allod.IDValue(id))
-	a.set(t, r, c.LogicalName+"_timestamp", allod.IntegerValue(a.Now.UnixNano()/100))
-	a.set(t, r, c.LogicalName+"_url", allod.StringValue("/Image/download.aspx?Entity="+t.LogicalName+"&Attribute="+c.LogicalName+"&Id="+id.String()))
 }
 
 // Patch sets columns directly, past what clients may set; for the platform's

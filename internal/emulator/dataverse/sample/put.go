@@ -1,6 +1,10 @@
 package sample
 
 import (
+	"bytes"
+	"encoding/base64"
+	"image"
+	"image/png"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,6 +14,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/fill"
+	"allod/internal/emulator/dataverse/picture"
 	"allod/internal/emulator/dataverse/store"
 )
 
@@ -208,6 +213,32 @@ func (l *loader) file(name string, size int64) allod.GUID {
 	l.made["#file"] = append(l.made["#file"], id)
 	l.s.InsertBlob(id, store.MadeBlob(name, "application/octet-stream", size, uint64(n)+l.o.Seed))
 	return id
+}
+
+// photo keeps a made picture of about 3 KB for an image column that stores full
+// images, and returns its id and its thumbnail in Base64.
+func (l *loader) photo() (allod.GUID, string) {
+	n := len(l.made["#file"])
+	id := fill.ID(l.o.Seed, "#file", n)
+	l.made["#file"] = append(l.made["#file"], id)
+	img := image.NewGray(image.Rect(0, 0, 48, 64))
+	dots := store.MadeBlob("", "", int64(len(img.Pix)), uint64(n)+l.o.Seed)
+	if _, err := dots.ReadAt(img.Pix, 0); err != nil && l.err == nil {
+		l.err = err
+	}
+	var file bytes.Buffer
+	err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&file, img)
+	if err == nil {
+		l.s.InsertBlob(id, store.NewBlob("photo.png", "image/png", file.Bytes()))
+		var p picture.Picture
+		if p, err = picture.Read(file.Bytes()); err == nil {
+			return id, base64.StdEncoding.EncodeToString(p.Thumbnail)
+		}
+	}
+	if l.err == nil {
+		l.err = err
+	}
+	return id, ""
 }
 
 // addresses adds the two address rows that belong to an account or contact and

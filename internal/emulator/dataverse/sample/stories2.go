@@ -97,9 +97,9 @@ func (l *loader) cards() {
 			v["alp_contract"] = l.file("contract-"+strconv.Itoa(i)+".pdf", int64(500+l.rng.IntN(60_000)))
 		}
 		if i%6 == 1 {
-			v["alp_photo"], v["alp_photo_timestamp"] = photo, 638000000000000000+i
-			v["alp_photoid"] = l.file("photo.png", int64(3000+i))
-			v["alp_photo_url"] = "/Image/download.aspx?Entity=alp_loyaltycard&Attribute=alp_photo&Id=" + fmt.Sprint(v["alp_photoid"])
+			id, thumbnail := l.photo()
+			v["alp_photo"], v["alp_photoid"], v["alp_photo_timestamp"] = thumbnail, id, 638000000000000000+i
+			v["alp_photo_url"] = fmt.Sprintf("/Image/download.aspx?Entity=alp_loyaltycard&Attribute=alp_photo&Id=%v&Timestamp=%v", id, v["alp_photo_timestamp"])
 		}
 		if i%9 == 2 {
 			v["alp_holder"] = l.at("account", 1+i)
@@ -107,9 +107,6 @@ func (l *loader) cards() {
 		l.add("alp_loyaltycard", v)
 	}
 }
-
-// photo is a PNG of one pixel.
-const photo = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 // pairs joins rows many to many.
 func (l *loader) pairs() {

@@ -17,6 +17,9 @@ func more(set, key, members string, n int) []string {
 	return out
 }
 
+// dot is a GIF of one pixel: what the samples call byte[] is an image.
+const dot = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01D\x00;"
+
 // plays are the exchanges that need more than the file tells.
 var plays = map[string]play{
 	// Another service or host.
@@ -54,9 +57,10 @@ var plays = map[string]play{
 		before: []string{"PATCH accounts(b9ccec62-f266-e911-8196-000d3a6de638)/myfileattribute\nContent-Type: application/octet-stream\nx-ms-file-name: sample.png\n\nbyte[]"},
 	},
 	"file-attributes:168":  {amend: []string{"accounts(id)", "accounts(b9ccec62-f266-e911-8196-000d3a6de638)"}},
-	"image-attributes:114": {before: []string{"PUT accounts(b9ccec62-f266-e911-8196-000d3a6de638)/myentityimage\nContent-Type: application/octet-stream\n\nbyte[]"}},
-	"image-attributes:132": {before: []string{"PUT accounts(C0864F1C-0B71-E911-8196-000D3A6D09B3)/myentityimage\nContent-Type: application/octet-stream\n\nbyte[]"}},
-	"image-attributes:251": {amend: []string{"accounts(id)", "accounts(b9ccec62-f266-e911-8196-000d3a6de638)"}},
+	"image-attributes:114": {before: []string{"PUT accounts(b9ccec62-f266-e911-8196-000d3a6de638)/myentityimage\nContent-Type: application/octet-stream\n\n" + dot}},
+	"image-attributes:132": {before: []string{"PUT accounts(C0864F1C-0B71-E911-8196-000D3A6D09B3)/myentityimage\nContent-Type: application/octet-stream\n\n" + dot}},
+	"image-attributes:213": {amend: []string{"byte[]", dot}},
+	"image-attributes:251": {amend: []string{"accounts(id)", "accounts(b9ccec62-f266-e911-8196-000d3a6de638)", "byte[]", dot}},
 
 	// Metadata.
 	"create-auto-number-attributes:122": {ask: `POST EntityDefinitions(402fa40f-287c-e511-80d2-00155d2a68d2)/Attributes
