@@ -108,7 +108,7 @@ func (o *Office) nothingLeft(id string) (*apply.Report, error) {
 		ID: id, Plan: id, Notes: []string{"plan: nothing is left of it"}, Started: now, Finished: now,
 		Conflicts: []plan.Skip{}, Skipped: []plan.Skip{}, Failures: []apply.Failure{}, Warnings: []string{}, Refused: []plan.Refusal{},
 	}
-	return rep, o.Plans().Note(id, kept.Run{Begun: before.Begun, Ended: now, Kept: before.Kept})
+	return rep, o.Plans().Note(id, kept.Run{Begun: before.Begun, Ended: now, Kept: before.Kept, Uncounted: true})
 }
 
 // rest selects rows of a plan that broke off.

@@ -233,7 +233,7 @@ func (a *app) planText(p *plan.Plan, steps int, left string) error {
 // undoing are the commands that take restores back.
 func (a *app) undoing() []*cobra.Command {
 	c := &undo.Console{
-		Out: a.deps.Out, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice, Holding: a.holding, Plan: func(p *plan.Plan, steps int) error { return a.showPlan(p, steps, "") },
+		Out: a.deps.Out, Err: a.deps.Err, JSON: func() bool { return a.json }, Print: a.print, With: a.withOffice, Holding: a.holding, Plan: func(p *plan.Plan, steps int) error { return a.showPlan(p, steps, "") },
 		Confirm: a.confirm, Report: a.showReport, Outcome: outcome,
 		Meter: func(total int64) (func(done, total int64), func()) {
 			m := a.newMeter("undo", total)

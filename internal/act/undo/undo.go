@@ -294,6 +294,7 @@ type Restore struct {
 	From        string    `json:"from"`             // where the values came from
 	Undoes      string    `json:"undoes,omitempty"` // what an undo takes back
 	State       string    `json:"state"`            // "done", "broken off", "undone", "plan erased"
+	Counted     bool      `json:"counted"`          // false: it was cut off without a word, and what it wrote is in the environment alone
 	Begun       time.Time `json:"begun"`
 	Ended       time.Time `json:"ended,omitzero"`
 	Undone      time.Time `json:"undone,omitzero"`
@@ -338,7 +339,7 @@ func forgotten(o *act.Office, id string) (*Restore, error) {
 		return nil, err
 	}
 	return &Restore{
-		ID: id, State: "plan erased", Begun: run.Begun, Ended: run.Ended, Undone: run.Undone, By: run.By,
+		ID: id, State: "plan erased", Counted: !run.Uncounted && !run.Ended.IsZero(), Begun: run.Begun, Ended: run.Ended, Undone: run.Undone, By: run.By,
 		Created: run.Created, Updated: run.Updated, Deleted: run.Deleted, Failed: run.Failed, Conflicts: run.Conflicts,
 	}, nil
 }
@@ -367,5 +368,6 @@ func Show(ctx context.Context, o *act.Office, id string) (*Restore, *plan.Plan, 
 	case run.Ended.IsZero():
 		r.State = "broken off"
 	}
+	r.Counted = !run.Uncounted && !run.Ended.IsZero() || r.Created+r.Updated+r.Deleted+r.Failed+r.Conflicts > 0
 	return r, pl, nil
 }

@@ -19,6 +19,7 @@ import (
 // are required.
 type Console struct {
 	Out     io.Writer
+	Err     io.Writer                                                    // for who waits
 	JSON    func() bool                                                  // machine-readable output was asked for
 	Print   func(v any)                                                  // one JSON object to stdout
 	With    func(ctx context.Context, f func(o *act.Office) error) error // opens the Allod
@@ -81,6 +82,7 @@ on with the same command.`,
 }
 
 func (c *Console) undo(ctx context.Context, o *act.Office, f *flags) error {
+	fmt.Fprintf(c.Err, "Planning: comparing what %s left with what is there now …\n", f.req.ID)
 	u, err := undo.Make(ctx, o, f.req)
 	if err != nil {
 		return err
@@ -163,7 +165,11 @@ func (c *Console) line(r *undo.Restore) {
 		what += " into " + r.Environment
 	}
 	c.outf("%s  %s  %s: %s\n", r.ID, r.Begun.UTC().Format("2006-01-02 15:04:05Z"), what, r.State)
-	c.outf("    %d created, %d updated, %d deleted, %d failed, %d conflicts", r.Created, r.Updated, r.Deleted, r.Failed, r.Conflicts)
+	if r.Counted {
+		c.outf("    %d created, %d updated, %d deleted, %d failed, %d conflicts", r.Created, r.Updated, r.Deleted, r.Failed, r.Conflicts)
+	} else {
+		c.outf("    cut off before it could count what it wrote; a plan to undo it finds out")
+	}
 	switch {
 	case r.By != "":
 		c.outf("; undone by %s", r.By)

@@ -31,6 +31,9 @@ type Folder struct {
 type Run struct {
 	Begun time.Time `json:"begun"`
 	Ended time.Time `json:"ended"` // zero = broken off
+	// Uncounted says that processes wrote of it that were cut off: the counts are
+	// of the others.
+	Uncounted bool `json:"uncounted,omitempty"`
 	// Kept says that what was there before is in the vault, under the id of the
 	// plan.
 	Kept   bool      `json:"kept,omitempty"`
