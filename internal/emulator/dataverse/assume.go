@@ -32,6 +32,7 @@ func Assumptions() []Assumption {
 		{"full-last-page", "end", []string{"end", "empty-page"}, "a last page that is full carries a nextLink to an empty one (§4.1)"},
 		{"impersonated-privileges", "both", []string{"both", "caller"}, "privileges that belong to no table, such as those of bypass headers and of backdating, are asked of the impersonated user too, or of the caller alone (§6.8)"},
 		{"key-not-found-status", "404", []string{"404", "400"}, "status of 0x80060891 (§9.3)"},
+		{"merge-fills", "nothing", []string{"nothing", "empty"}, "what Merge takes from the columns of the subordinate row: nothing, or what is empty in the target"},
 		{"metadata-expired-status", "400", []string{"400", "410", "403"}, "HTTP status of an expired stamp of RetrieveMetadataChanges (§3.5)"},
 		{"null-property-status", "204", []string{"204", "200"}, "GET of a single property that is null (§6.3)"},
 		{"price-calculation", "off", []string{"off", "organization", "on"}, "lines and totals of sales documents are priced by the platform; organization = where its oobpricecalculationenabled is true"},

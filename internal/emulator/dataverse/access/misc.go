@@ -11,7 +11,7 @@ import (
 func Miscellaneous() []string {
 	return []string{
 		"prvActOnBehalfOfAnotherUser", "prvBypassCustomBusinessLogic", "prvBypassCustomPlugins", "prvDeleteAuditPartitions",
-		"prvDeleteRecordChangeHistory", "prvExportCustomization", "prvImportCustomization", "prvOverrideCreatedOnCreatedBy", "prvReadAuditSummary", "prvReadRecordAuditHistory",
+		"prvDeleteRecordChangeHistory", "prvExportCustomization", "prvImportCustomization", "prvMerge", "prvOverrideCreatedOnCreatedBy", "prvReadAuditSummary", "prvReadRecordAuditHistory",
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"allod/internal/emulator/dataverse/entity/cascade"
 )
 
 // Derive fills in what is still empty in a sealed model whose tables,
@@ -138,64 +140,12 @@ func deriveRelationship(m *Model, r *Relationship) {
 	if r.Intersect != "" {
 		return
 	}
-	if r.Cascade == (Cascade{}) {
-		r.Cascade = cascade(m, r)
+	if r.Cascade != (Cascade{}) {
+		return
 	}
-}
-
-// cascade guesses CascadeConfiguration: parts of a thing go with it, notes,
-// parties and activities go with what they regard, system lookups do nothing,
-// everything else lets go (protocols/dataverse.md §6.12).
-func cascade(m *Model, r *Relationship) Cascade {
-	none := Cascade{"NoCascade", "NoCascade", "NoCascade", "NoCascade", "NoCascade", "NoCascade"}
-	many := m.Table(r.Referencing)
-	switch {
-	case r.Referenced == ownerTable || systemLookup(r.ReferencingAttr) || many == nil:
-		return none
-	case parental(r, many):
-		return Cascade{"Cascade", "Cascade", "NoCascade", "Cascade", "Cascade", "Cascade"}
-	case restricted(r):
-		c := none
-		c.Delete = "Restrict"
-		return c
+	one := r.Referenced
+	if m.Table(r.Referencing) == nil {
+		one = ownerTable // a table nobody knows: nothing is done to its rows
 	}
-	c := none
-	c.Delete = "RemoveLink"
-	return c
-}
-
-func parental(r *Relationship, many *Table) bool {
-	switch r.ReferencingAttr {
-	case "objectid":
-		return many.LogicalName == "annotation" || many.LogicalName == "activitymimeattachment" || many.LogicalName == "queueitem" || many.LogicalName == "postfollow"
-	case "regardingobjectid":
-		return r.Referenced == "account" || r.Referenced == "contact" || r.Referenced == "lead" || r.Referenced == "incident" || r.Referenced == "opportunity"
-	case "activityid":
-		return many.LogicalName == "activityparty"
-	case "parentid":
-		return many.LogicalName == "customeraddress"
-	case "parentcustomerid", "customerid":
-		return r.Referenced == "account" && (many.LogicalName == "contact" || many.LogicalName == "incident")
-	case "opportunityid", "quoteid", "salesorderid", "invoiceid":
-		return strings.HasPrefix(many.LogicalName, r.Referenced) || many.LogicalName == "salesorderdetail" || many.LogicalName == "opportunityproduct"
-	}
-	return false
-}
-
-func restricted(r *Relationship) bool {
-	switch r.Referenced {
-	case "transactioncurrency", "businessunit", "uom", "uomschedule", "product", "pricelevel", "organization":
-		return true
-	}
-	return false
-}
-
-// systemLookup reports the lookups the platform keeps itself.
-func systemLookup(column string) bool {
-	switch column {
-	case "createdby", "modifiedby", "createdonbehalfby", "modifiedonbehalfby", "owninguser", "owningteam", "owningbusinessunit",
-		"createdbyexternalparty", "modifiedbyexternalparty", "organizationid":
-		return true
-	}
-	return false
+	r.Cascade = Cascade(cascade.Guess(one, r.Referencing, r.ReferencingAttr))
 }

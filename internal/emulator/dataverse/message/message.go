@@ -61,6 +61,7 @@ func Actions() map[string]func(change.Writer) (map[string]any, error) {
 		"DeleteRecordChangeHistory": deleteHistory,
 		"DeleteAuditData":           deleteAuditData,
 		"Restore":                   restore,
+		"Merge":                     merge,
 		"PublishXml":                publish,
 		"PublishAllXml":             publishAll,
 		"SetAutoNumberSeed":         setSeed,

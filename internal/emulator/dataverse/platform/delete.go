@@ -187,6 +187,12 @@ func (a *Act) relink(t *entity.Table, id allod.GUID, column string, v allod.Valu
 	if err := a.Allow("Write", t); err != nil {
 		return err
 	}
+	return a.Move(t, id, column, v)
+}
+
+// Move makes a lookup of the row refer to v, null = to nothing, whatever the
+// caller may do.
+func (a *Act) Move(t *entity.Table, id allod.GUID, column string, v allod.Value) error {
 	old := a.Tx.Get(t.LogicalName, id)
 	if old == nil {
 		return wire.NoRow(t.LogicalName, id.String())
@@ -194,6 +200,7 @@ func (a *Act) relink(t *entity.Table, id allod.GUID, column string, v allod.Valu
 	r := a.load(old)
 	a.setLookup(t, r, column, v)
 	a.stampChanged(t, r)
+	a.customer(t, r)
 	a.put(t, id, r)
 	a.audit(t, id, audit.Update, a.load(old), r)
 	return nil

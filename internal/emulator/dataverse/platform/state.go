@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -193,9 +194,16 @@ func (a *Act) stateChange(t *entity.Table, id allod.GUID, r row, p *wire.Payload
 // Close sets the state past the rules for clients; what messages such as
 // CloseIncident do. status 0 or below = the state's default.
 func (a *Act) Close(t *entity.Table, id allod.GUID, state, status int64) error {
+	return a.CloseWith(t, id, state, status, nil)
+}
+
+// CloseWith is Close that sets other columns of the row, too.
+func (a *Act) CloseWith(t *entity.Table, id allod.GUID, state, status int64, more map[string]allod.Value) error {
 	state, status, err := pair(t, id, state, status, true, status > 0)
 	if err != nil {
 		return err
 	}
-	return a.Patch(t, id, map[string]allod.Value{"statecode": allod.IntegerValue(state), "statuscode": allod.IntegerValue(status)})
+	values := map[string]allod.Value{"statecode": allod.IntegerValue(state), "statuscode": allod.IntegerValue(status)}
+	maps.Copy(values, more)
+	return a.Patch(t, id, values)
 }
