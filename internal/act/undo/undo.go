@@ -33,6 +33,7 @@ type Request struct {
 	Conflict string // stop, backup, live, fill-empty; "" = stop
 	Bypass   []string
 	Contact  []string // TABLE:ID of who may be reached again
+	Planning func()   // called, if there is one, when it is found and the reading begins
 }
 
 // Ready is an undo that is planned.
@@ -55,6 +56,9 @@ func Make(ctx context.Context, o *act.Office, r Request) (*Ready, error) {
 	req, pl, run, err := load(ctx, o, r.ID)
 	if err != nil {
 		return nil, err
+	}
+	if r.Planning != nil {
+		r.Planning()
 	}
 	v, g, _, deps := o.Inside()
 	u := &Ready{o: o, r: r, env: environment(pl.To)}

@@ -82,7 +82,7 @@ on with the same command.`,
 }
 
 func (c *Console) undo(ctx context.Context, o *act.Office, f *flags) error {
-	fmt.Fprintf(c.Err, "Planning: comparing what %s left with what is there now …\n", f.req.ID)
+	f.req.Planning = func() { fmt.Fprintf(c.Err, "Planning: comparing what %s left with what is there now …\n", f.req.ID) }
 	u, err := undo.Make(ctx, o, f.req)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (c *Console) outf(format string, args ...any) { fmt.Fprintf(c.Out, format, 
 
 func (c *Console) list(ctx context.Context, o *act.Office, env string) error {
 	if env != "" {
-		if _, err := o.Captures(ctx, env); err != nil {
+		if _, err := o.Snapshots(ctx, env); err != nil {
 			return err
 		}
 	}
