@@ -20,6 +20,7 @@ import (
 	"allod/internal/relate"
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
+	"allod/internal/restore/beside"
 	"allod/internal/restore/consent"
 	"allod/internal/restore/kept"
 	"allod/internal/restore/plan"
@@ -43,6 +44,7 @@ type RestoreRequest struct {
 	Security  bool             `json:"security,omitempty"`
 	Bypass    []string         `json:"bypass,omitempty"`
 	Contact   []string         `json:"allow_contact,omitempty"` // TABLE:ID of who may be reached again
+	beside.Request
 }
 
 // RestoreSelection says which rows.
@@ -89,6 +91,7 @@ type restoring struct {
 	src      source.Source
 	sel      restore.Selection
 	opts     restore.Options
+	side     beside.Side
 }
 
 // prepare opens both sides and reads what was typed. From is pinned to the
@@ -133,6 +136,8 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 		Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: plan.OnConflict(r.Conflict), Security: r.Security,
 		Loopback: p.src.Capabilities().Loopback, Production: standing.Production, Because: standing.Why, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Now: o.deps.Now,
 	}
+	p.side = beside.Side{Request: r.Request, Source: p.src}
+	p.opts.Look = p.side.Look
 	if err := checkColumns(p.snapshot, r); err != nil {
 		return nil, err
 	}
@@ -327,7 +332,7 @@ func (o *Office) Restore(ctx context.Context, r RestoreRequest, pl *plan.Plan, c
 		return nil, err
 	}
 	opts := apply.Options{Rate: c.Rate, PauseAtErrors: c.PauseAtErrors, Bypass: slices.Clone(r.Bypass), Reread: true, Progress: c.Progress, Now: o.deps.Now}
-	rep, err := undo.Carrier{Site: site, Folder: o.Plans(), Now: o.deps.Now}.Run(ctx, pl, p.snapshot, p.live, target, opts)
+	rep, err := undo.Carrier{Site: site, Folder: o.Plans(), After: p.side.After, Now: o.deps.Now}.Run(ctx, pl, p.snapshot, p.live, target, opts)
 	if rep != nil {
 		err = rep.Interrupted(ctx, err)
 		if err == nil && rep.Paused == "" {

@@ -13,6 +13,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/act/overwrite"
+	"allod/internal/cli/beside"
 	"allod/internal/cli/undo"
 	"allod/internal/restore/apply"
 	"allod/internal/restore/plan"
@@ -70,8 +71,7 @@ anew. With fewer than two people registered it goes on as "one person".`,
 	f.StringSliceVar(&o.req.Related, "related", nil, "with what is related, KIND:DEPTH: children, parents, notes, activities, pairs, all …")
 	f.StringVar(&o.req.To, "to", "", "another connected environment to restore into")
 	f.StringVar(&o.req.Conflict, "on-conflict", "stop", "stop, backup, live or fill-empty")
-	f.StringSliceVar(&o.req.Contact, "allow-contact", nil, "TABLE:ID of a person who may be reached again as at that moment; else what is refused now stays refused; may be repeated")
-	f.StringSliceVar(&o.req.Bypass, "bypass", nil, "custom logic to keep from running: plugins, flows")
+	beside.Flags(cmd, &o.req)
 	f.Float64Var(&o.control.Rate, "rate", 0, "at most so many writes a second")
 	f.IntVar(&o.control.PauseAtErrors, "pause-at-errors", 25, "stop after so many failed writes; 0 = never")
 	f.BoolVar(&o.plan, "plan", false, "show the plan and keep it; write nothing")

@@ -64,6 +64,11 @@ func Build(ctx context.Context, snap, live source.View, sel Selection, o Options
 		return nil, err
 	}
 	b.removals()
+	if o.Look != nil {
+		if err := o.Look(ctx, b.p, snap, live); err != nil {
+			return nil, err
+		}
+	}
 	return b.finish()
 }
 

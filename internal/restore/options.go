@@ -10,12 +10,14 @@
 package restore
 
 import (
+	"context"
 	"slices"
 	"time"
 
 	"allod"
 	"allod/internal/relate"
 	"allod/internal/restore/plan"
+	"allod/internal/source"
 )
 
 // Selection says which rows of the snapshot to restore.
@@ -83,6 +85,9 @@ type Options struct {
 	// Replayed, if there is one, is asked at the end what was corrected in the
 	// rows of the snapshot that were read; the plan shows what concerns it.
 	Replayed func() []plan.Replayed
+	// Look, when not nil, is shown the steps before the plan is finished, and adds
+	// warnings and what is done after them; see package beside.
+	Look func(ctx context.Context, p *plan.Plan, snap, live source.View) error
 	// Now is the clock; nil = time.Now.
 	Now func() time.Time
 }

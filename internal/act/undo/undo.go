@@ -309,6 +309,8 @@ type Restore struct {
 	Deleted     int64     `json:"deleted"`
 	Failed      int64     `json:"failed"`
 	Conflicts   int64     `json:"conflicts"`
+	// Numbers are the columns, TABLE.COLUMN, that go on from a number that it set.
+	Numbers map[string]int64 `json:"numbers,omitempty"`
 }
 
 // List tells which restores and undos were carried out, the newest first; env ""
@@ -344,7 +346,7 @@ func forgotten(o *act.Office, id string) (*Restore, error) {
 	}
 	return &Restore{
 		ID: id, State: "plan erased", Counted: !run.Uncounted && !run.Ended.IsZero(), Begun: run.Begun, Ended: run.Ended, Undone: run.Undone, By: run.By,
-		Created: run.Created, Updated: run.Updated, Deleted: run.Deleted, Failed: run.Failed, Conflicts: run.Conflicts,
+		Created: run.Created, Updated: run.Updated, Deleted: run.Deleted, Failed: run.Failed, Conflicts: run.Conflicts, Numbers: run.Numbers,
 	}, nil
 }
 
@@ -364,7 +366,7 @@ func Show(ctx context.Context, o *act.Office, id string) (*Restore, *plan.Plan, 
 	}
 	r := &Restore{
 		ID: id, Environment: environment(pl.To), From: pl.From, Undoes: pl.Undoes, State: "done", Begun: run.Begun, Ended: run.Ended, Undone: run.Undone, By: run.By, CanUndo: run.Kept && run.Undone.IsZero(),
-		Created: run.Created, Updated: run.Updated, Deleted: run.Deleted, Failed: run.Failed, Conflicts: run.Conflicts,
+		Created: run.Created, Updated: run.Updated, Deleted: run.Deleted, Failed: run.Failed, Conflicts: run.Conflicts, Numbers: run.Numbers,
 	}
 	switch {
 	case !run.Undone.IsZero():

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -177,6 +179,9 @@ func (c *Console) line(r *undo.Restore) {
 		c.outf("; cannot be undone")
 	}
 	c.outf("\n")
+	for _, column := range slices.Sorted(maps.Keys(r.Numbers)) {
+		c.outf("    %s goes on from %d\n", column, r.Numbers[column])
+	}
 }
 
 func (c *Console) show(ctx context.Context, o *act.Office, id string, steps int) error {

@@ -70,6 +70,8 @@ type Report struct {
 	Finished  time.Time      `json:"finished"`
 	Warnings  []string       `json:"warnings"`
 	Refused   []plan.Refusal `json:"refused"`
+	// Numbers are the columns, TABLE.COLUMN, that were told which number comes next.
+	Numbers map[string]int64 `json:"numbers,omitempty"`
 }
 
 // Failure is a step that the target refused.

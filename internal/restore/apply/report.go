@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/source"
 )
 
 // Approval says under what a plan that needs two people was carried out. The
@@ -19,8 +20,11 @@ type Approval struct {
 }
 
 // Approve puts an approval into the report, and into the counts that go on
-// record of the restore.
+// record of the restore, beside what was done besides writing rows.
 func (r *Report) Approve(a Approval, counts map[string]int64) {
+	if n := len(r.Numbers); n > 0 {
+		counts["numbers"] = int64(n)
+	}
 	if a.Request.IsZero() {
 		return
 	}
@@ -29,6 +33,13 @@ func (r *Report) Approve(a Approval, counts map[string]int64) {
 	if a.OnePerson {
 		r.Approval, counts["one_person"] = "one person", 1
 	}
+}
+
+// Fail puts something into the report that could not be done besides writing
+// rows.
+func (r *Report) Fail(table string, op source.OpKind, err error) {
+	r.Failed++
+	r.Failures = append(r.Failures, Failure{Table: table, Op: op, Kind: allod.KindOf(err).String(), Reason: err.Error()})
 }
 
 // Interrupted makes of the outcome of Run what it is when ctx ended it: writes

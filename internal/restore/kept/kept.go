@@ -45,6 +45,9 @@ type Run struct {
 	Deleted   int64 `json:"deleted,omitempty"`
 	Failed    int64 `json:"failed,omitempty"`
 	Conflicts int64 `json:"conflicts,omitempty"`
+	// Numbers are the columns, TABLE.COLUMN, that were told which number comes
+	// next. No undo takes that back.
+	Numbers map[string]int64 `json:"numbers,omitempty"`
 }
 
 func (f Folder) path(id, ext string) string { return filepath.Join(f.Dir, id+ext) }

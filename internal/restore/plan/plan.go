@@ -230,6 +230,7 @@ type Plan struct {
 	// references to them are left empty.
 	Dropped  []allod.RecordRef `json:"dropped"`
 	Replayed []Replayed        `json:"replayed,omitempty"`
+	After    *After            `json:"after,omitempty"` // nil = nothing
 	Counts   Counts            `json:"counts"`
 
 	tables  []string
@@ -527,9 +528,9 @@ type Change struct {
 }
 
 // Compare counts the steps in which a newer plan differs from an older one,
-// versions included, and the mappings and dropped rows, which decide what the
-// references in those steps are: what people must look at again when a plan was
-// stale.
+// versions included, the mappings and dropped rows, which decide what the
+// references in those steps are, and what is done after them: what people must
+// look at again when a plan was stale.
 func Compare(older, newer *Plan) Change {
 	seen := map[[32]byte]int{}
 	for k := range older.fingerprints() {
@@ -567,6 +568,11 @@ func (p *Plan) fingerprints() iter.Seq[[32]byte] {
 		}
 		for _, d := range p.Dropped {
 			if !yield(fingerprint(d)) {
+				return
+			}
+		}
+		for _, a := range p.After.decides() {
+			if !yield(fingerprint(a)) {
 				return
 			}
 		}

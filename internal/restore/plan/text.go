@@ -45,6 +45,7 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 			t.para("    ", "  - %s", s)
 		}
 	}
+	p.After.text(t, max)
 	if len(p.Replayed) > 0 {
 		t.line("\nCorrected: the snapshot holds what was wrong")
 		for i, r := range p.Replayed {

@@ -17,7 +17,9 @@ import (
 type Carrier struct {
 	Site   *preimage.Site // nil = nothing of the environment is in the vault: what is written cannot be undone
 	Folder kept.Folder
-	Now    func() time.Time
+	// After, when not nil, does what the plan has done once its rows are written.
+	After func(ctx context.Context, p *plan.Plan, rep *apply.Report) error
+	Now   func() time.Time
 }
 
 // Run keeps what is there in the vault, then carries the plan out as apply.Run
@@ -47,6 +49,10 @@ func (c Carrier) Run(ctx context.Context, p *plan.Plan, snap, live source.View, 
 		return nil, err
 	}
 	rep, err := apply.Run(ctx, p, snap, live, target, o)
+	if c.After != nil && err == nil && ctx.Err() == nil && rep.Paused == "" {
+		err = c.After(ctx, p, rep)
+	}
+	run.Numbers = rep.Numbers
 	run.Created, run.Updated, run.Deleted, run.Failed, run.Conflicts = rep.Created, rep.Updated, rep.Deleted, rep.Failed, int64(len(rep.Conflicts))
 	if err == nil && ctx.Err() == nil && rep.Paused == "" {
 		if k != nil {

@@ -429,6 +429,13 @@ func effects(p *plan.Plan) []string {
 			out = append(out, "not undone: opening and closing rows of "+s.Table+" leaves close activities, used entitlement and timers behind")
 		}
 	}
+	if p.After != nil {
+		for _, s := range p.After.Seeds {
+			if s.Set {
+				out = append(out, fmt.Sprintf("not undone: the numbers of %s.%s go on from %d, where the restore has set them", s.Table, s.Column, s.Highest+1))
+			}
+		}
+	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -15,6 +15,7 @@ import (
 
 	"allod"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/beside"
 	"allod/internal/source/dataverse/changes"
 	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/packages"
@@ -68,6 +69,7 @@ type Source struct {
 	// activity table → collection of its participants; nil = not asked yet
 	parties  map[string]string
 	packages *packages.Exporter // nil = not described yet, or no solutions
+	*beside.Beside
 }
 
 var (
@@ -114,6 +116,7 @@ func New(o Options) (*Source, error) {
 		now = time.Now
 	}
 	s := &Source{name: o.Environment, root: root, client: c, now: now, budget: budget(limits(o)), pairs: map[string][2]string{}, sets: map[string]string{}}
+	s.Beside = beside.New(service{s})
 	s.watcher = &changes.Watcher{Get: s.requestJSON, Escape: escapeQuery}
 	return s, nil
 }

@@ -28,13 +28,3 @@ func unlessRefused(err error) error {
 		return err
 	}
 }
-
-// PlatformID implements source.PlatformMember.
-func (s *Source) PlatformID(ctx context.Context) (allod.GUID, error) {
-	return inspect.PlatformID(ctx, service{s})
-}
-
-// Standing implements source.Stander.
-func (s *Source) Standing(ctx context.Context) (*source.Standing, error) {
-	return inspect.Standing(ctx, service{s})
-}

@@ -35,6 +35,11 @@ func (v service) Get(ctx context.Context, address string, into any) error {
 // Send sends a write once. A reference in the body (@odata.id) is given in full,
 // as the service wants it (protocols/dataverse.md §6.5).
 func (v service) Send(ctx context.Context, method, address string, body any) error {
+	return v.Call(ctx, method, address, body, nil)
+}
+
+// Call sends as Send does and reads the answer into into, unless that is nil.
+func (v service) Call(ctx context.Context, method, address string, body, into any) error {
 	if m, ok := body.(map[string]any); ok {
 		if ref, ok := m["@odata.id"].(string); ok && !strings.Contains(ref, "://") {
 			body = map[string]any{"@odata.id": v.s.client.Base() + ref}
@@ -51,6 +56,12 @@ func (v service) Send(ctx context.Context, method, address string, body any) err
 	if method == http.MethodPatch {
 		r.Header.Set("If-Match", "*") // never makes a row
 	}
-	_, err := v.s.client.Do(ctx, r)
-	return err
+	res, err := v.s.client.Do(ctx, r)
+	if err != nil || into == nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(res.Body), into); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
 }

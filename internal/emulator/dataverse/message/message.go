@@ -37,9 +37,6 @@ func Functions() map[string]Function {
 
 		"RetrieveAppComponents": appComponents,
 		"ValidateApp":           validateApp,
-
-		"GetAutoNumberSeed":      getSeed,
-		"GetNextAutoNumberValue": nextNumber,
 	}
 }
 
@@ -65,6 +62,8 @@ func Actions() map[string]func(change.Writer) (map[string]any, error) {
 		"PublishXml":                publish,
 		"PublishAllXml":             publishAll,
 		"SetAutoNumberSeed":         setSeed,
+		"GetAutoNumberSeed":         getSeed,
+		"GetNextAutoNumberValue":    nextNumber,
 		"AddAppComponents":          changeApp(true),
 		"RemoveAppComponents":       changeApp(false),
 		"GrantAccess":               sharing("GrantAccess", "PrincipalAccess", audit.ActShare, share.Change.Grant),

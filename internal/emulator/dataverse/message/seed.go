@@ -5,14 +5,12 @@ import (
 	"net/http"
 	"strings"
 
-	"allod"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/seed"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
-	"allod/internal/odata/query"
 )
 
 // numbered finds the autonumber column that a message names; the documentation
@@ -53,26 +51,31 @@ func setSeed(c change.Writer) (object, error) {
 	})
 }
 
-// getSeed is GetAutoNumberSeed.
-func getSeed(c change.Writer, _ *query.Segment) (object, error) {
-	n, _, err := nextSeed(c)
+// getSeed is GetAutoNumberSeed, an action (Web API reference).
+func getSeed(c change.Writer) (object, error) {
+	n, err := nextSeed(c)
 	return object{"AutoNumberSeedValue": n}, err
 }
 
-// nextNumber is GetNextAutoNumberValue: what the next row would get.
-func nextNumber(c change.Writer, _ *query.Segment) (object, error) {
-	n, format, err := nextSeed(c)
-	return object{"NextAutoNumberValue": seed.Format(format, n, c.Org.Now(), allod.GUID{})}, err
+// nextNumber is GetNextAutoNumberValue, an action: the number that the next row
+// gets, not the text it is part of (GetNextAutoNumberValueResponse: Edm.Int64).
+func nextNumber(c change.Writer) (object, error) {
+	n, err := nextSeed(c)
+	return object{"NextAutoNumberValue": n}, err
 }
 
-func nextSeed(c change.Writer) (n int64, format string, err error) {
-	t, col, err := numbered(c, param(c, "EntityName"), param(c, "AttributeName"))
+func nextSeed(c change.Writer) (n int64, err error) {
+	m, err := members(c)
 	if err != nil {
-		return 0, "", err
+		return 0, err
+	}
+	t, col, err := numbered(c, m["EntityName"], m["AttributeName"])
+	if err != nil {
+		return 0, err
 	}
 	err = c.View(func(tx *store.Tx) error {
 		n = seed.Of(tx, t.LogicalName, col.LogicalName)
 		return nil
 	})
-	return n, col.AutoNumber, err
+	return n, err
 }

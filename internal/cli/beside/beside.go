@@ -1,0 +1,17 @@
+// Package beside holds the flags of `allod restore` that say what is done besides
+// writing rows.
+package beside
+
+import (
+	"github.com/spf13/cobra"
+
+	"allod/internal/act"
+)
+
+// Flags gives them to the command.
+func Flags(cmd *cobra.Command, r *act.RestoreRequest) {
+	f := cmd.Flags()
+	f.StringSliceVar(&r.Contact, "allow-contact", nil, "TABLE:ID of a person who may be reached again as at that moment; else what is refused now stays refused; may be repeated")
+	f.StringSliceVar(&r.Bypass, "bypass", nil, "custom logic to keep from running: plugins, flows")
+	f.BoolVar(&r.FixSeeds, "fix-seeds", false, "numbers that the platform counts go on behind those that come back")
+}
