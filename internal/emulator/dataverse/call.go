@@ -14,6 +14,7 @@ import (
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/spelling"
+	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
 )
@@ -36,7 +37,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 	case !ok:
 		s.unauthorized(w, r)
 		return
-	case user == nil:
+	case user == nil || !s.member(user):
 		s.send(w, r, refusal(wire.Refuse(http.StatusForbidden, "0x80072560", "The user is not a member of the organization."), false))
 		return
 	}
@@ -153,6 +154,15 @@ func (s *Server) userOf(client string) *AppUser {
 	}
 	u := s.users[0]
 	return &u
+}
+
+// member reports whether the application user has its row: one whose row was
+// deleted is no user of the organisation any more (§1.2).
+func (s *Server) member(u *AppUser) bool {
+	const users = "systemuser"
+	ok := true
+	s.org.Store.View(func(tx *store.Tx) { ok = tx.Len(users) == 0 || tx.Get(users, u.User) != nil })
+	return ok
 }
 
 // send writes the answer with the headers of §1.3.

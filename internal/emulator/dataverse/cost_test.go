@@ -72,6 +72,24 @@ func TestStrictAuth(t *testing.T) {
 	c.want(401, "GET", "WhoAmI", "", "Authorization", "Bearer "+tok)
 }
 
+// A client that is no user of the organisation, because its row was deleted, is
+// known and refused (§1.2).
+func TestSection1_2_ClientWithoutUser(t *testing.T) {
+	c := start(t, dvemu.Options{Auth: "strict", AppUsers: dvemu.DefaultAppUsers(2)})
+	token := func(u dvemu.AppUser) string {
+		form := "grant_type=client_credentials&client_id=" + u.ClientID + "&client_secret=" + u.Secret + "&scope=" + c.url + "/.default"
+		return "Bearer " + c.want(200, "POST", c.url+"/t/oauth2/v2.0/token", form, "Content-Type", "application/x-www-form-urlencoded").json()["access_token"].(string)
+	}
+	users := c.srv.Users()
+	other := token(users[1])
+	c.want(200, "GET", "WhoAmI", "", "Authorization", other)
+	c.want(204, "DELETE", "systemusers("+users[1].User.String()+")", "", "Authorization", token(users[0]))
+	if a := c.want(403, "GET", "WhoAmI", "", "Authorization", other); a.code() != "0x80072560" || !strings.Contains(a.Body, "not a member of the organization") {
+		t.Errorf("got %s", a.Body)
+	}
+	c.want(200, "GET", "WhoAmI", "", "Authorization", token(users[0]))
+}
+
 func TestElasticPages(t *testing.T) {
 	c := start(t, dvemu.Options{})
 	for i := range uint64(501) {

@@ -321,6 +321,38 @@ func TestS46Fiscal(t *testing.T) {
 	}
 }
 
+// Dates are grouped in the time zone of the user, as its settings have it, unless
+// usertimezone is false (§4.6).
+func TestS46UserTimeZone(t *testing.T) {
+	c := start(t, dvemu.Options{Model: withTables(withSettings(), "usersettings usersettingscollection systemuserid timezonecode:Integer")})
+	for _, at := range []string{"2024-12-31T23:30:00Z", "2025-06-30T22:30:00Z", "2025-07-01T12:00:00Z"} {
+		c.want(204, "POST", "accounts", `{"name":"a","overriddencreatedon":"`+at+`"}`)
+	}
+	groups := func(by, more string) string {
+		t.Helper()
+		return names(t, c.fetch("accounts", `<fetch aggregate="true"><entity name="account"><attribute name="createdon" alias="x" groupby="true" dategrouping="`+by+`" `+more+`/><attribute name="accountid" alias="n" aggregate="count"/><order alias="x"/></entity></fetch>`), "x")
+	}
+	check := func(by, more, want string) {
+		t.Helper()
+		if got := groups(by, more); got != want {
+			t.Errorf("by %s %s: got %s, want %s", by, more, got, want)
+		}
+	}
+	check("day", "", "1 30 31")
+	me := c.want(200, "GET", "WhoAmI", "").json()["UserId"].(string)
+	c.want(204, "POST", "usersettingscollection", `{"systemuserid":"`+me+`","timezonecode":110}`) // W. Europe: an hour ahead, two in summer
+	check("day", "", "1")
+	check("day", `usertimezone="true"`, "1")
+	check("day", `usertimezone="false"`, "1 30 31")
+	check("year", "", "2025")
+	check("year", `usertimezone="false"`, "2024 2025")
+	check("fiscal-period", "", "Quarter 1 FY2025 Quarter 3 FY2025")
+	c.want(204, "PATCH", "usersettingscollection("+me+")", `{"timezonecode":4711}`) // no such code
+	check("month", "", "6 7 12")
+	c.want(204, "PATCH", "usersettingscollection("+me+")", `{"timezonecode":235}`) // Tokyo: nine hours ahead
+	check("month", "", "1 7")
+}
+
 // aggregatelimit lowers the limit of an aggregate (§4.2, §4.6).
 func TestS46AggregateLimit(t *testing.T) {
 	c, _ := company(t)

@@ -219,6 +219,8 @@ func (s *Server) found() error {
 			"expirechangetrackingindays": allod.IntegerValue(7), "expiresubscriptionsindays": allod.IntegerValue(90),
 			"basecurrencyid": allod.LookupValue("transactioncurrency", s.org.Currency), "isauditenabled": allod.BooleanValue(false),
 			"blockedattachments": allod.StringValue(attachment.Blocked), "isuseraccessauditenabled": allod.BooleanValue(false), "useraccessauditinginterval": allod.IntegerValue(4),
+			"fiscalcalendarstart": allod.TextValue(allod.DateTime, s.now().UTC().Format("2006")+"-01-01T00:00:00Z"), "fiscalperiodtype": allod.IntegerValue(2002),
+			"ishierarchicalsecuritymodelenabled": allod.BooleanValue(false), "maxdepthforhierarchicalsecuritymodel": allod.IntegerValue(3),
 		})
 		put("businessunit", s.org.Unit, map[string]allod.Value{"name": name, "isdisabled": allod.BooleanValue(false)})
 		put("transactioncurrency", s.org.Currency, map[string]allod.Value{

@@ -5,12 +5,12 @@ package compute
 
 import (
 	"net/http"
-	"strings"
 
 	"allod"
 	"allod/internal/emulator/dataverse/rows"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/emulator/dataverse/zone"
 	"allod/internal/odata/query"
 )
 
@@ -34,18 +34,7 @@ func Bound(table, name string) Function {
 	return nil
 }
 
-// zones are codes of time zones by their English names, those most used.
-// Others are found where the organisation has timezonedefinitions.
-func zones() map[string]int64 {
-	return map[string]int64{
-		"hawaiian standard time": 2, "alaskan standard time": 3, "pacific standard time": 4, "mountain standard time": 10, "us mountain standard time": 15,
-		"central standard time": 20, "eastern standard time": 35, "atlantic standard time": 50, "gmt standard time": 85, "greenwich standard time": 90,
-		"coordinated universal time": 92, "central europe standard time": 95, "central european standard time": 100, "romance standard time": 105, "w. europe standard time": 110,
-		"tokyo standard time": 235,
-	}
-}
-
-// timeZone finds the code of a time zone.
+// timeZone finds the code of a time zone, also among timezonedefinitions.
 func timeZone(c rows.Reader, seg *query.Segment) (object, error) {
 	name, ok := c.Param(seg, "LocalizedStandardName").(*query.Literal)
 	if !ok || name.Kind != query.LitString {
@@ -54,7 +43,7 @@ func timeZone(c rows.Reader, seg *query.Segment) (object, error) {
 	if locale, ok := c.Param(seg, "LocaleId").(*query.Literal); !ok || locale.Kind != query.LitNumber {
 		return nil, wire.BadQuery("The parameter LocaleId is missing.")
 	}
-	code, known := zones()[strings.ToLower(name.Text)]
+	code, known := zone.Code(name.Text)
 	err := c.View(func(tx *store.Tx) error {
 		for _, id := range tx.Find("timezonedefinition", "standardname", allod.StringValue(name.Text)) {
 			code, known = tx.Value("timezonedefinition", tx.Get("timezonedefinition", id), "timezonecode").Int(), true

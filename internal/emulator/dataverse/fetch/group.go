@@ -65,7 +65,7 @@ func (r *run) aggregate(tuples []tuple) (*Result, error) {
 		for i, m := range measures {
 			values[i] = r.value(m.node, t[m.node], m.col)
 			if m.GroupBy {
-				values[i] = r.part(values[i], m.DateGrouping)
+				values[i] = r.part(values[i], &m)
 				by = append(by, values[i])
 			}
 		}
@@ -161,12 +161,17 @@ func (m *measure) check() error {
 	return invalid("The aggregate '%s' cannot be used for the attribute '%s'.", m.Aggregate, m.Name)
 }
 
-// part is the part of a date by which it is grouped, in UTC.
-func (r *run) part(v allod.Value, by string) allod.Value {
+// part is the part of a date by which it is grouped: of a moment in the time zone
+// of the user, unless usertimezone is false.
+func (r *run) part(v allod.Value, m *measure) allod.Value {
+	by := m.DateGrouping
 	if by == "" || !isTime(v) {
 		return v
 	}
 	t := timeOf(v)
+	if !m.UTC && m.col.EdmType == "Edm.DateTimeOffset" && m.col.Behavior != "TimeZoneIndependent" {
+		t = r.clock(t)
+	}
 	if strings.HasPrefix(by, "fiscal-") {
 		return allod.StringValue(r.calendar().group(t, by))
 	}

@@ -56,6 +56,7 @@ type Attribute struct {
 	Name, Alias, Aggregate, DateGrouping string
 	GroupBy, Distinct                    bool
 	Children                             bool // rowaggregate CountChildren
+	UTC                                  bool // usertimezone is false
 }
 
 // Order sorts by a column, or in aggregates by the alias of one; Entity is the
@@ -252,7 +253,7 @@ func (q *Query) member(e *Entity, x *element) error {
 		e.All = true
 	case "no-attrs":
 	case "attribute":
-		a := Attribute{Name: x.attrs["name"], Alias: x.attrs["alias"], Aggregate: x.attrs["aggregate"], DateGrouping: x.attrs["dategrouping"], GroupBy: x.flag("groupby"), Distinct: x.flag("distinct")}
+		a := Attribute{Name: x.attrs["name"], Alias: x.attrs["alias"], Aggregate: x.attrs["aggregate"], DateGrouping: x.attrs["dategrouping"], GroupBy: x.flag("groupby"), Distinct: x.flag("distinct"), UTC: x.attrs["usertimezone"] != "" && !x.flag("usertimezone")}
 		switch kind := x.attrs["rowaggregate"]; kind {
 		case "":
 		case "CountChildren":

@@ -3,10 +3,12 @@ package fetch
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/emulator/dataverse/zone"
 )
 
 // Bounds of hierarchies. That of rows is the service's own (learn.microsoft.com,
@@ -119,6 +121,20 @@ func (r *run) language() int64 {
 		}
 	}
 	return 1033
+}
+
+// clock is what the clocks of the user show at a moment, as if it were UTC: its
+// time zone is that of its settings, else UTC.
+func (r *run) clock(t time.Time) time.Time {
+	if r.zone == nil {
+		tx := r.env.Tx
+		r.zone = time.UTC
+		if v := tx.Value("usersettings", tx.Get("usersettings", r.env.User), "timezonecode"); !empty(v) {
+			r.zone = zone.Location(v.Int())
+		}
+	}
+	t = t.In(r.zone)
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
 // hierarchy makes the test of an operator on the rows above and under one: of the

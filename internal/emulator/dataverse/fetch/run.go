@@ -85,6 +85,7 @@ type run struct {
 	nodes []*node
 	names map[string]int // node by alias
 	steps int
+	zone  *time.Location // of the user; nil = not looked up
 }
 
 // Run evaluates the query. What it refuses is a *wire.Error.

@@ -70,12 +70,19 @@ func Load(m *entity.Model, s *store.Store, o Options) (Cast, error) {
 	return l.who, audited(s)
 }
 
-// audited makes the company one that keeps an audit log, from now on.
+// audited makes the company one that keeps an audit log, from now on, whose fiscal
+// years begin in July and whose managers see what their people see.
 func audited(s *store.Store) error {
 	return s.Update(func(tx *store.Tx) error {
-		on := tx.Column("organization", "isauditenabled")
 		for _, r := range tx.Page("organization", nil, 1) {
-			tx.Rewrite("organization", r.Key, append(tx.Cells(r), store.Cell{Column: on, Value: allod.BooleanValue(true)}))
+			cells := tx.Cells(r)
+			for column, v := range map[string]allod.Value{
+				"isauditenabled": allod.BooleanValue(true), "fiscalcalendarstart": allod.TextValue(allod.DateTime, "2025-07-01T00:00:00Z"), "fiscalperiodtype": allod.IntegerValue(2002),
+				"ishierarchicalsecuritymodelenabled": allod.BooleanValue(true), "maxdepthforhierarchicalsecuritymodel": allod.IntegerValue(3),
+			} {
+				cells = append(cells, store.Cell{Column: tx.Column("organization", column), Value: v})
+			}
+			tx.Rewrite("organization", r.Key, cells)
 		}
 		return nil
 	})

@@ -219,6 +219,23 @@ func TestComponentsExist(t *testing.T) {
 	}
 }
 
+// The organisation has what fiscal periods and managers are reckoned from.
+func TestSettingsOfOrganisation(t *testing.T) {
+	_, s, _ := load(t, Options{Seed: 3})
+	s.View(func(tx *store.Tx) {
+		for _, r := range tx.Page("organization", nil, 2) {
+			for column, want := range map[string]string{"fiscalcalendarstart": "2025-07-01T00:00:00Z", "fiscalperiodtype": "2002", "ishierarchicalsecuritymodelenabled": "true", "maxdepthforhierarchicalsecuritymodel": "3"} {
+				if got := tx.Value("organization", r, column).String(); got != want {
+					t.Errorf("%s: got %s, want %s", column, got, want)
+				}
+			}
+		}
+		if n := tx.Len("organization"); n != 1 {
+			t.Errorf("%d organisations", n)
+		}
+	})
+}
+
 // The rows of privileges are what roles can hold: those of tables, of which
 // activities share one set, and those that belong to no table.
 func TestPrivileges(t *testing.T) {
