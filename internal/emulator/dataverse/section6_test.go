@@ -299,3 +299,35 @@ func TestSection6_10_WhichTablesKnowAMessage(t *testing.T) {
 		t.Errorf("messages of the name: got %d", n)
 	}
 }
+
+// A row whose choice has lost its value stays in the recycle bin, until it is
+// restored with another value or the value is back.
+func TestSection6_13_ValueOfAChoiceIsGone(t *testing.T) {
+	c := standardCompany(t, dvemu.Options{})
+	options := `"OptionSet":{"IsGlobal":false,"OptionSetType":"Picklist","Options":[{"Value":1,"Label":` + label("One") + `},{"Value":2,"Label":` + label("Two") + `}]}`
+	c.want(204, "POST", "EntityDefinitions(LogicalName='account')/Attributes", column("Picklist", "new_Size", options))
+	c.action("set-recycle-bin", `{"on":true,"count":30}`)
+	gone := func() string {
+		id := c.want(204, "POST", "accounts", `{"name":"A","new_size":2}`).id()
+		c.want(204, "DELETE", "accounts("+id+")", "")
+		return id
+	}
+	restore := func(id, more string) answer {
+		return c.do("POST", "Restore", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.account","accountid":"`+id+`"`+more+`}}`)
+	}
+	first, second := gone(), gone()
+	c.want(204, "POST", "DeleteOptionValue", `{"EntityLogicalName":"account","AttributeLogicalName":"new_size","Value":2}`)
+	for _, id := range []string{first, second} {
+		if a := restore(id, ""); a.Status != 400 || a.code() != "0x80049949" {
+			t.Errorf("got %d %s", a.Status, a.Body)
+		}
+		c.want(404, "GET", "accounts("+id+")", "")
+	}
+	if a := restore(first, `,"new_size":1`); a.Status != 200 || c.want(200, "GET", "accounts("+first+")", "").json()["new_size"] != 1.0 {
+		t.Errorf("with another value: got %d %s", a.Status, a.Body)
+	}
+	c.want(200, "POST", "InsertOptionValue", `{"EntityLogicalName":"account","AttributeLogicalName":"new_size","Value":2,"Label":`+label("Two")+`}`)
+	if a := restore(second, ""); a.Status != 200 || c.want(200, "GET", "accounts("+second+")", "").json()["new_size"] != 2.0 {
+		t.Errorf("once the value is back: got %d %s", a.Status, a.Body)
+	}
+}

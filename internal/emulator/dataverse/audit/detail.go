@@ -31,6 +31,11 @@ func Detail(tx *store.Tx, s *wire.Schema, r *store.Row, column string, notes wir
 			targets = append(targets, reference(s, t))
 		}
 		return map[string]any{"@odata.type": namespace + "RelationshipAuditDetail", "RelationshipName": d.Link.Relationship, "TargetRecords": targets}
+	case d.Role != nil:
+		return map[string]any{
+			"@odata.type": namespace + "RolePrivilegeAuditDetail", "InvalidNewPrivileges": []string{},
+			"OldRolePrivileges": holdings(d.Role.Unit, d.Role.Old), "NewRolePrivileges": holdings(d.Role.Unit, d.Role.New),
+		}
 	case tx.Value(Table, r, "operation").Int() == Access:
 		return map[string]any{"@odata.type": namespace + "UserAccessAuditDetail", "AccessTime": tx.Value(Table, r, "createdon").Text(), "Interval": d.Hours}
 	}
@@ -71,6 +76,18 @@ func Detail(tx *store.Tx, s *wire.Schema, r *store.Row, column string, notes wir
 		keys = []string{}
 	}
 	out["DeletedAttributes"] = map[string]any{"Count": len(deleted), "IsReadOnly": false, "Keys": keys, "Values": keys}
+	return out
+}
+
+// holdings are values of the type RolePrivilege.
+func holdings(unit string, list []Holding) []any {
+	out := []any{}
+	for _, h := range list {
+		out = append(out, map[string]any{
+			"Depth": h.Depth, "PrivilegeId": h.Privilege, "BusinessUnitId": unit, "PrivilegeName": h.Name,
+			"RecordFilterId": allod.GUID{}.String(), "RecordFilterUniqueName": "",
+		})
+	}
 	return out
 }
 

@@ -27,16 +27,19 @@ const (
 // The actions that are not the number of an operation (§10.1; Auditing (Audit)
 // table reference).
 const (
-	ActAssign       = 13
-	ActShare        = 14
-	ActAssociate    = 33
-	ActDisassociate = 34
-	ActModifyShare  = 48
-	ActUnshare      = 49
-	ActAccess       = 65  // by another client than a model-driven app
-	ActOrganization = 104 // the organisation's own switch
-	ActAccessOn     = 112
-	ActAccessOff    = 113
+	ActAssign            = 13
+	ActShare             = 14
+	ActAssociate         = 33
+	ActDisassociate      = 34
+	ActModifyShare       = 48
+	ActUnshare           = 49
+	ActAddPrivileges     = 57 // to a role
+	ActRemovePrivileges  = 58
+	ActReplacePrivileges = 59
+	ActAccess            = 65  // by another client than a model-driven app
+	ActOrganization      = 104 // the organisation's own switch
+	ActAccessOn          = 112
+	ActAccessOff         = 113
 )
 
 // maxText is how many characters of a value are kept; a longer one ends in an
@@ -62,6 +65,21 @@ type Link struct {
 	Targets      []string `json:"targets"` // table,id
 }
 
+// Holding is a privilege that a role holds, and how deep.
+type Holding struct {
+	Privilege string `json:"id"`
+	Name      string `json:"name"`
+	Depth     string `json:"depth"`
+}
+
+// Role is what an event changed of a role: all it held and holds, and the
+// business unit of the rights.
+type Role struct {
+	Unit string    `json:"unit"`
+	Old  []Holding `json:"old"`
+	New  []Holding `json:"new"`
+}
+
 // Event is one thing that happened to one row.
 type Event struct {
 	Table             *entity.Table
@@ -74,6 +92,7 @@ type Event struct {
 	Changes           []Change
 	Share             *Share
 	Link              *Link
+	Role              *Role
 	Hours             int64 // of Access: how often it is kept
 }
 
@@ -83,6 +102,7 @@ type data struct {
 	Attributes []attribute `json:"changedAttributes"`
 	Share      *Share      `json:"share,omitempty"`
 	Link       *Link       `json:"link,omitempty"`
+	Role       *Role       `json:"role,omitempty"`
 	Hours      int64       `json:"hours,omitempty"`
 }
 
@@ -141,7 +161,7 @@ func Keeps(t *entity.Table, c *entity.Column) bool {
 // Record writes the event down. An update that changed no audited column is
 // none.
 func Record(tx *store.Tx, id allod.GUID, e Event) {
-	d := data{Attributes: []attribute{}, Share: e.Share, Link: e.Link, Hours: e.Hours}
+	d := data{Attributes: []attribute{}, Share: e.Share, Link: e.Link, Role: e.Role, Hours: e.Hours}
 	var mask []string
 	for _, c := range e.Changes {
 		if !Keeps(e.Table, c.Column) {
@@ -150,7 +170,7 @@ func Record(tx *store.Tx, id allod.GUID, e Event) {
 		d.Attributes = append(d.Attributes, attribute{c.Column.LogicalName, text(c.Old), text(c.New)})
 		mask = append(mask, strconv.Itoa(c.Column.Number))
 	}
-	if e.Operation == Update && len(mask) == 0 && e.Share == nil && e.Link == nil {
+	if e.Operation == Update && len(mask) == 0 && e.Share == nil && e.Link == nil && e.Role == nil {
 		return
 	}
 	if e.Action == 0 {

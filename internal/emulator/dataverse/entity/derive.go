@@ -59,7 +59,7 @@ func deriveTable(m *Model, t *Table) {
 		t.Ownership = ownership(m, t)
 	}
 	t.Optimistic = t.Optimistic || t.Ownership == 1 && t.Column("versionnumber") != nil
-	t.CanTrack = t.CanTrack || !t.Intersect && t.SetName != "" && t.Column("versionnumber") != nil && !untracked(t.LogicalName)
+	t.CanTrack = t.CanTrack || !t.Intersect && t.SetName != "" && (t.Column("versionnumber") != nil || t.LogicalName == "audit") && !untracked(t.LogicalName)
 	t.ChangeTracking = t.ChangeTracking || t.CanTrack && !(t.Custom && idOf(t.LogicalName, "tracking")[0]%4 == 0)
 	t.Audit = t.Audit || strings.Contains(" account contact goal lead list metric product report role systemuser ", " "+t.LogicalName+" ")
 	for _, r := range m.OneToMany(t.LogicalName) {

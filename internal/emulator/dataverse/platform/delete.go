@@ -52,6 +52,9 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 	}
 	var children []child
 	for _, rel := range a.Schema.Children(t.LogicalName) {
+		if rel.Referencing == audit.Table {
+			continue // the history outlives the row (§10.3)
+		}
 		for _, ct := range a.rowsOf(rel.Referencing) {
 			for _, cid := range a.Tx.Find(ct.LogicalName, rel.ReferencingAttr, allod.IDValue(id)) {
 				if !going[cid] {

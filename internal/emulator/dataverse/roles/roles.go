@@ -11,6 +11,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/access"
+	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/change"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/platform"
@@ -95,7 +96,11 @@ func grant(c change.Writer, seg *query.Segment, replace bool) error {
 		return wire.BadPayload("A property 'Privileges' was expected.")
 	}
 	known := Names(c.Schema.Model)
-	return update(c, seg, func(a *platform.Act, role allod.GUID) error {
+	action := int64(audit.ActAddPrivileges)
+	if replace {
+		action = audit.ActReplacePrivileges
+	}
+	return update(c, seg, action, func(a *platform.Act, role allod.GUID) error {
 		if replace {
 			for _, id := range a.Tx.Find(pairs, "roleid", allod.IDValue(role)) {
 				a.Tx.Delete(pairs, id)
@@ -155,7 +160,7 @@ func revoke(c change.Writer, seg *query.Segment) error {
 	if err := json.Unmarshal(c.Body, &body); err != nil || body.PrivilegeID.IsZero() {
 		return wire.BadPayload("A property 'PrivilegeId' was expected.")
 	}
-	return update(c, seg, func(a *platform.Act, role allod.GUID) error {
+	return update(c, seg, audit.ActRemovePrivileges, func(a *platform.Act, role allod.GUID) error {
 		for _, id := range a.Tx.Find(pairs, "roleid", allod.IDValue(role)) {
 			if a.Tx.Value(pairs, a.Tx.Get(pairs, id), "privilegeid").GUID() == body.PrivilegeID {
 				a.Tx.Delete(pairs, id)
@@ -165,8 +170,9 @@ func revoke(c change.Writer, seg *query.Segment) error {
 	})
 }
 
-// update changes what the role holds that the segment names.
-func update(c change.Writer, seg *query.Segment, do func(*platform.Act, allod.GUID) error) error {
+// update changes what the role holds that the segment names, and writes the
+// change down where roles are audited (§10.2).
+func update(c change.Writer, seg *query.Segment, action int64, do func(*platform.Act, allod.GUID) error) error {
 	return c.Update(func(a *platform.Act) error {
 		t := c.Schema.Model.Table(table)
 		if t == nil || !a.Tx.Has(pairs) {
@@ -182,6 +188,26 @@ func update(c change.Writer, seg *query.Segment, do func(*platform.Act, allod.GU
 		if err := a.Allow("Write", t); err != nil {
 			return err
 		}
-		return do(a, role)
+		if !audit.On(a.Tx, t) {
+			return do(a, role)
+		}
+		was := holdings(a, role)
+		if err := do(a, role); err != nil {
+			return err
+		}
+		if now := holdings(a, role); !slices.Equal(was, now) {
+			a.Record(audit.Event{Table: t, Row: role, Operation: audit.Update, Action: action, Role: &audit.Role{Unit: c.Org.Unit.String(), Old: was, New: now}})
+		}
+		return nil
 	})
+}
+
+// holdings are all that the role holds, as the history keeps it.
+func holdings(a *platform.Act, role allod.GUID) []audit.Holding {
+	out, names := []audit.Holding{}, Names(a.Schema.Model)
+	for p, depth := range access.Held(a.Tx, role) {
+		out = append(out, audit.Holding{Privilege: p.String(), Name: names[p], Depth: depth})
+	}
+	slices.SortFunc(out, func(a, b audit.Holding) int { return cmp.Compare(a.Privilege, b.Privilege) })
+	return out
 }

@@ -126,6 +126,7 @@ func (x *expansion) append(b []byte, e Entity) ([]byte, error) {
 
 func (x *expansion) appendTarget(b []byte, e Entity) ([]byte, error) {
 	to, ok := x.c.Target(x.tx, e, x.nav)
+	ok = ok && e.Table.LogicalName != audits // null always (§10.1)
 	if ok {
 		var err error
 		if ok, err = x.match(to); err != nil {

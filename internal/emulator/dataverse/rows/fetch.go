@@ -60,6 +60,9 @@ func (c Reader) fetchRows(tx *store.Tx, t *entity.Table, from []Entity) (*reques
 	if q.Root.Name != t.LogicalName {
 		return nil, wire.Refuse(http.StatusBadRequest, "0x80040203", "The entity '%s' of the FetchXML is not that of the set '%s'.", q.Root.Name, t.SetName)
 	}
+	if err := joinsAudit(q); err != nil {
+		return nil, err
+	}
 	switch q.Source {
 	case "bin":
 		from, err = c.deleted(tx, t)

@@ -283,7 +283,7 @@ func (p *Plan) appendLookupNotes(dst []byte, tx *store.Tx, c *planned, raw *stor
 		}
 	}
 	if p.notes.Navigation {
-		if nav := p.schema.NavOf(p.table.LogicalName, c.col.LogicalName, target); nav != "" {
+		if nav := p.schema.NavOf(p.table.LogicalName, c.col.LogicalName, target); nav != "" && p.table.LogicalName != "audit" {
 			dst = append(append(dst, ','), c.navNote...)
 			dst = odata.AppendString(dst, nav)
 		}
