@@ -267,8 +267,10 @@ func TestApply(t *testing.T) {
 	}
 	for apply, status := range map[string]int{
 		"groupby((createdon))": 400, "groupby((nothing))": 400, "groupby((nothing/name))": 400, "aggregate(name with sum as n)": 400, "aggregate(nothing with sum as n)": 400,
-		"groupby((statecode),aggregate($count as n))&$orderby=n": 400, "groupby((statecode))/groupby((statecode))": 501, "filter(name eq 'a')": 501,
-		"aggregate($count as n)&$filter=name eq 'a'": 400, "filter(nothing eq 1)/aggregate($count as n)": 400, "groupby((statecode),filter(name eq 'a'))": 501, "nonsense(1)": 400,
+		"groupby((statecode),aggregate($count as n))&$orderby=n": 400, "orderby(name)": 501, "filter(name eq 'a')/top(1)": 501, "filter(name eq 'a')/filter(nothing eq 1)": 400,
+		"groupby((statecode))/groupby((statuscode))": 400, "groupby((statecode))/orderby(name)": 400, "groupby((statecode))/filter(name eq 'a')": 400, "groupby((statecode))/concat(top(1),skip(1))": 400,
+		"aggregate($count as n)&$filter=name eq 'a'": 400, "filter(nothing eq 1)/aggregate($count as n)": 400, "groupby((statecode),filter(name eq 'a'))": 501, "groupby((statecode))/compute(statecode add 1 as x)": 501, "groupby((statecode),aggregate(createdon with max as at))/groupby((at))": 400,
+		"nonsense(1)": 400,
 	} {
 		if a := c.do("GET", "accounts?$apply="+apply, ""); a.Status != status {
 			t.Errorf("%s: got %d %s, want %d", apply, a.Status, a.Body, status)
@@ -281,6 +283,50 @@ func TestApply(t *testing.T) {
 	c.action("set-depth", `{"table":"account","depth":"None"}`)
 	if a := c.do("GET", "accounts?$apply=aggregate($count as n)", ""); a.Status != 403 {
 		t.Errorf("rows that may not be read: got %d", a.Status)
+	}
+}
+
+// Transformations follow one another, each on what the one before it gave (§4.5).
+func TestS45TransformationsInSequence(t *testing.T) {
+	c, ids := company(t)
+	c.want(204, "PATCH", "accounts("+ids["b"]+")", `{"primarycontactid@odata.bind":"/contacts(`+ids["y"]+`)"}`)
+	const by = "groupby((statecode,statuscode),aggregate($count as n,revenue with sum as total))"
+	for _, tt := range []struct{ apply, want string }{
+		{by + "/filter(n gt 1)", `[{"statecode":0,"statuscode":1,"n":4,"total":301.000000000}]`},
+		{by + "/filter(total ge 301 and statecode eq 1)", `[]`},
+		{"filter(revenue gt 150)/" + by + "/filter(n gt 0)", `[{"statecode":0,"statuscode":1,"n":1,"total":200.500000000},{"statecode":1,"statuscode":2,"n":1,"total":300.500000000}]`},
+		{by + "/aggregate(n with max as most,total with sum as all,$count as groups)", `[{"most":4,"all":601.500000000,"groups":2}]`},
+		{by + "/groupby((statecode),aggregate(n with sum as m))", `[{"statecode":0,"m":4},{"statecode":1,"m":1}]`},
+		{by + "/orderby(n)", `[{"statecode":1,"statuscode":2,"n":1,"total":300.500000000},{"statecode":0,"statuscode":1,"n":4,"total":301.000000000}]`},
+		{by + "/orderby(statecode desc)/top(1)", `[{"statecode":1,"statuscode":2,"n":1,"total":300.500000000}]`},
+		{by + "/skip(1)", `[{"statecode":1,"statuscode":2,"n":1,"total":300.500000000}]`},
+		{"orderby(revenue desc)/top(2)/aggregate(revenue with sum as total)", `[{"total":501.000000000}]`},
+		{"orderby(revenue desc)/skip(2)/filter(revenue gt 0)/aggregate(revenue with sum as total)", `[{"total":100.500000000}]`},
+		{"groupby((primarycontactid/fullname),aggregate($count as n))/filter(contact_fullname eq 'y')", `[{"contact_fullname":"y","n":2}]`},
+		{"groupby((primarycontactid/fullname),aggregate($count as n))/groupby((primarycontactid/fullname))", `[{},{"contact_fullname":"y"}]`},
+		{"groupby((_primarycontactid_value),aggregate($count as n))/filter(_primarycontactid_value eq " + ids["y"] + ")", `[{"_primarycontactid_value":"` + ids["y"] + `","n":2}]`},
+		{"groupby((statecode),filter(revenue gt 150)/aggregate($count as n))", `[{"statecode":0,"n":1},{"statecode":1,"n":1}]`},
+		{"groupby((statecode),orderby(revenue desc)/top(1)/aggregate(revenue with max as most))", `[{"statecode":0,"most":200.5000},{"statecode":1,"most":300.5000}]`},
+		{"groupby((statecode),groupby((statuscode),aggregate($count as n))/filter(n gt 1))", `[{"statecode":0,"statuscode":1,"n":4}]`},
+		{by + "/filter(n gt 1)&$orderby=statecode&$select=n", `[{"n":4}]`},
+	} {
+		body := c.want(200, "GET", "accounts?$apply="+tt.apply, "").Body
+		_, rest, _ := strings.Cut(body, `$metadata#accounts","value":`)
+		if got := strings.TrimSuffix(rest, "}"); got != tt.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", tt.apply, got, tt.want)
+		}
+	}
+	// Filters alone give rows, as $filter does.
+	if got := names(t, c.do("GET", "accounts?$apply=filter(revenue gt 100)/filter(statecode eq 0)&$filter=revenue lt 300&$orderby=name desc&$select=name", ""), "name"); got != "b a" {
+		t.Errorf("filters alone: got %s", got)
+	}
+	first := c.want(200, "GET", "accounts?$apply=filter(statecode eq 0)&$select=name", "", "Prefer", "odata.maxpagesize=3").json()
+	next, _ := first["@odata.nextLink"].(string)
+	if len(first["value"].([]any)) != 3 || next == "" {
+		t.Fatalf("pages of filters: got %v", first)
+	}
+	if rows := c.want(200, "GET", next, "", "Prefer", "odata.maxpagesize=3").rows(); len(rows) != 1 {
+		t.Errorf("the second page: got %v", rows)
 	}
 }
 

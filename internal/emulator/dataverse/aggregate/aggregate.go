@@ -1,5 +1,6 @@
-// Package aggregate reckons $apply: filter, groupby and aggregate
-// (protocols/dataverse.md §4.5; Web API, "Aggregate data using OData").
+// Package aggregate reckons $apply: filter, groupby and aggregate, one after the
+// other, orderby, top and skip between them (protocols/dataverse.md §4.5; Web API,
+// "Aggregate data using OData"; OData Extension for Data Aggregation).
 package aggregate
 
 import (
@@ -20,11 +21,17 @@ const MaxRows = 50_000
 
 // Field is a column to which a path leads.
 type Field[R any] struct {
-	Name   string // in the answer, where it has no alias
-	Table  *entity.Table
-	Column *entity.Column
-	Get    func(R) (allod.Value, error)
+	Name    string // in the answer, where it has no alias
+	Path    string // as it was written
+	Table   *entity.Table
+	Column  *entity.Column
+	Counted bool // a number that is no value of a column
+	Get     func(R) (allod.Value, error)
 }
+
+// Compiler makes a filter of lines out of an expression; column reads one of
+// them by name.
+type Compiler func(e query.Expr, column func(name string) (func([]allod.Value) (allod.Value, error), error)) (func([]allod.Value) (bool, error), error)
 
 // Source says what an aggregate is over. Its functions return the refusals of
 // the service.
@@ -32,12 +39,17 @@ type Source[R any] struct {
 	Rows   func(keep func(R) (bool, error)) ([]R, error) // those that all filters keep
 	Filter func(query.Expr) (func(R) (bool, error), error)
 	Field  func(*query.Path) (Field[R], error)
+	Sort   func(rows []R, by []query.OrderItem) error
+
+	Compile Compiler               // for what is made of the rows
+	Whole   func(rows []R) *Result // the rows themselves as an answer; nil = they are none
 }
 
 // Column is a column of the answer; Source is nil for a number that is no value
 // of a column.
 type Column struct {
 	Name   string
+	Path   string // from which it came, for columns that are grouped by
 	Table  *entity.Table
 	Source *entity.Column
 }
@@ -48,40 +60,6 @@ type Result struct {
 	Columns []Column
 	Lines   [][]allod.Value
 	Grouped int // so many columns, from the first, are groups
-}
-
-// Run carries the transformations out: filters, then one groupby or aggregate.
-func Run[R any](s Source[R], steps []query.Transform) (*Result, error) {
-	var filters []func(R) (bool, error)
-	for len(steps) > 0 && steps[0].Kind == query.TransformFilter {
-		f, err := s.Filter(steps[0].Filter)
-		if err != nil {
-			return nil, err
-		}
-		filters, steps = append(filters, f), steps[1:]
-	}
-	if len(steps) != 1 {
-		return nil, unanswered("more or less than one groupby or aggregate")
-	}
-	p, err := prepare(s, &steps[0])
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.Rows(func(r R) (bool, error) {
-		for _, f := range filters {
-			if ok, err := f(r); !ok || err != nil {
-				return false, err
-			}
-		}
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) > MaxRows {
-		return nil, wire.Refuse(http.StatusBadRequest, "0x8004E023", "The maximum record limit is exceeded. Reduce the number of records.")
-	}
-	return p.run(rows)
 }
 
 func unanswered(what string) error {
@@ -117,16 +95,12 @@ func prepare[R any](s Source[R], t *query.Transform) (*plan[R], error) {
 			if f.Column.EdmType == "Edm.DateTimeOffset" || f.Column.EdmType == "Edm.Date" {
 				return nil, wire.BadQuery("groupby with datetime values is not supported.")
 			}
-			p.by, p.columns = append(p.by, f), append(p.columns, Column{f.Name, f.Table, f.Column})
+			p.by, p.columns = append(p.by, f), append(p.columns, Column{Name: f.Name, Path: f.Path, Table: f.Table, Source: f.source()})
 		}
-		switch {
-		case len(t.Apply) == 1 && t.Apply[0].Kind == query.TransformAggregate:
+		if len(t.Apply) == 1 {
 			list = t.Apply[0].Aggregate
-		case len(t.Apply) > 0:
-			return nil, unanswered("anything but an aggregate within groupby")
 		}
-	default:
-		return nil, unanswered("a transformation beside filter, groupby and aggregate")
+	case query.TransformFilter, query.TransformOrderBy, query.TransformTop, query.TransformSkip, query.TransformCompute: // see through
 	}
 	for i := range list {
 		if err := p.measure(s, &list[i]); err != nil {
@@ -149,23 +123,31 @@ func (p *plan[R]) measure(s Source[R], a *query.Aggregate) error {
 	if err != nil {
 		return err
 	}
-	source := f.Column
-	dates := source.EdmType == "Edm.DateTimeOffset" || source.EdmType == "Edm.Date"
+	source := f.source()
+	dates := f.Column.EdmType == "Edm.DateTimeOffset" || f.Column.EdmType == "Edm.Date"
 	switch a.With {
 	case "countdistinct":
 		source = nil
 	case "min", "max":
-		ok = dates || numeric(source)
+		ok = dates || numeric(f.Column)
 	case "sum", "average":
-		ok = numeric(source)
+		ok = numeric(f.Column)
 	default:
 		return unanswered("the method " + a.With)
 	}
 	if !ok {
 		return wire.BadQuery("The method %s cannot be used with the property '%s'.", a.With, f.Name)
 	}
-	p.measures, p.columns = append(p.measures, measure[R]{f, a.With}), append(p.columns, Column{a.As, f.Table, source})
+	p.measures, p.columns = append(p.measures, measure[R]{f, a.With}), append(p.columns, Column{Name: a.As, Table: f.Table, Source: source})
 	return nil
+}
+
+// source is the column whose values these are; nil for a number that was counted.
+func (f *Field[R]) source() *entity.Column {
+	if f.Counted {
+		return nil
+	}
+	return f.Column
 }
 
 func numeric(c *entity.Column) bool {
@@ -199,20 +181,14 @@ func (p *plan[R]) run(rows []R) (*Result, error) {
 		groups[""], all = g, append(all, g)
 	}
 	for _, r := range rows {
-		keys := make([]allod.Value, len(p.by))
-		var name strings.Builder
-		for i := range p.by {
-			v, err := p.by[i].Get(r)
-			if err != nil {
-				return nil, err
-			}
-			keys[i] = v
-			name.WriteString(key(v))
+		name, keys, err := p.keys(r)
+		if err != nil {
+			return nil, err
 		}
-		g := groups[name.String()]
+		g := groups[name]
 		if g == nil {
 			g = p.newGroup(keys)
-			groups[name.String()], all = g, append(all, g)
+			groups[name], all = g, append(all, g)
 		}
 		if err := p.add(g, r); err != nil {
 			return nil, err

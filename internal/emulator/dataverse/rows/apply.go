@@ -19,6 +19,9 @@ import (
 // apply answers GET of a set with $apply (§4.5).
 func (c Reader) apply(t *entity.Table) (*request.Reply, error) {
 	o := c.Req.Options
+	if !slices.ContainsFunc(o.Apply, func(x query.Transform) bool { return x.Kind != query.TransformFilter }) {
+		return c.filtered(t)
+	}
 	for _, name := range []string{"$expand", "$skiptoken", "$deltatoken"} {
 		if o.Has(name) {
 			return nil, wire.BadQuery("The query parameter %s is not supported beside $apply.", name)
@@ -42,6 +45,14 @@ func (c Reader) apply(t *entity.Table) (*request.Reply, error) {
 			},
 			Filter: func(e query.Expr) (func(Entity) (bool, error), error) { return c.filter(tx, t, e, o.Aliases) },
 			Field:  func(p *query.Path) (aggregate.Field[Entity], error) { return c.field(tx, t, p) },
+			Sort:   func(rows []Entity, by []query.OrderItem) error { return c.sort(tx, t, rows, by) },
+			Compile: func(e query.Expr, column func(string) (func([]allod.Value) (allod.Value, error), error)) (func([]allod.Value) (bool, error), error) {
+				hold, err := query.Compile(e, query.Env[[]allod.Value]{Aliases: o.Aliases, FoldCase: true, Wildcards: true, Now: c.Org.Now, Column: column})
+				if err != nil {
+					return nil, queryError(err)
+				}
+				return hold, nil
+			},
 		}
 		res, err := aggregate.Run(source, o.Apply)
 		if err != nil {
@@ -67,21 +78,44 @@ func (c Reader) apply(t *entity.Table) (*request.Reply, error) {
 	return out, err
 }
 
+// filtered answers $apply that only filters: rows, as with $filter.
+func (c Reader) filtered(t *entity.Table) (*request.Reply, error) {
+	call, req, o := *c.Call, *c.Req, *c.Req.Options
+	for _, step := range o.Apply {
+		if o.Filter == nil {
+			o.Filter = step.Filter
+			continue
+		}
+		o.Filter = &query.Binary{Op: "and", L: o.Filter, R: step.Filter}
+	}
+	req.Options, call.Req = &o, &req
+	c = Reader{&call}
+	var out *request.Reply
+	err := c.View(func(tx *store.Tx) error {
+		var err error
+		out, err = c.listRows(tx, t, c.narrow(tx, t, o.Filter))
+		return err
+	})
+	return out, err
+}
+
 // field is the column to which a path leads, over lookups. One of another table
 // is named after both in the answer, e.g. contact_fullname.
 func (c Reader) field(tx *store.Tx, t *entity.Table, p *query.Path) (aggregate.Field[Entity], error) {
 	var f aggregate.Field[Entity]
 	var way []*wire.Nav
+	var names []string
 	for i, s := range p.Steps {
 		if s.Kind != query.StepName {
 			return f, wire.BadQuery("A path in $apply leads over lookups to a property.")
 		}
+		names = append(names, s.Name)
 		if i == len(p.Steps)-1 {
 			get, err := c.getter(tx, t, s.Name)
 			if err != nil {
 				return f, err
 			}
-			f = aggregate.Field[Entity]{Name: s.Name, Table: t, Column: t.Column(s.Name), Get: get}
+			f = aggregate.Field[Entity]{Name: s.Name, Path: strings.Join(names, "/"), Table: t, Column: t.Column(s.Name), Get: get}
 			if len(way) > 0 {
 				f.Name = t.LogicalName + "_" + s.Name
 			}
