@@ -1,6 +1,10 @@
 package source
 
-import "context"
+import (
+	"context"
+
+	"allod"
+)
 
 // Autonumber is a column that the source fills with numbers of its own.
 type Autonumber struct {
@@ -21,4 +25,34 @@ type Numberer interface {
 	NextNumber(ctx context.Context, table, column string) (int64, error)
 	// SetNumber has a column count on from next. Saying it twice does no harm.
 	SetNumber(ctx context.Context, o WriteOptions, table, column string, next int64) error
+}
+
+// Grant says that a user or a team may do something with a row beyond what roles
+// allow.
+type Grant struct {
+	Table     string          `json:"table"`
+	ID        allod.GUID      `json:"id"`
+	Principal allod.RecordRef `json:"principal"` // of systemuser or team
+	Rights    int64           `json:"rights"`    // bits as the source keeps them; those that it does not know are left out
+}
+
+// Sharer is a source whose rows can be shared one by one. What the caller may not
+// do is Denied; a row or a principal that is gone is NotFound.
+type Sharer interface {
+	// Share adds the rights to those that the principal has. Saying it twice does no
+	// harm. t is the table of the row.
+	Share(ctx context.Context, o WriteOptions, t *allod.Table, g Grant) error
+}
+
+// TriggerLister is a source that can say what writing its rows sets off: the part
+// of Inspector that a plan needs. Sorted; unlisted are tables that tell of triggers
+// and could not be read. An error is a source that could not be reached.
+type TriggerLister interface {
+	Triggers(ctx context.Context, schema *allod.Schema) (triggers []Trigger, unlisted []string, err error)
+}
+
+// PrivilegeHolder is a source that can say whether its caller holds privileges,
+// by their names.
+type PrivilegeHolder interface {
+	Holds(ctx context.Context, privileges ...string) (bool, error)
 }

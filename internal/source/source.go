@@ -181,6 +181,9 @@ type Trigger struct {
 	Name    string      `json:"name"`              // as its maker called it: configuration, no content of rows
 	Table   string      `json:"table,omitempty"`   // whose rows set it off; "" = not known, or several
 	Managed bool        `json:"managed,omitempty"` // part of a managed solution
+	// Messages are what sets it off, by Dataverse's names ("Create", "Update" …);
+	// none = not known, or everything.
+	Messages []string `json:"messages,omitempty"`
 }
 
 // Surroundings is what stands around the rows of an environment and decides

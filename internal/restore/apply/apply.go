@@ -71,7 +71,9 @@ type Report struct {
 	Warnings  []string       `json:"warnings"`
 	Refused   []plan.Refusal `json:"refused"`
 	// Numbers are the columns, TABLE.COLUMN, that were told which number comes next.
-	Numbers map[string]int64 `json:"numbers,omitempty"`
+	Numbers  map[string]int64 `json:"numbers,omitempty"`
+	Shared   int64            `json:"shared,omitempty"`   // shares granted again
+	Unshared int64            `json:"unshared,omitempty"` // shares of rows that were made and are lost
 }
 
 // Failure is a step that the target refused.

@@ -25,6 +25,9 @@ func (r *Report) Approve(a Approval, counts map[string]int64) {
 	if n := len(r.Numbers); n > 0 {
 		counts["numbers"] = int64(n)
 	}
+	if r.Shared > 0 {
+		counts["shared"] = r.Shared
+	}
 	if a.Request.IsZero() {
 		return
 	}
@@ -37,9 +40,9 @@ func (r *Report) Approve(a Approval, counts map[string]int64) {
 
 // Fail puts something into the report that could not be done besides writing
 // rows.
-func (r *Report) Fail(table string, op source.OpKind, err error) {
+func (r *Report) Fail(row allod.RecordRef, op source.OpKind, err error) {
 	r.Failed++
-	r.Failures = append(r.Failures, Failure{Table: table, Op: op, Kind: allod.KindOf(err).String(), Reason: err.Error()})
+	r.Failures = append(r.Failures, Failure{Table: row.Table, ID: row.Key, Op: op, Kind: allod.KindOf(err).String(), Reason: err.Error()})
 }
 
 // Interrupted makes of the outcome of Run what it is when ctx ended it: writes
@@ -62,5 +65,9 @@ func (r *Report) Counted() string {
 	if r.Deleted > 0 {
 		deleted = fmt.Sprintf(" %d deleted,", r.Deleted)
 	}
-	return fmt.Sprintf("%d created, %d updated,%s %d unchanged, %d failed, %d conflicts", r.Created, r.Updated, deleted, r.Unchanged, r.Failed, len(r.Conflicts))
+	shares := ""
+	if r.Shared+r.Unshared > 0 {
+		shares = fmt.Sprintf("; %d shares granted again, %d lost", r.Shared, r.Unshared)
+	}
+	return fmt.Sprintf("%d created, %d updated,%s %d unchanged, %d failed, %d conflicts%s", r.Created, r.Updated, deleted, r.Unchanged, r.Failed, len(r.Conflicts), shares)
 }

@@ -20,13 +20,16 @@ import (
 // Request says what is to be done besides writing rows. The zero value is
 // nothing: the plan only says what would be wise.
 type Request struct {
-	FixSeeds bool `json:"fix_seeds,omitempty"` // columns that count go on behind what comes back
+	FixSeeds bool `json:"fix_seeds,omitempty"`    // columns that count go on behind what comes back
+	Sharing  bool `json:"with_sharing,omitempty"` // rows that are made are shared again
 }
 
 // Side is one restore, seen from beside.
 type Side struct {
 	Request
 	Source source.Source // that is written to
+	Schema *allod.Schema // of it
+	Bypass []string      // custom logic that is asked not to run
 }
 
 // readBatch is how many rows are read at once.
@@ -37,7 +40,7 @@ const readBatch = 250
 func (s Side) Look(ctx context.Context, p *plan.Plan, snap, live source.View) error {
 	l := &looker{Side: s, p: p, snap: snap, live: live, tables: map[string]*touched{}}
 	l.gather()
-	for _, look := range []func(context.Context) error{l.numbers} {
+	for _, look := range []func(context.Context) error{l.numbers, l.shares, l.triggers} {
 		if err := look(ctx); err != nil {
 			return err
 		}
@@ -52,7 +55,10 @@ func (s Side) After(ctx context.Context, p *plan.Plan, rep *apply.Report) error 
 		return nil
 	}
 	o := source.WriteOptions{Tag: "allod:" + rep.ID}
-	return s.setNumbers(ctx, o, p.After.Seeds, rep)
+	if err := s.setNumbers(ctx, o, p.After.Seeds, rep); err != nil || p.After.Shares == nil {
+		return err
+	}
+	return s.share(ctx, o, p, rep)
 }
 
 // looker is the work on one plan.
@@ -65,20 +71,21 @@ type looker struct {
 
 // touched is what the plan does to one table.
 type touched struct {
-	made    []allod.GUID
-	columns map[string][]allod.GUID // rows by column that is written
+	made     []allod.GUID
+	columns  map[string][]allod.GUID // rows by column that is written
+	messages map[string]bool         // that writing it sends
 }
 
 // gather sorts the steps by table.
 func (l *looker) gather() {
 	for _, s := range l.p.Packed() {
-		if s.Op.OfPair() {
-			continue
-		}
 		t := l.tables[l.p.TableOf(s)]
 		if t == nil {
-			t = &touched{columns: map[string][]allod.GUID{}}
+			t = &touched{columns: map[string][]allod.GUID{}, messages: map[string]bool{}}
 			l.tables[l.p.TableOf(s)] = t
+		}
+		for _, m := range messages(s) {
+			t.messages[m] = true
 		}
 		if s.Op == plan.OpCreate {
 			t.made = append(t.made, s.Key)

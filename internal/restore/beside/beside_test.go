@@ -66,6 +66,7 @@ func table(name string, columns ...string) allod.Table {
 }
 
 func views(tables ...allod.Table) (snap, live *view) {
+	slices.SortFunc(tables, func(a, b allod.Table) int { return strings.Compare(a.Name, b.Name) })
 	schema := &allod.Schema{Tables: tables}
 	return &view{"contoso@42", schema, map[string][]allod.Row{}}, &view{"contoso@live", schema, map[string][]allod.Row{}}
 }
@@ -104,7 +105,26 @@ type platform struct {
 	numbers []source.Autonumber
 	refuses error
 	set     map[string]int64
+
+	shared   []source.Grant
+	triggers []source.Trigger
+	unlisted []string
+	holds    bool
 }
+
+func (s *platform) Share(_ context.Context, _ source.WriteOptions, _ *allod.Table, g source.Grant) error {
+	if g.ID == id(3) {
+		return allod.Errorf(allod.NotFound, "no such row")
+	}
+	s.shared = append(s.shared, g)
+	return s.refuses
+}
+
+func (s *platform) Triggers(context.Context, *allod.Schema) ([]source.Trigger, []string, error) {
+	return s.triggers, s.unlisted, s.refuses
+}
+
+func (s *platform) Holds(context.Context, ...string) (bool, error) { return s.holds, nil }
 
 func (s *platform) Describe(context.Context) (*allod.Schema, error) { return nil, nil }
 func (s *platform) Read(context.Context, source.ReadRequest) iter.Seq2[source.Page, error] {
@@ -209,7 +229,10 @@ func TestRefusedLooks(t *testing.T) {
 	if err := (Side{Source: src}).Look(t.Context(), p, snap, live); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"numbers that the platform counts: contoso@live does not let the restorer look (denied)"}; !slices.Equal(p.Warnings, want) {
+	if want := []string{
+		"numbers that the platform counts: contoso@live does not let the restorer look (denied)",
+		"flows, workflows and plug-ins that this sets off: contoso@live does not let the restorer look (denied)",
+	}; !slices.Equal(p.Warnings, want) {
 		t.Errorf("got %q, want %q", p.Warnings, want)
 	}
 	src.refuses = allod.Errorf(allod.Unavailable, "the line is down")
@@ -241,6 +264,149 @@ func TestReader(t *testing.T) {
 	for _, format := range []string{"", "text", "{RANDSTRING:4}", "{SEQNUM:400}", "{SEQNUM"} {
 		if reader(format) != nil {
 			t.Errorf("%q has a number", format)
+		}
+	}
+}
+
+// sharedTickets are views with shared tickets: with a user, a user who left, an access
+// team that went with its row, and through the row above.
+func sharedTickets(t *testing.T) (snap, live *view) {
+	t.Helper()
+	link := func(table string, n byte) allod.Value { return allod.IDValue(id(n)) }
+	access := table(sharing, "objectid", "objecttypecode", "principalid", "principaltypecode", "accessrightsmask", "inheritedaccessrightsmask")
+	members := table(membership, "systemuserid", "teamid")
+	members.Intersect = true
+	snap, live = views(table("ticket", "number"), access, table("systemuser", "fullname"), table("team", "teamtype"), members, table(followers, "regardingobjectid"))
+	share := func(n, row byte, kind string, who byte, mask, inherited int64) {
+		snap.put(sharing, n, link("ticket", row), allod.StringValue("ticket"), link(kind, who), allod.StringValue(kind), allod.IntegerValue(mask), allod.IntegerValue(inherited))
+	}
+	for n := range byte(4) {
+		snap.put("ticket", n, allod.StringValue("n"))
+	}
+	share(1, 1, "systemuser", 51, 3, 0)
+	share(2, 1, "systemuser", 52, 1, 0)
+	share(3, 2, "team", 61, 1|2|134217728, 0)
+	share(4, 2, "systemuser", 51, 0, 1)
+	share(5, 9, "systemuser", 51, 1, 0)
+	share(6, 3, "systemuser", 51, 1, 0)
+	snap.put("team", 61, allod.IntegerValue(accessTeam))
+	for _, u := range []byte{53, 52} {
+		snap.rows[membership] = append(snap.rows[membership], allod.Row{Table: membership, Pair: [2]allod.GUID{id(u), id(61)}})
+	}
+	snap.put(followers, 71, allod.LookupValue("ticket", id(1)))
+	live.put("systemuser", 51, allod.StringValue("U"))
+	live.put("systemuser", 53, allod.StringValue("V"))
+	return snap, live
+}
+
+func TestShares(t *testing.T) {
+	snap, live := sharedTickets(t)
+	src := &platform{}
+	look := func(r Request) (*plan.Plan, *plan.Writer) {
+		t.Helper()
+		p, w := making(t, "ticket", []string{"number"}, 1, 2, 3)
+		if err := (Side{Request: r, Source: src}).Look(t.Context(), p, snap, live); err != nil {
+			t.Fatal(err)
+		}
+		return p, w
+	}
+	p, w := look(Request{})
+	if d := cmp.Diff(&plan.Shares{Rows: 3, Shares: 4, Gone: 1}, p.After.Shares); d != "" {
+		t.Errorf("counted (-want +got):\n%s", d)
+	}
+	if want := "1 follower of rows that are made: not in this plan; --related children:1 brings those that were captured"; !slices.Contains(p.Warnings, want) {
+		t.Errorf("got %q, want %q among them", p.Warnings, want)
+	}
+	if text := finished(t, p, w); !strings.Contains(text, `
+Shares
+  4 shares of 3 rows made again
+  1 share with somebody who is gone
+  they are lost; --with-sharing grants them again
+`) {
+		t.Errorf("got %s", text)
+	}
+	rep := &apply.Report{}
+	side := Side{Source: src, Schema: live.schema}
+	if err := side.After(t.Context(), p, rep); err != nil || rep.Unshared != 4 || len(src.shared) > 0 {
+		t.Errorf("not asked for: %v, %+v, %v", err, rep, src.shared)
+	}
+
+	p, w = look(Request{Sharing: true})
+	ticket := func(n byte, kind string, who byte, rights int64) source.Grant {
+		return source.Grant{Table: "ticket", ID: id(n), Principal: allod.RecordRef{Table: kind, Key: id(who)}, Rights: rights}
+	}
+	want := []source.Grant{ticket(1, "systemuser", 51, 3), ticket(2, "systemuser", 53, 3), ticket(3, "systemuser", 51, 1)}
+	if d := cmp.Diff(want, p.After.Shares.Grants); d != "" {
+		t.Errorf("grants (-want +got):\n%s", d)
+	}
+	if text := finished(t, p, w); !strings.Contains(text, `
+  after the rows, 3 grants again
+  of these, 1 grant to members of access teams, which went with their rows
+`) {
+		t.Errorf("got %s", text)
+	}
+	if err := side.After(t.Context(), p, rep); err != nil {
+		t.Fatal(err)
+	}
+	// Row 3 was not made after all.
+	if d := cmp.Diff(want[:2], src.shared); d != "" || rep.Shared != 2 || rep.Unshared != 2 || rep.Failed != 0 {
+		t.Errorf("%+v; shared (-want +got):\n%s", rep, d)
+	}
+	if !strings.HasSuffix(rep.Counted(), "; 2 shares granted again, 2 lost") {
+		t.Errorf("got %s", rep.Counted())
+	}
+	src.refuses = allod.Errorf(allod.Denied, "no privilege")
+	rep = &apply.Report{}
+	if err := side.After(t.Context(), p, rep); err != nil || rep.Failed != 2 || rep.Err() == nil {
+		t.Errorf("refused: %v, %+v", err, rep)
+	}
+}
+
+func TestTriggers(t *testing.T) {
+	snap, live := views(table("ticket", "number"), table("account", "name"))
+	src := &platform{holds: true, unlisted: []string{"sdkmessageprocessingstep"}, triggers: []source.Trigger{
+		{Kind: source.TriggerFlow, Name: "Tell the owner of each new ticket and whoever else wants to know about it", Table: "ticket", Messages: []string{"Create"}},
+		{Kind: source.TriggerFlow, Name: "Mourn it", Table: "ticket", Messages: []string{"Delete"}},
+		{Kind: source.TriggerFlow, Name: "Other", Table: "account"},
+		{Kind: source.TriggerWorkflow, Name: "By hand", Table: "ticket", Messages: []string{"on demand"}},
+		{Kind: source.TriggerStep, Name: "Audit everything"},
+		{Kind: source.TriggerWebhook, Name: "On assign", Messages: []string{"Assign"}},
+	}}
+	text := func(bypass ...string) string {
+		t.Helper()
+		p, w := making(t, "ticket", []string{"number"}, 1)
+		if err := (Side{Source: src, Bypass: bypass}).Look(t.Context(), p, snap, live); err != nil {
+			t.Fatal(err)
+		}
+		if want := "flows, workflows and plug-ins that this sets off: the restorer may not read sdkmessageprocessingstep"; !slices.Contains(p.Warnings, want) {
+			t.Errorf("got %q, want %q", p.Warnings, want)
+		}
+		return finished(t, p, w)
+	}
+	const names = `
+Writing this sets off in contoso
+  cloud flow “Tell the owner of each new ticket and whoever else wants to know
+    about it” (ticket, Create)
+  plug-in step “Audit everything” (no table said)
+`
+	for _, tc := range []struct {
+		bypass []string
+		holds  bool
+		want   string
+	}{
+		{nil, false, `  --bypass plugins,flows asks for them not to run; the platform's own logic runs
+    all the same
+`},
+		{[]string{"plugins", "flows"}, true, `  each write asks for custom logic not to run (plugins, flows); the platform's
+    own runs all the same
+`},
+		{[]string{"plugins"}, false, `  --bypass takes the privilege prvBypassCustomBusinessLogic, which the restorer
+    does not hold: the writes will be refused
+`},
+	} {
+		src.holds = tc.holds
+		if got := text(tc.bypass...); !strings.Contains(got, names+tc.want) {
+			t.Errorf("%v: got %s", tc.bypass, got)
 		}
 	}
 }

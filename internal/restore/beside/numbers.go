@@ -122,7 +122,7 @@ func (s Side) setNumbers(ctx context.Context, o source.WriteOptions, seeds []pla
 			return err
 		}
 		if err != nil {
-			rep.Fail(seed.Table, "number", fmt.Errorf("have %s go on from %d: %w", seed.Column, seed.Highest+1, err))
+			rep.Fail(allod.RecordRef{Table: seed.Table}, "number", fmt.Errorf("have %s go on from %d: %w", seed.Column, seed.Highest+1, err))
 			continue
 		}
 		if rep.Numbers == nil {

@@ -1,11 +1,29 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+
+	"allod/internal/source"
+)
 
 // After is what a plan does once the rows are written, or would be wise to do.
 // It is no step: nothing of it is a write to a row of the plan.
 type After struct {
-	Seeds []Seed `json:"seeds,omitempty"`
+	Seeds  []Seed  `json:"seeds,omitempty"`
+	Shares *Shares `json:"shares,omitempty"`
+}
+
+// Shares says what becomes of the shares of rows that the plan makes.
+type Shares struct {
+	Rows   int64 `json:"rows"`   // that were shared
+	Shares int64 `json:"shares"` // of them, with users and teams
+	Gone   int64 `json:"gone"`   // of these, with users and teams that are gone in the target
+	// Members is how many of the grants are to members of access teams, which went
+	// with the rows they were made for.
+	Members int64 `json:"members,omitempty"`
+	// Grants are given once the rows are written; none = not asked for.
+	Grants []source.Grant `json:"grants,omitempty"`
 }
 
 // Seed is a column that the platform numbers by itself and whose next number is
@@ -37,6 +55,11 @@ func (a *After) decides() []any {
 			out = append(out, []any{"seed", s.Table, s.Column, s.Highest})
 		}
 	}
+	if a.Shares != nil {
+		for _, g := range a.Shares.Grants {
+			out = append(out, []any{"share", g})
+		}
+	}
 	return out
 }
 
@@ -57,5 +80,59 @@ func (a *After) text(t *text, max int) {
 			what = fmt.Sprintf("after the rows it goes on from %d", s.Highest+1)
 		}
 		t.para("    ", "  %s.%s: %d comes next, and rows up to %d come back; %s", s.Table, s.Column, s.Next, s.Highest, what)
+	}
+	if s := a.Shares; s != nil {
+		t.line("\nShares")
+		t.para("    ", "  %s of %s made again", Count(s.Shares, "share"), Count(s.Rows, "row"))
+		if s.Gone > 0 {
+			t.para("    ", "  %s with somebody who is gone", Count(s.Gone, "share"))
+		}
+		switch {
+		case len(s.Grants) == 0 && s.Gone < s.Shares:
+			t.para("    ", "  they are lost; --with-sharing grants them again")
+		case len(s.Grants) > 0:
+			t.para("    ", "  after the rows, %s again", Count(int64(len(s.Grants)), "grant"))
+		}
+		if s.Members > 0 {
+			t.para("    ", "  of these, %s to members of access teams, which went with their rows", Count(s.Members, "grant"))
+		}
+	}
+}
+
+// Bypass says of the custom logic that a plan sets off whether the restore asks
+// for it not to run.
+type Bypass struct {
+	Asked   []string `json:"asked,omitempty"`   // "plugins", "flows"
+	Lacking string   `json:"lacking,omitempty"` // the privilege that this takes and the restorer does not hold; "" = none, or not known
+}
+
+// triggers writes what writing the rows sets off.
+func (p *Plan) textTriggers(t *text, max int) {
+	if len(p.Triggers) == 0 {
+		return
+	}
+	env, _, _ := strings.Cut(p.To, "@")
+	t.line("\nWriting this sets off in %s", env)
+	for i, g := range p.Triggers {
+		if i == max {
+			t.line("  … and %d more", len(p.Triggers)-max)
+			break
+		}
+		of := g.Table
+		if of == "" {
+			of = "no table said"
+		}
+		if len(g.Messages) > 0 {
+			of += ", " + strings.Join(g.Messages, " ")
+		}
+		t.para("    ", "  %s “%s” (%s)", g.Kind, g.Name, of)
+	}
+	switch {
+	case p.Bypass == nil || len(p.Bypass.Asked) == 0:
+		t.para("    ", "  --bypass plugins,flows asks for them not to run; the platform's own logic runs all the same")
+	case p.Bypass.Lacking != "":
+		t.para("    ", "  --bypass takes the privilege %s, which the restorer does not hold: the writes will be refused", p.Bypass.Lacking)
+	default:
+		t.para("    ", "  each write asks for custom logic not to run (%s); the platform's own runs all the same", strings.Join(p.Bypass.Asked, ", "))
 	}
 }

@@ -231,7 +231,11 @@ type Plan struct {
 	Dropped  []allod.RecordRef `json:"dropped"`
 	Replayed []Replayed        `json:"replayed,omitempty"`
 	After    *After            `json:"after,omitempty"` // nil = nothing
-	Counts   Counts            `json:"counts"`
+	// Triggers are what the steps set off in the target, Bypass whether it is asked
+	// not to run; nil = nothing to say.
+	Triggers []source.Trigger `json:"triggers,omitempty"`
+	Bypass   *Bypass          `json:"bypass,omitempty"`
+	Counts   Counts           `json:"counts"`
 
 	tables  []string
 	sets    [][]string

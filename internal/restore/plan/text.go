@@ -46,6 +46,7 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 		}
 	}
 	p.After.text(t, max)
+	p.textTriggers(t, max)
 	if len(p.Replayed) > 0 {
 		t.line("\nCorrected: the snapshot holds what was wrong")
 		for i, r := range p.Replayed {

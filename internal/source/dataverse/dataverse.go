@@ -116,7 +116,7 @@ func New(o Options) (*Source, error) {
 		now = time.Now
 	}
 	s := &Source{name: o.Environment, root: root, client: c, now: now, budget: budget(limits(o)), pairs: map[string][2]string{}, sets: map[string]string{}}
-	s.Beside = beside.New(service{s})
+	s.Beside = beside.New(service{s}, s)
 	s.watcher = &changes.Watcher{Get: s.requestJSON, Escape: escapeQuery}
 	return s, nil
 }

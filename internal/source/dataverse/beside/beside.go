@@ -1,11 +1,14 @@
 // Package beside asks and tells an environment what no column of a row says: what
-// the environment is, and the numbers that columns count with.
+// the environment is, the numbers that columns count with, who shares a row, what
+// writing rows sets off.
 package beside
 
 import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"allod"
 	"allod/internal/source"
@@ -22,12 +25,77 @@ type Service interface {
 
 // Beside implements abilities of a source by messages of the service. It is safe
 // for concurrent use.
-type Beside struct{ s Service }
+type Beside struct {
+	s    Service
+	find source.Finder
+}
 
-// New returns one that speaks through the service.
-func New(s Service) *Beside { return &Beside{s} }
+// New returns one that speaks through the service and finds rows by find.
+func New(s Service, find source.Finder) *Beside { return &Beside{s, find} }
 
-var _ source.Numberer = (*Beside)(nil)
+var (
+	_ source.Numberer        = (*Beside)(nil)
+	_ source.Sharer          = (*Beside)(nil)
+	_ source.TriggerLister   = (*Beside)(nil)
+	_ source.PrivilegeHolder = (*Beside)(nil)
+)
+
+// Triggers implements source.TriggerLister.
+func (b *Beside) Triggers(ctx context.Context, schema *allod.Schema) ([]source.Trigger, []string, error) {
+	return inspect.Triggers(ctx, b.find, schema)
+}
+
+// Holds implements source.PrivilegeHolder by RetrieveUserPrivileges.
+func (b *Beside) Holds(ctx context.Context, privileges ...string) (bool, error) {
+	var me struct{ UserId allod.GUID }
+	if err := b.s.Get(ctx, "WhoAmI", &me); err != nil {
+		return false, err
+	}
+	var held struct {
+		RolePrivileges []struct{ PrivilegeName string }
+	}
+	if err := b.s.Get(ctx, "systemusers("+me.UserId.String()+")/Microsoft.Dynamics.CRM.RetrieveUserPrivileges", &held); err != nil {
+		return false, err
+	}
+	have := map[string]bool{}
+	for _, p := range held.RolePrivileges {
+		have[strings.ToLower(p.PrivilegeName)] = true
+	}
+	return !slices.ContainsFunc(privileges, func(p string) bool { return !have[strings.ToLower(p)] }), nil
+}
+
+// right is one bit of what may be done with a row (AccessRights EnumType).
+type right struct {
+	bit  int64
+	name string
+}
+
+func rights() []right {
+	return []right{
+		{1, "ReadAccess"}, {2, "WriteAccess"}, {4, "AppendAccess"}, {16, "AppendToAccess"}, {32, "CreateAccess"},
+		{65536, "DeleteAccess"}, {262144, "ShareAccess"}, {524288, "AssignAccess"},
+	}
+}
+
+// Share implements source.Sharer by GrantAccess (Web API reference).
+func (b *Beside) Share(ctx context.Context, o source.WriteOptions, t *allod.Table, g source.Grant) error {
+	var names []string
+	for _, r := range rights() {
+		if g.Rights&r.bit != 0 {
+			names = append(names, r.name)
+		}
+	}
+	reference := func(table, key string, id allod.GUID) map[string]string {
+		return map[string]string{"@odata.type": "Microsoft.Dynamics.CRM." + table, key: id.String()}
+	}
+	body := map[string]any{
+		"Target": reference(t.Name, t.Key, g.ID),
+		"PrincipalAccess": map[string]any{
+			"Principal": reference(g.Principal.Table, g.Principal.Table+"id", g.Principal.Key), "AccessMask": strings.Join(names, ","),
+		},
+	}
+	return b.s.Call(ctx, http.MethodPost, tagged("GrantAccess", o), body, nil)
+}
 
 // PlatformID implements source.PlatformMember.
 func (b *Beside) PlatformID(ctx context.Context) (allod.GUID, error) {

@@ -27,12 +27,10 @@ const (
 // that could not be reached.
 func Look(ctx context.Context, f source.Finder, s Service, schema *allod.Schema) (*source.Surroundings, error) {
 	l := &looker{f: f, schema: schema, out: &source.Surroundings{}}
-	for _, look := range []func(context.Context) error{l.processes, l.steps} {
-		if err := look(ctx); err != nil {
-			return nil, err
-		}
+	err := l.triggers(ctx)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if l.out.Outside, err = Outside(ctx, f, s, schema); err != nil {
 		return nil, err
 	}
@@ -42,11 +40,28 @@ func Look(ctx context.Context, f source.Finder, s Service, schema *allod.Schema)
 	if l.out.NativeDays, err = nativeDays(ctx, s, schema); err != nil {
 		return nil, err
 	}
+	return l.out, nil
+}
+
+// Triggers lists what writes set off, and the tables that tell of such and may
+// not be read.
+func Triggers(ctx context.Context, f source.Finder, schema *allod.Schema) ([]source.Trigger, []string, error) {
+	l := &looker{f: f, schema: schema, out: &source.Surroundings{}}
+	err := l.triggers(ctx)
+	return l.out.Triggers, l.out.Unlisted, err
+}
+
+func (l *looker) triggers(ctx context.Context) error {
+	for _, look := range []func(context.Context) error{l.processes, l.steps} {
+		if err := look(ctx); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(l.out.Triggers, func(a, b source.Trigger) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Name, b.Name))
 	})
 	slices.Sort(l.out.Unlisted)
-	return l.out, nil
+	return nil
 }
 
 type looker struct {
@@ -113,7 +128,7 @@ func closed(err error) bool {
 // (protocols/dataverse.md §11.2). Flows outside solutions are in no table.
 func (l *looker) processes(ctx context.Context) error {
 	kinds := map[int64]source.TriggerKind{0: source.TriggerWorkflow, 2: source.TriggerRule, 5: source.TriggerFlow}
-	rows, err := l.all(ctx, "workflow", "statecode eq 1", "name", "category", "type", "statecode", "primaryentity", "clientdata", "ismanaged")
+	rows, err := l.all(ctx, "workflow", "statecode eq 1", "name", "category", "type", "statecode", "primaryentity", "clientdata", "ismanaged", "triggeroncreate", "triggerondelete", "triggeronupdateattributelist")
 	if err != nil {
 		return err
 	}
@@ -125,11 +140,13 @@ func (l *looker) processes(ctx context.Context) error {
 		}
 		t := source.Trigger{Kind: kind, Name: r.cells["name"].Text(), Table: r.cells["primaryentity"].Text(), Managed: r.cells["ismanaged"].Bool()}
 		if kind == source.TriggerFlow {
-			fires, table := FlowTrigger(r.cells["clientdata"].Text())
+			fires, table, messages := FlowTrigger(r.cells["clientdata"].Text())
 			if !fires {
 				continue
 			}
-			t.Table = table
+			t.Table, t.Messages = table, messages
+		} else if kind == source.TriggerWorkflow {
+			t.Messages = startsOn(r)
 		}
 		if t.Table == "none" {
 			t.Table = ""
@@ -137,6 +154,28 @@ func (l *looker) processes(ctx context.Context) error {
 		l.out.Triggers = append(l.out.Triggers, t)
 	}
 	return nil
+}
+
+// startsOn tells what a workflow starts on by itself (workflow table reference:
+// triggeroncreate, triggerondelete, triggeronupdateattributelist); none = the
+// table does not say.
+func startsOn(r record) []string {
+	var out []string
+	known := false
+	for _, m := range []struct{ column, message string }{{"triggeroncreate", "Create"}, {"triggerondelete", "Delete"}} {
+		v := r.cells[m.column]
+		known = known || v.Type() == allod.Boolean
+		if v.Bool() {
+			out = append(out, m.message)
+		}
+	}
+	if r.cells["triggeronupdateattributelist"].Text() != "" {
+		out = append(out, "Update")
+	}
+	if known && out == nil {
+		return []string{"on demand"}
+	}
+	return out
 }
 
 // steps lists enabled plug-in steps that are not the platform's own, and tells
@@ -163,6 +202,9 @@ func (l *looker) steps(ctx context.Context) error {
 			continue
 		}
 		t := source.Trigger{Kind: source.TriggerStep, Name: s.cells["name"].Text(), Managed: s.cells["ismanaged"].Bool()}
+		if known {
+			t.Messages = []string{name}
+		}
 		if handler, _ := s.cells["eventhandler"].Target(); handler == "serviceendpoint" {
 			t.Kind = source.TriggerWebhook
 		}

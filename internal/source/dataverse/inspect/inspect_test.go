@@ -122,11 +122,11 @@ func company() *tables {
 		table("sdkmessagefilter", "primaryobjecttypecode"),
 		table("sdkmessageprocessingstep", "name stage statecode customizationlevel eventhandler sdkmessageid sdkmessagefilterid ismanaged"),
 		table("sharepointdocumentlocation", "name"),
-		table("workflow", "name category type statecode primaryentity clientdata ismanaged"),
+		table("workflow", "name category type statecode primaryentity clientdata ismanaged triggeroncreate triggerondelete triggeronupdateattributelist"),
 	}}
 	f.rows = map[string][]map[string]allod.Value{
 		"workflow": {
-			{"name": text("Thank you"), "category": num(0), "type": num(1), "statecode": num(1), "primaryentity": text("lead")},
+			{"name": text("Thank you"), "category": num(0), "type": num(1), "statecode": num(1), "primaryentity": text("lead"), "triggeroncreate": allod.BooleanValue(true), "triggerondelete": allod.BooleanValue(false), "triggeronupdateattributelist": text("subject")},
 			{"name": text("draft"), "category": num(0), "type": num(1), "statecode": num(0), "primaryentity": text("lead")},
 			{"name": text("activation"), "category": num(0), "type": num(2), "statecode": num(1), "primaryentity": text("lead")},
 			{"name": text("Rule"), "category": num(2), "type": num(1), "statecode": num(1), "primaryentity": text("account"), "ismanaged": allod.BooleanValue(true)},
@@ -164,10 +164,10 @@ func TestLook(t *testing.T) {
 	want := &source.Surroundings{
 		Triggers: []source.Trigger{
 			{Kind: source.TriggerRule, Name: "Rule", Table: "account", Managed: true},
-			{Kind: source.TriggerFlow, Name: "Tell all", Table: "account"},
-			{Kind: source.TriggerStep, Name: "Check", Table: "contact"},
-			{Kind: source.TriggerWebhook, Name: "Shop"},
-			{Kind: source.TriggerWorkflow, Name: "Thank you", Table: "lead"},
+			{Kind: source.TriggerFlow, Name: "Tell all", Table: "account", Messages: []string{"Create", "Update"}},
+			{Kind: source.TriggerStep, Name: "Check", Table: "contact", Messages: []string{"Update"}},
+			{Kind: source.TriggerWebhook, Name: "Shop", Messages: []string{"Update"}},
+			{Kind: source.TriggerWorkflow, Name: "Thank you", Table: "lead", Messages: []string{"Create", "Update"}},
 		},
 		Outside: []source.Outside{
 			{What: "documents in SharePoint", Table: "sharepointdocumentlocation", Of: "document locations", Count: 3},
@@ -226,8 +226,33 @@ func TestFlowTrigger(t *testing.T) {
 		{"no json", true, ""},
 		{`{"properties":{}}`, true, ""},
 	} {
-		if fires, table := FlowTrigger(c.clientdata); fires != c.fires || table != c.table {
+		if fires, table, _ := FlowTrigger(c.clientdata); fires != c.fires || table != c.table {
 			t.Errorf("%s: got %t %q, want %t %q", c.clientdata, fires, table, c.fires, c.table)
+		}
+	}
+}
+
+// A workflow that nothing starts by itself is none that a restore sets off.
+func TestStartsOn(t *testing.T) {
+	yes, no := allod.BooleanValue(true), allod.BooleanValue(false)
+	for _, c := range []struct {
+		cells map[string]allod.Value
+		want  string
+	}{
+		{map[string]allod.Value{"triggeroncreate": yes, "triggerondelete": yes, "triggeronupdateattributelist": text("name")}, "Create Delete Update"},
+		{map[string]allod.Value{"triggeroncreate": no, "triggerondelete": no}, "on demand"},
+		{map[string]allod.Value{}, ""},
+	} {
+		if got := strings.Join(startsOn(record{cells: c.cells}), " "); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.cells, got, c.want)
+		}
+	}
+}
+
+func TestChangesOfFlows(t *testing.T) {
+	for number, want := range []string{"", "Create", "Delete", "Update", "Create Update", "Create Delete", "Update Delete", "", ""} {
+		if got := strings.Join(changes(number), " "); got != want {
+			t.Errorf("%d: got %q, want %q", number, got, want)
 		}
 	}
 }
@@ -237,7 +262,7 @@ func FuzzFlowTrigger(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, clientdata string) {
-		if fires, table := FlowTrigger(clientdata); !fires && table != "" {
+		if fires, table, _ := FlowTrigger(clientdata); !fires && table != "" {
 			t.Errorf("does not fire, but for %q", table)
 		}
 	})

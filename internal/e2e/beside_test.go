@@ -1,0 +1,136 @@
+package e2e_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"allod/internal/act"
+	"allod/internal/capture"
+	emu "allod/internal/emulator/dataverse"
+	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/restore/apply"
+	"allod/internal/restore/plan"
+)
+
+// withTable adds a table of the spec "NAME SET KEY COLUMN:KIND …" to the model.
+func withTable(m *entity.Model, spec string) {
+	edm := map[string]string{"String": "Edm.String", "Integer": "Edm.Int32", "Boolean": "Edm.Boolean", "Uniqueidentifier": "Edm.Guid", "DateTime": "Edm.DateTimeOffset", "State": "Edm.Int32", "Status": "Edm.Int32"}
+	f := strings.Fields(spec)
+	t := &entity.Table{LogicalName: f[0], SchemaName: f[0], SetName: f[1], LogicalSet: f[1], PrimaryID: f[2], ODataKey: f[2], TableType: "Standard", Ownership: 1}
+	for _, c := range append([]string{f[2] + ":Uniqueidentifier"}, f[3:]...) {
+		name, kind, _ := strings.Cut(c, ":")
+		t.Columns = append(t.Columns, &entity.Column{
+			LogicalName: name, SchemaName: name, Kind: entity.ColumnKind(kind), EdmType: edm[kind],
+			ValidForCreate: true, ValidForUpdate: name != f[2], ValidForRead: true, ValidOData: true, Required: "None",
+		})
+	}
+	m.Tables = append(m.Tables, t)
+	m.Seal()
+}
+
+// restoring plans a restore and carries it out.
+func (d *desk) restoring(r act.RestoreRequest) (*plan.Plan, *apply.Report) {
+	d.t.Helper()
+	p, err := d.PlanRestore(d.t.Context(), r)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	rep, err := d.Restore(d.t.Context(), r, p, act.RestoreControl{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return p, rep
+}
+
+func planText(t *testing.T, p *plan.Plan) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := p.WriteText(&b, 5); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestBesideRows: what a restore takes besides writing rows, in the sample company.
+func TestBesideRows(t *testing.T) {
+	integration(t)
+	co := startCompany(t, &clock{}, func(o *emu.Options) {
+		withTable(o.Model, "principalobjectaccess principalobjectaccessset principalobjectaccessid objectid:Uniqueidentifier objecttypecode:String principalid:Uniqueidentifier principaltypecode:String accessrightsmask:Integer inheritedaccessrightsmask:Integer changedon:DateTime")
+	})
+	d := newDesk(t, &clock{})
+	d.connect("prod", co.url)
+	sharesAreGrantedAgain(t, co, d)
+	flowsAreInThePlan(t, co, d)
+}
+
+// sharesAreGrantedAgain: a deleted account comes back shared as it was, where that
+// is asked for.
+func sharesAreGrantedAgain(t *testing.T, co *company, d *desk) {
+	account := co.rows("accounts", "?$select=accountid&$top=1")[0]["accountid"].(string)
+	user := co.rows("systemusers", "?$select=systemuserid&$top=1")[0]["systemuserid"].(string)
+	co.call(http.MethodPost, "GrantAccess", map[string]any{
+		"Target":          map[string]any{"@odata.type": "Microsoft.Dynamics.CRM.account", "accountid": account},
+		"PrincipalAccess": map[string]any{"Principal": map[string]any{"@odata.type": "Microsoft.Dynamics.CRM.systemuser", "systemuserid": user}, "AccessMask": "ReadAccess,WriteAccess"},
+	})
+	d.backup("prod", capture.Options{Tables: []string{"account", "alp_loyaltycard", "principalobjectaccess", "systemuser", "team"}})
+	shared := func() string {
+		a := co.call(http.MethodGet, "RetrieveSharedPrincipalsAndAccess(Target=@p1)?@p1="+url.PathEscape("{'@odata.id':'accounts("+account+")'}"), nil)
+		var out []string
+		for _, p := range a["PrincipalAccesses"].([]any) {
+			out = append(out, p.(map[string]any)["AccessMask"].(string))
+		}
+		return strings.Join(out, "; ")
+	}
+	was := shared()
+	co.call(http.MethodDelete, "accounts("+account+")", nil)
+	r := act.RestoreRequest{From: act.Moment{Environment: "prod"}, Selection: act.RestoreSelection{Table: "account", IDs: []string{account}}}
+	p, err := d.PlanRestore(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := planText(t, p); !strings.Contains(text, "1 share of 1 row made again") || !strings.Contains(text, "--with-sharing grants them again") {
+		t.Errorf("got %s", text)
+	}
+	r.Sharing = true
+	_, rep := d.restoring(r)
+	if got := shared(); was != "ReadAccess, WriteAccess" || got != was || rep.Shared != 1 || rep.Unshared != 0 {
+		t.Errorf("shared as %q, was %q; report %+v", got, was, rep)
+	}
+}
+
+// flowsAreInThePlan: the sample company greets new card holders by a flow.
+func flowsAreInThePlan(t *testing.T, co *company, d *desk) {
+	card := co.rows("alp_loyaltycards", "?$select=alp_loyaltycardid&$top=1")[0]["alp_loyaltycardid"].(string)
+	sets := func(r act.RestoreRequest) string {
+		t.Helper()
+		r.From = act.Moment{Environment: "prod"}
+		r.Selection = act.RestoreSelection{Table: "alp_loyaltycard", IDs: []string{card}}
+		p, err := d.PlanRestore(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Empty() {
+			t.Fatal("nothing to do")
+		}
+		if slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, "sets off") }) {
+			t.Errorf("got %q", p.Warnings)
+		}
+		return planText(t, p)
+	}
+	const flow = "cloud flow “Greet new card holders” (alp_loyaltycard, Create)"
+	co.call(http.MethodPatch, "alp_loyaltycards("+card+")", map[string]any{"alp_name": "changed"})
+	if text := sets(act.RestoreRequest{}); strings.Contains(text, "sets off") {
+		t.Errorf("an update sets off what waits for new rows: %s", text)
+	}
+	co.call(http.MethodDelete, "alp_loyaltycards("+card+")", nil)
+	if text := sets(act.RestoreRequest{}); !strings.Contains(text, flow) || !strings.Contains(text, "--bypass plugins,flows asks") {
+		t.Errorf("got %s", text)
+	}
+	if text := sets(act.RestoreRequest{Bypass: []string{"plugins"}}); !strings.Contains(text, "each write asks for custom logic not to run (plugins)") {
+		t.Errorf("got %s", text)
+	}
+}
