@@ -4,11 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// Every trap that protocols/dataverse.md §15 counts has a test named after it
+// Every trap that protocols/dataverse.md §15 counts, and every runner-up in its
+// last line, counted on from there, has a test named after it
 // on both sides, with the words of the section above it, and no other test
 // claims to be one.
 func TestTrapsAgreeWithTheProtocol(t *testing.T) {
@@ -19,17 +21,25 @@ func TestTrapsAgreeWithTheProtocol(t *testing.T) {
 	_, section, ok := strings.Cut(string(doc), "\n## 15.")
 	section, _, _ = strings.Cut(section, "\n## ")
 	traps := regexp.MustCompile(`(?m)^(\d+)\. \*\*(.+?)\*\*`).FindAllStringSubmatch(section, -1)
-	if !ok || len(traps) == 0 {
-		t.Fatal("the protocol has no section 15 with traps")
+	_, list, more := strings.Cut(section, "\nRunner-ups: ")
+	if !ok || len(traps) == 0 || !more {
+		t.Fatal("the protocol has no section 15 with traps and runner-ups")
+	}
+	for _, trap := range strings.Split(strings.TrimSuffix(strings.TrimSpace(list), "."), " · ") {
+		traps = append(traps, []string{"", strconv.Itoa(len(traps) + 1), trap})
 	}
 	names := regexp.MustCompile(`(?m)^// (\d+)\. (.+)\nfunc TestTrap(\d\d)_\w+\(`)
-	for _, path := range []string{"../emulator/dataverse/traps_test.go", "../source/dataverse/traps_test.go"} {
-		code, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	for _, path := range []string{"../emulator/dataverse/", "../source/dataverse/"} {
+		var code string
+		for _, file := range []string{"traps_test.go", "traps_more_test.go"} {
+			one, err := os.ReadFile(path + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code += string(one)
 		}
-		tests := names.FindAllStringSubmatch(string(code), -1)
-		if n := strings.Count(string(code), "func TestTrap"); n != len(traps) || len(tests) != n {
+		tests := names.FindAllStringSubmatch(code, -1)
+		if n := strings.Count(code, "func TestTrap"); n != len(traps) || len(tests) != n {
 			t.Errorf("%s: %d tests of traps, %d with the words of the section; the protocol has %d traps", path, n, len(tests), len(traps))
 			continue
 		}

@@ -2,7 +2,6 @@ package dataverse
 
 import (
 	"context"
-	"encoding/base64"
 	"io"
 	"net/http"
 	"strings"
@@ -27,7 +26,7 @@ const maxImage = 32 << 20
 
 // OpenFile opens the bytes of a File cell: file columns in ranges of 4 MiB,
 // each of which is asked for again if it is cut off; images and the bodies of
-// notes and attachments whole. NotFound when there is none any more. A file
+// notes and attachments whole, these out of base64. NotFound when there is none any more. A file
 // that is replaced while it is read ends with Conflict.
 func (s *Source) OpenFile(ctx context.Context, table *allod.Table, row *allod.Row, column string) (io.ReadCloser, error) {
 	c := table.Column(column)
@@ -50,7 +49,7 @@ func (s *Source) OpenFile(ctx context.Context, table *allod.Table, row *allod.Ro
 		if res.Status == http.StatusNoContent || strings.TrimSpace(res.Body) == "" {
 			return nil, s.noFile(table, column)
 		}
-		return io.NopCloser(base64.NewDecoder(base64.StdEncoding, strings.NewReader(strings.TrimPrefix(res.Body, "\ufeff")))), nil
+		return files.Text(files.Place{Environment: s.name, Table: table.Name, Column: column}, res.Body), nil
 	case c.Native == rows.NativeImage:
 		for _, size := range []string{"?size=full", ""} { // 204 = only a thumbnail
 			res, err := s.getBytes(ctx, table, at+size, maxImage)

@@ -83,6 +83,9 @@ func (w *writer) one(ctx context.Context, op *source.Op) source.Result {
 	if err := ctx.Err(); err != nil {
 		return source.Result{Err: &allod.Error{Kind: allod.Unavailable, Err: fmt.Errorf("%s: not begun: %w", w.s.name, err)}}
 	}
+	if op.Table != nil && op.Table.Intersect && op.Relationship == nil { // protocols/dataverse.md §3.1
+		return source.Result{Err: allod.Errorf(allod.Invalid, "%s, table %s: its rows are pairs, which are associated and not written", w.s.name, op.Table.Name)}
+	}
 	switch op.Kind {
 	case source.OpCreate:
 		return w.create(ctx, op)
@@ -334,7 +337,7 @@ func (w *writer) associate(ctx context.Context, op *source.Op) source.Result {
 	r.Method, r.URL = http.MethodPost, w.address(at+"/$ref")
 	r.Body = append(scan.AppendString([]byte(`{"@odata.id":`), w.s.client.Base()+two+"("+op.Other.String()+")"), '}')
 	_, err = w.s.client.Do(ctx, r)
-	if st := odataclient.AsStatus(err); st != nil && (strings.EqualFold(st.Code, "0x80040237") || st.Status == http.StatusPreconditionFailed) {
+	if codes.PairThere(err) {
 		return source.Result{Note: "the pair was there already"}
 	}
 	return source.Result{Err: err}

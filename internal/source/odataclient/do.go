@@ -310,16 +310,22 @@ func (c *Client) refused(f *failed, res *http.Response, body string) *failed {
 	f.code = code
 	f.err = &StatusError{Status: res.StatusCode, Code: code, Message: message}
 	f.kind, f.hint = statusKind(res.StatusCode)
+	definite := false // the code says that it was refused, and why
 	if c.o.Explain != nil {
-		if kind, hint := c.o.Explain(res.StatusCode, code); kind != 0 {
+		kind, hint := c.o.Explain(res.StatusCode, code)
+		if kind != 0 {
 			f.kind, f.hint = kind, hint
 		}
+		definite = kind != 0 && kind != allod.Unavailable
 	}
 	if code == "" && message == "" && isHTML(res.Header.Get("Content-Type"), body) && res.StatusCode < 500 {
 		f.err = fmt.Errorf("%w; a web page came instead of data", f.err)
 		if res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
 			f.hint = htmlHint
 		}
+	}
+	if definite {
+		return f
 	}
 	switch res.StatusCode {
 	case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

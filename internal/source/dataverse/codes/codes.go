@@ -11,9 +11,11 @@ import (
 	"allod/internal/source/odataclient"
 )
 
-// Explain turns Dataverse's codes into Kinds and next steps
-// (protocols/dataverse.md §9.2, §9.3).
-func Explain(status int, code string) (allod.Kind, string) {
+// Explain turns Dataverse's codes into Kinds and next steps, whatever their status
+// is: documents do not agree on some (protocols/dataverse.md §6.9, §9.2, §9.3).
+// Conflict is only that the row itself is not as it was planned; that another row
+// stands against a write is Invalid.
+func Explain(_ int, code string) (allod.Kind, string) {
 	switch strings.ToLower(code) {
 	case "0x80072560":
 		return allod.Denied, "make an application user with this client id in the environment and give it a role that may read the tables (Power Platform admin center, Settings, Users + permissions, Application users)"
@@ -23,14 +25,18 @@ func Explain(status int, code string) (allod.Kind, string) {
 		return allod.NotFound, ""
 	case "0x8006088a":
 		return allod.NotFound, "the environment has no such table any more: read the schema again"
-	case "0x80040237", "0x80060892", "0x80040333":
-		return allod.Conflict, "a row with the same key or unique value exists"
+	case "0x80040237":
+		return allod.Conflict, "a row with the same key exists"
+	case "0x80060892":
+		return allod.Invalid, "another row has the same unique value: change one of the two"
+	case "0x80040333":
+		return allod.Invalid, "a rule of the environment takes the row for a duplicate of another: merge them, or switch the rule off meanwhile"
 	case "0x80060882":
 		return allod.Conflict, "somebody changed the row meanwhile: plan again"
 	case "0x80040227":
-		return allod.Conflict, "other rows refer to it: remove or move them first"
+		return allod.Invalid, "other rows refer to it: remove or move them first"
 	case "0x80049939", "0x80049929":
-		return allod.Conflict, "the recycle bin of the environment holds a row with this key"
+		return allod.Invalid, "the recycle bin of the environment holds a row with this key"
 	case "0x80048408":
 		return allod.Invalid, "state and status reason do not fit each other in this environment"
 	case "0x80044331":
@@ -41,9 +47,6 @@ func Explain(status int, code string) (allod.Kind, string) {
 		return allod.Unavailable, "the service's protection limits are used up: lower --max-concurrency or try later"
 	case "0x80044150", "0x80044151":
 		return allod.Unavailable, "the database was busy: try again later"
-	}
-	if status == http.StatusMethodNotAllowed {
-		return allod.Conflict, ""
 	}
 	return 0, ""
 }
@@ -79,4 +82,11 @@ func RowGone(err error) bool {
 		return false
 	}
 	return strings.EqualFold(st.Code, "0x80040217") || strings.EqualFold(st.Code, "0x80060891")
+}
+
+// PairThere reports whether a pair was not made because it exists. The code says
+// so; its status is not documented (protocols/dataverse.md §6.5).
+func PairThere(err error) bool {
+	st := odataclient.AsStatus(err)
+	return st != nil && strings.EqualFold(st.Code, "0x80040237")
 }

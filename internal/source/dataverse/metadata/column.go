@@ -17,6 +17,11 @@ func (a *Attribute) Native() string {
 	if v := strings.TrimSuffix(a.AttributeTypeName.Value, "Type"); v != "" {
 		return v
 	}
+	if a.AttributeType == "Virtual" { // a service that leaves the name out still says the class
+		if v := strings.TrimSuffix(strings.TrimPrefix(a.ODataType, "#Microsoft.Dynamics.CRM."), "AttributeMetadata"); v != "" {
+			return v
+		}
+	}
 	return a.AttributeType
 }
 

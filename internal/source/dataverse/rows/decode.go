@@ -93,6 +93,7 @@ type decoder struct {
 	now    []allod.Value // slots of the row being read
 	cells  []allod.Value // rest of the slab
 	seen   []known
+	tag    string // the row's etag where it is no number
 	single bool
 }
 
@@ -110,6 +111,7 @@ func (d *decoder) row() error {
 	}
 	clear(d.now)
 	var version uint64
+	d.tag = ""
 	var deleted bool
 	var id string
 	first := true
@@ -133,7 +135,10 @@ func (d *decoder) row() error {
 		case kindEtag:
 			var tag string
 			if tag, err = d.scan.Text(); err == nil {
-				version, _ = odata.ParseEtag(tag) // an etag that is no number leaves the version unknown
+				// An etag that is no number leaves the version unknown.
+				if version, err = odata.ParseEtag(tag); err != nil {
+					d.tag, err = tag, nil
+				}
 			}
 		case kindContext:
 			var c string
@@ -362,7 +367,9 @@ func (d *decoder) file(f *filePlan, version uint64) {
 			d.now[f.cell] = allod.NullValue()
 			return
 		}
-		ref.SourceID = strconv.FormatUint(version, 10)
+		if ref.SourceID = d.tag; version != 0 { // neither: a body that is read every time
+			ref.SourceID = strconv.FormatUint(version, 10)
+		}
 	case id.Type() == allod.ID:
 		ref.SourceID = id.GUID().String()
 		if stamp := slot(f.stamp); stamp.Type() == allod.Integer {
