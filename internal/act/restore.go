@@ -136,7 +136,7 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 		Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: plan.OnConflict(r.Conflict), Security: r.Security,
 		Loopback: p.src.Capabilities().Loopback, Production: standing.Production, Because: standing.Why, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Now: o.deps.Now,
 	}
-	p.side = beside.Side{Request: r.Request, Source: p.src, Schema: p.live.Schema(), Bypass: r.Bypass}
+	p.side = beside.Side{Request: r.Request, Source: p.src, Schema: p.live.Schema(), Bypass: r.Bypass, Part: len(r.Columns)+len(r.Exclude) > 0}
 	p.opts.Look = p.side.Look
 	if err := checkColumns(p.snapshot, r); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"allod/internal/act"
 	"allod/internal/capture"
@@ -18,7 +19,7 @@ import (
 
 // withTable adds a table of the spec "NAME SET KEY COLUMN:KIND …" to the model.
 func withTable(m *entity.Model, spec string) {
-	edm := map[string]string{"String": "Edm.String", "Integer": "Edm.Int32", "Boolean": "Edm.Boolean", "Uniqueidentifier": "Edm.Guid", "DateTime": "Edm.DateTimeOffset", "State": "Edm.Int32", "Status": "Edm.Int32"}
+	edm := map[string]string{"String": "Edm.String", "Integer": "Edm.Int32", "Boolean": "Edm.Boolean", "Uniqueidentifier": "Edm.Guid", "DateTime": "Edm.DateTimeOffset"}
 	f := strings.Fields(spec)
 	t := &entity.Table{LogicalName: f[0], SchemaName: f[0], SetName: f[1], LogicalSet: f[1], PrimaryID: f[2], ODataKey: f[2], TableType: "Standard", Ownership: 1}
 	for _, c := range append([]string{f[2] + ":Uniqueidentifier"}, f[3:]...) {
@@ -60,11 +61,62 @@ func TestBesideRows(t *testing.T) {
 	integration(t)
 	co := startCompany(t, &clock{}, func(o *emu.Options) {
 		withTable(o.Model, "principalobjectaccess principalobjectaccessset principalobjectaccessid objectid:Uniqueidentifier objecttypecode:String principalid:Uniqueidentifier principaltypecode:String accessrightsmask:Integer inheritedaccessrightsmask:Integer changedon:DateTime")
+		withTable(o.Model, "recyclebinconfig recyclebinconfigs recyclebinconfigid name:String cleanupintervalindays:Integer isreadyforrecyclebin:Boolean statecode:Integer statuscode:Integer")
 	})
 	d := newDesk(t, &clock{})
 	d.connect("prod", co.url)
 	sharesAreGrantedAgain(t, co, d)
 	flowsAreInThePlan(t, co, d)
+	binBringsBack(t, co, d)
+}
+
+// binBringsBack: deleted rows come back from the recycle bin, with who made them,
+// and are as they were captured; not where it would bring back more than the plan.
+func binBringsBack(t *testing.T, co *company, d *desk) {
+	const key, child = "accounts(11111111-0000-4000-8000-000000000001)", "contacts(11111111-0000-4000-8000-000000000002)"
+	co.call(http.MethodPost, "/_emulator/actions/set-recycle-bin", map[string]any{"on": true, "count": 30})
+	co.call(http.MethodPatch, key, map[string]any{"name": "Captured"})
+	co.call(http.MethodPatch, child, map[string]any{"lastname": "Child", "parentcustomerid_account@odata.bind": "/" + key})
+	d.backup("prod", capture.Options{Tables: []string{"account", "contact", "recyclebinconfig", "systemuser", "team"}})
+	co.call(http.MethodPatch, key, map[string]any{"name": "Later", "fax": "only later"})
+	r := act.RestoreRequest{From: act.Moment{Environment: "prod"}, Selection: act.RestoreSelection{Table: "account", IDs: []string{"11111111-0000-4000-8000-000000000001"}}}
+	made := func() any { return co.call(http.MethodGet, key, nil)["createdon"] }
+	was := made()
+	d.clock.advance(time.Hour)
+	back := func(text bool, related ...string) *apply.Report {
+		t.Helper()
+		co.call(http.MethodDelete, key, nil)
+		r.Related = related
+		p, rep := d.restoring(r)
+		if got := strings.Contains(planText(t, p), "From the recycle bin\n  account: 1 row with who made it"); got != text {
+			t.Errorf("with %v: the plan says so %t, want %t: %s", related, got, text, planText(t, p))
+		}
+		now := co.call(http.MethodGet, key, nil)
+		if rep.Err() != nil || now["name"] != "Captured" || now["fax"] != nil || made() != was {
+			t.Errorf("with %v: %v, %v, %v, made %v, was %v", related, rep.Err(), now["name"], now["fax"], made(), was)
+		}
+		return rep
+	}
+	noted := func(rep *apply.Report, what string) bool {
+		return slices.ContainsFunc(rep.Notes, func(n string) bool { return strings.Contains(n, what) })
+	}
+	if status, _ := co.try(http.MethodGet, child, nil); status != 200 {
+		t.Fatal("no child")
+	}
+	if rep := back(false); noted(rep, "recycle bin") {
+		t.Errorf("the contact that its deletion took along came back unasked: %v", rep.Notes)
+	}
+	if status, _ := co.try(http.MethodGet, child, nil); status != 404 {
+		t.Errorf("the contact that its deletion took along is there: %d", status)
+	}
+	co.call(http.MethodPatch, child, map[string]any{"lastname": "Child", "parentcustomerid_account@odata.bind": "/" + key})
+	co.call(http.MethodPatch, key, map[string]any{"fax": "only later"})
+	if rep := back(true, "children:1"); !noted(rep, "restored from the recycle bin") || rep.Created != 2 {
+		t.Errorf("got %+v", rep)
+	}
+	if status, got := co.try(http.MethodGet, child, nil); status != 200 || got["lastname"] != "Child" {
+		t.Errorf("the contact: %d %v", status, got)
+	}
 }
 
 // sharesAreGrantedAgain: a deleted account comes back shared as it was, where that

@@ -56,3 +56,18 @@ type TriggerLister interface {
 type PrivilegeHolder interface {
 	Holds(ctx context.Context, privileges ...string) (bool, error)
 }
+
+// Binned is a deleted row that the source still keeps.
+type Binned struct {
+	Key     allod.GUID
+	Version uint64     // 0 = the source does not say
+	State   int64      // statecode; 0 where the table has none
+	By      allod.GUID // what the column says that was asked by
+}
+
+// Binner is a source with a recycle bin.
+type Binner interface {
+	// Binned returns the rows of the table in the bin for which the column, the key
+	// or a lookup, is one of the ids.
+	Binned(ctx context.Context, t *allod.Table, column string, ids []allod.GUID) ([]Binned, error)
+}

@@ -294,6 +294,9 @@ type Op struct {
 	// Version is the row version the op was planned against; 0 = do not ask.
 	// Ignored for OpCreate, which never overwrites.
 	Version uint64
+	// FromBin is for create: the row is taken out of the source's recycle bin first,
+	// then Cells are written, nulls included; where that cannot be done it is made.
+	FromBin bool
 	// CreatedOn backdates a created row where the source allows it; zero = not.
 	CreatedOn time.Time
 

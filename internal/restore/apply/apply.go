@@ -153,7 +153,8 @@ type applier struct {
 	o          Options
 	cols       map[string]*history.Columns
 	maps       plan.Counterparts
-	multi      map[rowID]*rowState // rows with several steps
+	bin        map[allod.RecordRef]bool // rows that come back from the recycle bin
+	multi      map[rowID]*rowState      // rows with several steps
 	lim        limiter
 	remove     *removing // nil before the first deletion
 
@@ -199,7 +200,7 @@ func newApplier(p *plan.Plan, snap, live source.View, target source.Target, o Op
 		o.Parallel = 4
 	}
 	a := &applier{
-		p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: p.Counterparts(),
+		p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: p.Counterparts(), bin: map[allod.RecordRef]bool{},
 		multi: map[rowID]*rowState{}, dropped: map[allod.RecordRef]struct{}{}, made: map[string]platformRows{}, closing: map[string]map[allod.GUID]closeRecord{},
 		r: &Report{
 			ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: append([]plan.Skip{}, p.Conflicts...), Skipped: append([]plan.Skip{}, p.Skipped...),
@@ -209,6 +210,9 @@ func newApplier(p *plan.Plan, snap, live source.View, target source.Target, o Op
 	a.lim = limiter{rate: o.Rate, now: o.Now, sleep: o.Sleep}
 	for _, d := range p.Dropped {
 		a.dropped[d] = struct{}{}
+	}
+	for _, r := range p.Bin {
+		a.bin[r] = true
 	}
 	seen := map[rowID]struct{}{}
 	for _, s := range p.Packed() {

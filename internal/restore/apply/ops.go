@@ -220,7 +220,8 @@ func (b *opBuilder) make(ctx context.Context) (op source.Op, ok bool, err error)
 // be made is given up.
 func (b *opBuilder) creation(op source.Op) (source.Op, bool) {
 	op.Version = 0
-	op.Cells = b.cells(true)
+	op.FromBin = b.a.bin[allod.RecordRef{Table: b.lt.Name, Key: b.s.Key}]
+	op.Cells = b.cells(!op.FromBin)
 	for _, name := range b.a.p.ColumnsOf(b.s) {
 		c, v := b.lt.Column(name), b.row.Cell(b.st.ColumnIndex(name))
 		if _, has := op.Cells[name]; !has && c != nil && c.Required && v.Type() == allod.Lookup {

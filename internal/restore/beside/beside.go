@@ -30,6 +30,7 @@ type Side struct {
 	Source source.Source // that is written to
 	Schema *allod.Schema // of it
 	Bypass []string      // custom logic that is asked not to run
+	Part   bool          // single columns are written, or left out
 }
 
 // readBatch is how many rows are read at once.
@@ -40,7 +41,7 @@ const readBatch = 250
 func (s Side) Look(ctx context.Context, p *plan.Plan, snap, live source.View) error {
 	l := &looker{Side: s, p: p, snap: snap, live: live, tables: map[string]*touched{}}
 	l.gather()
-	for _, look := range []func(context.Context) error{l.numbers, l.shares, l.triggers} {
+	for _, look := range []func(context.Context) error{l.bin, l.numbers, l.shares, l.triggers} {
 		if err := look(ctx); err != nil {
 			return err
 		}

@@ -1,9 +1,14 @@
 package plan
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"allod"
 	"allod/internal/source"
 )
 
@@ -42,6 +47,37 @@ func (p *Plan) Beside() *After {
 		p.After = &After{}
 	}
 	return p.After
+}
+
+// SortRefs sorts records by table and key.
+func SortRefs(refs []allod.RecordRef) {
+	slices.SortFunc(refs, func(a, b allod.RecordRef) int {
+		return cmp.Or(strings.Compare(a.Table, b.Table), bytes.Compare(a.Key[:], b.Key[:]))
+	})
+}
+
+// besides is what decides what is written besides the steps.
+func (p *Plan) besides() []any {
+	out := p.After.decides()
+	for _, r := range p.Bin {
+		out = append(out, []any{"bin", r})
+	}
+	return out
+}
+
+// textBin writes how many rows come back from the recycle bin.
+func (p *Plan) textBin(t *text) {
+	if len(p.Bin) == 0 {
+		return
+	}
+	by := map[string]int64{}
+	for _, r := range p.Bin {
+		by[r.Table]++
+	}
+	t.line("\nFrom the recycle bin")
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		t.para("    ", "  %s: %s with who made it and when, then written as captured; made anew if the bin has lost it by then", name, Count(by[name], "row"))
+	}
 }
 
 // decides is what of it decides what is written.

@@ -39,7 +39,7 @@ func (p *Plan) Overwrites() int64 {
 func (p *Plan) Digest(bypass []string) ([sha256.Size]byte, error) {
 	h := sha256.New()
 	head := []any{"allod plan of a restore 1", p.From, p.To, p.Organization, p.OnConflict, p.Mappings, p.Dropped, p.Replayed, p.tables, append([]string{}, bypass...)}
-	if after := p.After.decides(); len(after) > 0 {
+	if after := p.besides(); len(after) > 0 {
 		head = append(head, after)
 	}
 	if err := json.NewEncoder(h).Encode(head); err != nil {

@@ -231,6 +231,9 @@ type Plan struct {
 	Dropped  []allod.RecordRef `json:"dropped"`
 	Replayed []Replayed        `json:"replayed,omitempty"`
 	After    *After            `json:"after,omitempty"` // nil = nothing
+	// Bin are rows to be made that come back from the target's recycle bin, where it
+	// still has them then, and are written over; sorted.
+	Bin []allod.RecordRef `json:"bin,omitempty"`
 	// Triggers are what the steps set off in the target, Bypass whether it is asked
 	// not to run; nil = nothing to say.
 	Triggers []source.Trigger `json:"triggers,omitempty"`
@@ -575,7 +578,7 @@ func (p *Plan) fingerprints() iter.Seq[[32]byte] {
 				return
 			}
 		}
-		for _, a := range p.After.decides() {
+		for _, a := range p.besides() {
 			if !yield(fingerprint(a)) {
 				return
 			}

@@ -45,6 +45,7 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 			t.para("    ", "  - %s", s)
 		}
 	}
+	p.textBin(t)
 	p.After.text(t, max)
 	p.textTriggers(t, max)
 	if len(p.Replayed) > 0 {

@@ -12,6 +12,7 @@ import (
 	"allod"
 	"allod/internal/odata"
 	"allod/internal/source"
+	"allod/internal/source/dataverse/bin"
 	"allod/internal/source/dataverse/codes"
 	"allod/internal/source/dataverse/metadata"
 	"allod/internal/source/odataclient"
@@ -197,6 +198,12 @@ func responseVersion(res *odataclient.Response) uint64 {
 // (protocols/dataverse.md §6.1, §6.2). Activities with participants are POSTed,
 // since only that takes nested rows.
 func (w *writer) create(ctx context.Context, op *source.Op) source.Result {
+	if op.FromBin {
+		return bin.Create(ctx, op, bin.Writes{Restore: func(body []byte) error {
+			_, err := w.send(ctx, &odataclient.Request{Method: http.MethodPost, Table: op.Table.Name, URL: w.address("Restore"), Header: w.headers(), Body: body}, w.there(op))
+			return err
+		}, There: w.there(op), Update: w.update, Make: w.create})
+	}
 	p := payload{w: w, table: op.Table, creating: true}
 	if err := p.cells(ctx, op.Cells); err != nil {
 		return source.Result{Err: err}
@@ -300,13 +307,21 @@ func (w *writer) remove(ctx context.Context, op *source.Op) source.Result {
 		r.Header = w.headers("If-Match", condition(op.Version))
 	}
 	_, err := w.send(ctx, r, func(ctx context.Context) (bool, uint64, error) {
-		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{op.Table.Key})
-		return err == nil && len(found) == 0, 0, err
+		there, _, err := w.there(op)(ctx)
+		return err == nil && !there, 0, err
 	})
 	if codes.RowGone(err) {
 		return source.Result{Note: "it was gone already"}
 	}
 	return source.Result{Err: err}
+}
+
+// there asks whether the row of an op exists.
+func (w *writer) there(op *source.Op) settled {
+	return func(ctx context.Context) (bool, uint64, error) {
+		found, err := w.s.getOne(ctx, op.Table, op.Key, []string{op.Table.Key})
+		return len(found) > 0, 0, err
+	}
 }
 
 // associate adds or removes a pair. Both may be repeated: a pair that exists,

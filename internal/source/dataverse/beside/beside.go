@@ -38,7 +38,18 @@ var (
 	_ source.Sharer          = (*Beside)(nil)
 	_ source.TriggerLister   = (*Beside)(nil)
 	_ source.PrivilegeHolder = (*Beside)(nil)
+	_ source.Binner          = (*Beside)(nil)
 )
+
+// Inspect implements source.Inspector; see package inspect.
+func (b *Beside) Inspect(ctx context.Context, schema *allod.Schema) (*source.Surroundings, error) {
+	return inspect.Look(ctx, b.find, b.s, schema)
+}
+
+// Outside implements source.Outsider; see package inspect.
+func (b *Beside) Outside(ctx context.Context, schema *allod.Schema) ([]source.Outside, error) {
+	return inspect.Outside(ctx, b.find, b.s, schema)
+}
 
 // Triggers implements source.TriggerLister.
 func (b *Beside) Triggers(ctx context.Context, schema *allod.Schema) ([]source.Trigger, []string, error) {
