@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"allod/internal/emulator/dataverse/keyindex"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -71,6 +72,9 @@ func (s *Server) interruptJobs() error {
 	s.jobs.list = nil
 	s.jobs.next.Store(0)
 	s.jobs.mu.Unlock()
+	if err := keyindex.Interrupt(s.Model(), s.reshape); err != nil {
+		return err
+	}
 	return s.job(func(a *platform.Act) error {
 		a.Interrupt()
 		return nil

@@ -2,6 +2,8 @@ package dataverse_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,88 @@ func TestSection11_1_ExportsAndImportsTakeTime(t *testing.T) {
 	if got := to.stateOf(job["AsyncOperationId"]); got != [2]float64{3, 30} {
 		t.Errorf("import: got %v", got)
 	}
+}
+
+// The index of a new key is built by a job; the key is of no use before (§3.4).
+func TestSection3_4_KeysTakeTime(t *testing.T) {
+	k := &clock{time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC)}
+	c := standardCompany(t, dvemu.Options{Now: k.now, JobTime: time.Minute})
+	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount"))
+	c.want(204, "POST", banks+"/Attributes", column("String", "new_Number"))
+	c.want(204, "POST", "new_bankaccounts", `{"new_number":"1"}`)
+	expect := func(when, status string, read int, job [2]float64) {
+		t.Helper()
+		keys := c.want(200, "GET", banks+"/Keys", "").rows()
+		if len(keys) != 1 || keys[0]["EntityKeyIndexStatus"] != status {
+			t.Errorf("%s: got %v, want %s", when, keys, status)
+		}
+		c.want(read, "GET", "new_bankaccounts(new_number='1')", "")
+		jobs := c.want(200, "GET", "asyncoperations?$filter=operationtype eq 63&$orderby=createdon desc", "").rows()
+		if len(jobs) == 0 {
+			t.Fatalf("%s: no job", when)
+		}
+		if got := c.stateOf(jobs[0]["asyncoperationid"]); got != job {
+			t.Errorf("%s: the job is %v, want %v", when, got, job)
+		}
+	}
+	wait := func() { k.at = k.at.Add(30 * time.Second) }
+	c.want(204, "POST", banks+"/Keys", `{"SchemaName":"new_ByNumber","KeyAttributes":["new_number"]}`)
+	expect("at once", "Pending", 400, [2]float64{0, 0})
+	wait()
+	expect("after half of its time", "InProgress", 400, [2]float64{2, 20})
+	twin := c.want(204, "POST", "new_bankaccounts", `{"new_number":"1"}`).id() // no key forbids it yet
+	wait()
+	expect("with rows alike", "Failed", 400, [2]float64{3, 31})
+	c.want(204, "DELETE", "new_bankaccounts("+twin+")", "")
+	again := `{"EntityLogicalName":"new_bankaccount","EntityKeyLogicalName":"new_bynumber"}`
+	c.want(204, "POST", "ReactivateEntityKey", again)
+	expect("again", "Pending", 400, [2]float64{0, 0})
+	c.want(400, "POST", "ReactivateEntityKey", again)
+	job := c.want(200, "GET", "asyncoperations?$filter=operationtype eq 63 and statecode eq 0", "").rows()[0]["asyncoperationid"].(string)
+	c.want(204, "PATCH", "asyncoperations("+job+")", `{"statecode":3,"statuscode":32}`)
+	wait()
+	expect("cancelled", "Failed", 400, [2]float64{3, 32})
+	wait()
+	expect("cancelled, later", "Failed", 400, [2]float64{3, 32})
+	c.want(204, "POST", "ReactivateEntityKey", again)
+	wait()
+	expect("the third time", "InProgress", 400, [2]float64{2, 20})
+	wait()
+	expect("the third time, later", "Active", 200, [2]float64{3, 30})
+	if a := c.want(412, "POST", "new_bankaccounts", `{"new_number":"1"}`); a.code() != "0x80060892" {
+		t.Errorf("got %s", a.Body)
+	}
+	// What nobody builds any more has failed.
+	c.want(204, "POST", banks+"/Attributes", column("String", "new_Other"))
+	c.want(204, "POST", banks+"/Keys", `{"SchemaName":"new_ByOther","KeyAttributes":["new_other"]}`)
+	c.action("mark", `{"name":"m"}`)
+	c.action("rewind-to", `{"name":"m"}`)
+	if keys := c.want(200, "GET", banks+"/Keys?$filter=LogicalName eq 'new_byother'", "").rows(); len(keys) != 1 || keys[0]["EntityKeyIndexStatus"] != "Failed" {
+		t.Errorf("interrupted: got %v", keys)
+	}
+}
+
+// Rows are not read and changed by keys with certain characters (§3.4).
+func TestSection3_4_CharactersOfKeys(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	allow := start(t, dvemu.Options{Assume: map[string]string{"key-characters": "allow"}})
+	for _, r := range `/#<>*%&:\?+` {
+		value, err := json.Marshal("a" + string(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		by := "accounts(accountnumber='a" + url.PathEscape(string(r)) + "')"
+		for _, c := range []*client{c, allow} {
+			c.want(204, "POST", "accounts", `{"accountnumber":`+string(value)+`}`)
+		}
+		if a := c.want(400, "GET", by, ""); a.code() != "0x80060888" {
+			t.Errorf("%s: got %s", by, a.Body)
+		}
+		c.want(400, "PATCH", by, `{"name":"n"}`)
+		c.want(204, "DELETE", by, "")
+		allow.want(200, "GET", by, "")
+	}
+	c.want(404, "GET", "accounts(accountnumber='a-b_c.d e')", "")
 }
 
 // What nobody will do any more does not stay in progress for ever.

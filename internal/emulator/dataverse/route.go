@@ -140,6 +140,9 @@ func (c *call) routeSet(t *entity.Table, path []query.Segment) (*request.Reply, 
 		}
 		return nil, wire.NoSegment(path[len(path)-1].Name)
 	}
+	if err := c.KeyText(&path[0]); err != nil {
+		return nil, err
+	}
 	if len(path) == 1 {
 		switch c.Method {
 		case http.MethodGet:

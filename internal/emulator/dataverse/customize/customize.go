@@ -99,6 +99,8 @@ type work struct {
 	writes map[*entity.Table]bool // tables of m that are copies already
 	after  []func() error         // done once the change is in force
 
+	reshape Reshape // for what is changed later
+
 	made   string         // the URL of what was made or changed, relative to the root
 	result map[string]any // of an action
 }
@@ -138,7 +140,7 @@ func run(c *request.Call, reshape Reshape, f func(*work) error) (*work, error) {
 		return nil, wire.Refuse(http.StatusNotImplemented, "0x80040800", "The emulator changes metadata outside of change sets only.")
 	}
 	c.Charge(func(m *protect.Cost) time.Duration { return m.Metadata.Of(1) })
-	w := &work{Call: c}
+	w := &work{Call: c, reshape: reshape}
 	if err := w.allowed(); err != nil {
 		return nil, err
 	}

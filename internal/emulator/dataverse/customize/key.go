@@ -8,7 +8,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/describe"
 	"allod/internal/emulator/dataverse/entity"
-	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/keyindex"
 	"allod/internal/emulator/dataverse/wire"
 )
 
@@ -18,7 +18,7 @@ const (
 	maxKeyColumns = 16
 )
 
-// createKey is POST EntityDefinitions(…)/Keys. Its index is built at once:
+// createKey is POST EntityDefinitions(…)/Keys. Its index is built afterwards:
 // where rows are alike it fails, and the key with it.
 func (w *work) createKey() error {
 	t, err := w.table()
@@ -40,11 +40,9 @@ func (w *work) createKey() error {
 	}
 	k.Said = fresh(said...)
 	t = w.own(t)
-	if w.alike(t, k) {
-		t.Failed = append(t.Failed, k)
-	} else {
-		t.Keys = append(t.Keys, k)
-	}
+	k.Status = keyindex.Pending
+	t.Failed = append(t.Failed, k)
+	w.build(t, k)
 	w.made = w.below(id.String(), "Keys")
 	return nil
 }
@@ -79,38 +77,6 @@ func (w *work) checkKey(t *entity.Table, k *entity.Key) error {
 	return nil
 }
 
-// alike reports whether two rows have the same values of the key; null never
-// matches.
-func (w *work) alike(t *entity.Table, k *entity.Key) bool {
-	found := false
-	w.Org.Store.View(func(tx *store.Tx) {
-		seen := map[string]bool{}
-		var after *allod.GUID
-		for {
-			page := tx.Page(t.LogicalName, after, 1000)
-			if len(page) == 0 || found {
-				return
-			}
-			after = &page[len(page)-1].Key
-		rows:
-			for _, r := range page {
-				var b strings.Builder
-				for _, name := range k.Columns {
-					v := tx.Value(t.LogicalName, r, name)
-					if v.IsNull() || v.IsAbsent() {
-						continue rows
-					}
-					b.WriteString(strings.ToLower(v.String()))
-					b.WriteByte(0)
-				}
-				found = found || seen[b.String()]
-				seen[b.String()] = true
-			}
-		}
-	})
-	return found
-}
-
 // deleteKey is DELETE EntityDefinitions(…)/Keys(…).
 func (w *work) deleteKey() error {
 	t, err := w.table()
@@ -142,15 +108,20 @@ func (w *work) reactivateKey() error {
 		return err
 	}
 	i := slices.IndexFunc(t.Failed, func(k *entity.Key) bool {
-		return strings.ToLower(k.SchemaName) == text(w.body, "EntityKeyLogicalName")
+		return strings.ToLower(k.SchemaName) == text(w.body, "EntityKeyLogicalName") && (k.Status == "" || k.Status == keyindex.Failed)
 	})
 	if i < 0 {
 		return invalid("The entity %s has no failed key %s.", t.LogicalName, text(w.body, "EntityKeyLogicalName"))
 	}
-	if k := t.Failed[i]; !w.alike(t, k) {
-		t = w.own(t)
-		t.Failed = slices.Delete(t.Failed, i, i+1)
-		t.Keys = append(t.Keys, k)
-	}
+	t = w.own(t)
+	k := *t.Failed[i]
+	k.Status = keyindex.Pending
+	t.Failed[i] = &k
+	w.build(t, &k)
 	return nil
+}
+
+// build has the index of the key built once the key is in force.
+func (w *work) build(t *entity.Table, k *entity.Key) {
+	w.after = append(w.after, func() error { return keyindex.Build(w.Call, keyindex.Reshape(w.reshape), t.LogicalName, k.SchemaName) })
 }

@@ -2,6 +2,7 @@ package describe
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"slices"
@@ -156,7 +157,7 @@ func Keys(t *entity.Table) []entity.Object {
 	for i, k := range all.Keys {
 		out[i] = Over(out[i], Said(k.Said))
 		if i >= len(t.Keys) {
-			out[i] = Over(out[i], entity.Object{{Name: "EntityKeyIndexStatus", Value: "Failed"}})
+			out[i] = Over(out[i], entity.Object{{Name: "EntityKeyIndexStatus", Value: cmp.Or(k.Status, "Failed")}})
 		}
 	}
 	return out

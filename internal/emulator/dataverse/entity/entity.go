@@ -60,16 +60,16 @@ type Table struct {
 	Audit          bool // IsAuditEnabled
 	Columns        []*Column
 	Keys           []*Key
-	Failed         []*Key // keys that have no index because rows are alike
+	Failed         []*Key // keys that have no index: rows are alike, or it is not built yet
 	Said           []byte // members of the definition that somebody wrote, a JSON object; so below
 	byColumn       map[string]*Column
 }
 
 // Key is an alternate key.
 type Key struct {
-	SchemaName string
-	Columns    []string
-	Said       []byte
+	SchemaName, Status string // Status: of an index that is not there, "" = Failed
+	Columns            []string
+	Said               []byte
 }
 
 // ColumnKind is AttributeTypeName without its "Type" suffix, e.g. "String",

@@ -14,6 +14,7 @@ const (
 const (
 	JobDuplicates = 8
 	JobDelete     = 13
+	JobKeyIndex   = 63
 	JobExport     = 202
 	JobImport     = 203
 )

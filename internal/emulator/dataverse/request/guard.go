@@ -8,6 +8,7 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
+	"allod/internal/odata/query"
 )
 
 // Guard refuses headers that ask for what the user may not do: acting as
@@ -69,4 +70,20 @@ func (c *Call) mayImpersonate() error {
 		c.User = c.User.For(access.Of(tx, user), c.Org.Assume["impersonated-privileges"] == "caller")
 		return nil
 	})
+}
+
+// KeyText refuses to read or change the row of a key by values with characters for
+// which Microsoft says that GET and PATCH do not work ("Define alternate keys using
+// Power Apps"; §3.4). What the service answers is not documented: status and code are
+// assumed, and key-characters switches it off.
+func (c *Call) KeyText(seg *query.Segment) error {
+	if c.Method != http.MethodGet && c.Method != http.MethodPatch || c.Org.Assume["key-characters"] == "allow" {
+		return nil
+	}
+	for _, arg := range seg.Args {
+		if lit, ok := arg.Value.(*query.Literal); ok && arg.Name != "" && lit.Kind == query.LitString && strings.ContainsAny(lit.Text, `/#<>*%&:\?+`) {
+			return wire.Refuse(http.StatusBadRequest, "0x80060888", "Bad Request - Error in query syntax.")
+		}
+	}
+	return nil
 }
