@@ -31,7 +31,7 @@ func Assumptions() []Assumption {
 		{"etag-on-missing", "404", []string{"404", "412"}, "PATCH with If-Match of an etag on a row that does not exist (§6.2)"},
 		{"full-last-page", "end", []string{"end", "empty-page"}, "a last page that is full carries a nextLink to an empty one (§4.1)"},
 		{"impersonated-privileges", "both", []string{"both", "caller"}, "privileges that belong to no table, such as those of bypass headers and of backdating, are asked of the impersonated user too, or of the caller alone (§6.8)"},
-		{"key-characters", "refuse", []string{"refuse", "allow"}, "GET and PATCH by an alternate key whose text has one of / # < > * % & : \\ ? + is refused with 400 (§3.4)"},
+		{"key-characters", "refuse", []string{"refuse", "allow"}, "GET and PATCH by an alternate key whose text has a slash or another of the characters that Microsoft names are refused with 400 (§3.4)"},
 		{"key-not-found-status", "404", []string{"404", "400"}, "status of 0x80060891 (§9.3)"},
 		{"merge-fills", "nothing", []string{"nothing", "empty"}, "what Merge takes from the columns of the subordinate row: nothing, or what is empty in the target"},
 		{"metadata-expired-status", "400", []string{"400", "410", "403"}, "HTTP status of an expired stamp of RetrieveMetadataChanges (§3.5)"},
