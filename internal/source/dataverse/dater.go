@@ -1,6 +1,9 @@
 package dataverse
 
-import "allod/internal/source"
+import (
+	"allod/internal/source"
+	"allod/internal/source/dataverse/changes"
+)
 
 var _ source.Dater = (*Source)(nil)
 
@@ -10,5 +13,5 @@ func (s *Source) TokenVersion(c source.Cursor) uint64 {
 	if c.Kind != source.CursorDelta || !at.open(c) {
 		return 0
 	}
-	return tokenVersion(at.Link)
+	return changes.TokenVersion(at.Link)
 }

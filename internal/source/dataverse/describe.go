@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"allod"
 	"allod/internal/odata"
+	"allod/internal/source/dataverse/changes"
 	"allod/internal/source/dataverse/metadata"
 	"allod/internal/source/dataverse/packages"
 	"allod/internal/source/odataclient"
@@ -236,26 +236,9 @@ func (s *Source) highestVersion(ctx context.Context, schema *allod.Schema) uint6
 		if err := s.requestJSON(ctx, r, &page); err != nil {
 			continue
 		}
-		return tokenVersion(page.Delta)
+		return changes.TokenVersion(page.Delta)
 	}
 	return 0
-}
-
-// tokenVersion reads the number in front of a $deltatoken; 0 if there is none.
-func tokenVersion(link string) uint64 {
-	_, token, ok := strings.Cut(link, "$deltatoken=")
-	if !ok {
-		return 0
-	}
-	end := strings.IndexFunc(token, func(r rune) bool { return r < '0' || r > '9' })
-	if end <= 0 || (token[end] != '%' && token[end] != '!') {
-		return 0
-	}
-	n, err := strconv.ParseUint(token[:end], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // prefer makes the header of a list request. It goes with every page, since

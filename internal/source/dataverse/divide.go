@@ -46,6 +46,15 @@ func (r *reader) place(left []ranges.Part) source.Cursor {
 	return cursor(source.CursorNext, token{Parts: left, Size: r.at.Size})
 }
 
+// move takes the place to where the environment is now: it may have got another
+// address since.
+func (t *token) move(here func(string) string) {
+	t.Link = here(t.Link)
+	for i := range t.Parts {
+		t.Parts[i].Link = here(t.Parts[i].Link)
+	}
+}
+
 // open reads the place of a cursor.
 func (t *token) open(c source.Cursor) bool {
 	return json.Unmarshal([]byte(c.Token), t) == nil && (t.Link != "" || len(t.Parts) > 0)

@@ -104,6 +104,7 @@ func (s *Source) newReader(ctx context.Context, req source.ReadRequest) (*reader
 		if !r.at.open(req.Cursor) {
 			return nil, allod.Errorf(allod.Invalid, "%s, table %s: the cursor is not one of this source", s.name, t.Name)
 		}
+		r.at.move(s.client.Here)
 		if req.Cursor.Kind == source.CursorDelta {
 			r.at.Delta, r.at.Size = true, pageSize(req.PageSize)
 		}

@@ -186,6 +186,17 @@ func NewTransport(caFile, proxy string) (*http.Transport, error) {
 // Base returns the service root, with a trailing slash.
 func (c *Client) Base() string { return c.base.String() }
 
+// Here gives a link of the service that was kept the address that the service has
+// now: scheme and host change, nothing else. What is no link into the service
+// comes back as it was.
+func (c *Client) Here(link string) string {
+	_, rest, _ := strings.Cut(link, "://")
+	if i := strings.IndexByte(rest, '/'); i >= 0 && strings.HasPrefix(rest[i:], c.base.Path) {
+		return c.base.Scheme + "://" + c.base.Host + rest[i:]
+	}
+	return link
+}
+
 // IsLoopback reports whether the service is on this machine.
 func (c *Client) IsLoopback() bool { return IsLoopback(c.base.Hostname()) }
 

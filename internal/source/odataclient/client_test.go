@@ -284,6 +284,23 @@ func TestLinksStayOnTheHost(t *testing.T) {
 	}
 }
 
+// What was kept of a service follows it to another address, and nothing else does.
+func TestKeptLinksFollowTheService(t *testing.T) {
+	c, _ := client(t, func(http.ResponseWriter, *http.Request) {}, nil)
+	for link, want := range map[string]string{
+		"https://old.example/api/accounts?$skiptoken=%3Ca%20b=%22https://x/y%22": c.Base() + "accounts?$skiptoken=%3Ca%20b=%22https://x/y%22",
+		c.Base() + "accounts":                c.Base() + "accounts",
+		"accounts?$select=a":                 "accounts?$select=a",
+		"https://old.example/other/accounts": "https://old.example/other/accounts",
+		"https://old.example":                "https://old.example",
+		"":                                   "",
+	} {
+		if got := c.Here(link); got != want {
+			t.Errorf("%s: got %s, want %s", link, got, want)
+		}
+	}
+}
+
 func TestTrailNoticesCircles(t *testing.T) {
 	var tr odataclient.Trail
 	for i := range 3 {
