@@ -20,7 +20,7 @@ func ruled(name string) validity {
 	case "createdon", "modifiedon", "createdby", "modifiedby", "createdonbehalfby", "modifiedonbehalfby",
 		"createdbyexternalparty", "modifiedbyexternalparty", "versionnumber", "owninguser", "owningteam", "owningbusinessunit",
 		"exchangerate", "organizationid", "solutionid", "overwritetime", "componentstate", "ismanaged", "onholdtime", "slainvokedid",
-		"timespentbymeonemailandmeetings", "entityimageid", "merged", "masterid", "sortdate", "isregularactivity", "instancetypecode",
+		"timespentbymeonemailandmeetings", "entityimageid", "merged", "masterid", "defaultmailbox", "sortdate", "isregularactivity", "instancetypecode",
 		"formidunique", "formxmlmanaged", "publishedon", "ismaster", "relatedconnectionid", "record1objecttypecode", "record2objecttypecode",
 		"systemmanaged", "supportingsolutionid", "yomifullname", "isworkflowcreated", "fullname", "aging30", "aging60", "aging90":
 		return readOnly
@@ -40,6 +40,8 @@ func ruledIn(table, column string) validity {
 	case "team.teamtype", "team.regardingobjectid", "team.teamtemplateid", "systemform.ancestorformid", "systemform.objecttypecode",
 		"systemform.type", "systemform.uniquename", "activityparty.activityid", "queueitem.objectid", "annotation.objecttypecode":
 		return createOnly
+	case "mailbox.actstatus", "mailbox.incomingemailstatus", "mailbox.outgoingemailstatus", "mailbox.enabledforact", "mailbox.enabledforincomingemail", "mailbox.enabledforoutgoingemail":
+		return updateOnly
 	case "contact.accountid", "contact.parentcontactid", "opportunity.accountid", "opportunity.contactid", "lead.accountid", "lead.contactid",
 		"incident.accountid", "incident.contactid", "quote.accountid", "quote.contactid", "salesorder.accountid", "salesorder.contactid",
 		"invoice.accountid", "invoice.contactid", "list.membercount", "activitymimeattachment.filesize", "annotation.filesize", "annotation.isdocument",

@@ -35,6 +35,9 @@ func (a *Act) Delete(t *entity.Table, id allod.GUID) error {
 	if t.Intersect {
 		return wire.Refuse(http.StatusBadRequest, "0x8004830F", "The entity %s is an intersect entity. Use Associate and Disassociate instead.", t.LogicalName)
 	}
+	if err := a.fixed(t, id, nil); err != nil {
+		return err
+	}
 	return a.remove(t, id, id, map[allod.GUID]bool{})
 }
 
@@ -44,6 +47,17 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 		return nil
 	}
 	going[id] = true
+	for _, x := range a.beside().Gone(t.LogicalName, id) {
+		switch xt := a.Schema.Model.Table(x.Table); {
+		case xt == nil || !a.Exists(xt, x.ID):
+		case x.ID == id: // settings have the key of their user
+			a.Tx.Delete(x.Table, id)
+		default:
+			if err := a.remove(xt, x.ID, root, going); err != nil {
+				return err
+			}
+		}
+	}
 	type child struct {
 		table  *entity.Table
 		column string

@@ -76,6 +76,9 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	if err := a.addresses(t, id, p, true); err != nil {
 		return id, err
 	}
+	if err := a.bringNew(t, id); err != nil {
+		return id, err
+	}
 	return id, a.bindAfter(t, id, p)
 }
 
@@ -119,6 +122,9 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 			old = d
 		}
 	}
+	if err := a.fixed(t, id, p); err != nil {
+		return err
+	}
 	r := a.load(old)
 	if err := a.stateChange(t, id, r, p); err != nil {
 		return err
@@ -158,7 +164,10 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if t.LogicalName == recycle.Config {
 		recycle.Spread(a.Tx, a.Schema.Model, a.NewID)
 	}
-	return a.addresses(t, id, p, false)
+	if err := a.addresses(t, id, p, false); err != nil {
+		return err
+	}
+	return a.bringChanged(t, id, a.load(old), r)
 }
 
 // assign copies the values a client may set and drops the others in silence

@@ -8,6 +8,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/fill"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/sampleorg"
 )
@@ -142,7 +143,7 @@ func (l *loader) people() {
 			"firstname": p.First, "lastname": p.Last, "fullname": p.Full, "jobtitle": title, "internalemailaddress": mail, "domainname": mail,
 			"businessunitid": l.at("businessunit", 1+i%4), "mobilephone": p.Mobile, "address1_telephone1": p.Phone, "employeeid": "E" + strconv.Itoa(1000+i),
 			"azureactivedirectoryobjectid": allod.IDValue(allod.GUID{15: byte(i + 1), 6: 0x40, 8: 0x80}), "accessmode": 0, "caltype": 0, "islicensed": true,
-			"territoryid": l.at("territory", i), "isdisabled": i == 11,
+			"territoryid": l.at("territory", i), "isdisabled": i == 11, "defaultmailbox": ref{"mailbox", fill.ID(l.o.Seed, "sample:mailbox", i)},
 		}
 		if i > 0 {
 			v["parentsystemuserid"] = l.at("systemuser", first+(i-1)/4)
@@ -157,11 +158,43 @@ func (l *loader) people() {
 	l.staff = users[first:]
 	l.who.Leaver, l.who.Importer, l.who.Left = users[first+3], users[first+10], users[first+11]
 	for i, name := range []string{"Sales", "Customer Service", "Field Service", "Marketing"} {
-		l.add("team", values{"name": name, "businessunitid": l.at("businessunit", 1+i), "teamtype": 0, "administratorid": l.at("systemuser", first+i), "emailaddress": "team" + strconv.Itoa(i) + "@alpenrand.example"})
+		l.add("team", values{"name": name, "businessunitid": l.at("businessunit", []int{1, 2, 4, 3}[i]), "isdefault": true, "teamtype": 0, "administratorid": l.at("systemuser", first+i), "emailaddress": "team" + strconv.Itoa(i) + "@alpenrand.example"})
 	}
 	for _, name := range []string{"Support", "Orders", "Complaints"} {
 		l.add("queue", values{"name": name, "emailaddress": name + "@alpenrand.example", "description": "Queue for " + name})
 	}
+}
+
+// besides makes what the platform made beside users, queues and the root unit.
+// Three of the sales people have Exchange in step with the company.
+func (l *loader) besides() {
+	method := func(on bool, yes, no int) int {
+		if on {
+			return yes
+		}
+		return no
+	}
+	box := func(of ref, name, mail string, syncs, disabled bool) {
+		l.add("mailbox", values{
+			"name": name, "emailaddress": mail, "regardingobjectid": of, "incomingemaildeliverymethod": 2, "outgoingemaildeliverymethod": 2, "actdeliverymethod": method(syncs, 1, 2),
+			"emailrouteraccessapproval": 1, "actstatus": method(syncs, 1, 0), "incomingemailstatus": 1, "outgoingemailstatus": 1,
+			"enabledforact": true, "enabledforincomingemail": true, "enabledforoutgoingemail": true, "statecode": method(disabled, 1, 0), "createdon": l.o.Now.AddDate(0, 0, -1300),
+		})
+	}
+	i := 0
+	for _, id := range l.made["systemuser"] {
+		user := ref{"systemuser", id}
+		l.insert(l.m.Table("usersettings"), id, values{"businessunitid": l.unit, "timezonecode": 92, "localeid": 1033, "uilanguageid": 1033, "helplanguageid": 1033, "paginglimit": 50, "createdby": user, "modifiedby": user})
+		if name := l.names[id]; name != "" { // a person; applications have none
+			box(user, name, fmt.Sprintf("user%02d@alpenrand.example", i), i > 0 && i < 4, i == 11)
+			i++
+		}
+	}
+	for _, name := range []string{"Support", "Orders", "Complaints"} {
+		box(l.at("queue", i-12), name, name+"@alpenrand.example", false, false)
+		i++
+	}
+	l.add("team", values{"name": sampleorg.Name, "businessunitid": ref{"businessunit", l.unit}, "isdefault": true, "teamtype": 0, "administratorid": l.at("systemuser", 0)})
 }
 
 // goods makes products, units and prices.

@@ -49,7 +49,7 @@ func Load(m *entity.Model, s *store.Store, o Options) (Cast, error) {
 	org := sampleorg.New(o.Seed)
 	l := &loader{m: m, s: s, o: o, org: org, rng: org.Rand("company", -1), made: map[string][]allod.GUID{}, names: map[allod.GUID]string{}}
 	for _, step := range []func(){
-		l.organisation, l.people, l.goods, l.customers, l.cast, l.sales, l.service, l.talk, l.field, l.marketing, l.cards, l.pairs, l.components,
+		l.organisation, l.people, l.goods, l.customers, l.cast, l.sales, l.service, l.talk, l.field, l.marketing, l.cards, l.pairs, l.components, l.besides,
 	} {
 		step()
 		if l.err != nil {
