@@ -80,7 +80,8 @@ func servePlatform(ctx context.Context, o cli.EmulateOptions, server *dataverse.
 		Authority: server.Authority(),
 		Environments: []powerplatform.Environment{{
 			ID: server.EnvironmentID(), Name: server.Name(), Kind: powerplatform.Sandbox, Dynamics: true, Region: "europe",
-			Keep: server.Keep, Take: func(_ allod.GUID, point string) error { return server.TakeBack(point) },
+			Keep: server.Keep, Administer: server.Administer,
+			Take: func(_ allod.GUID, point string, keepAudit bool) error { return server.TakeBack(point, keepAudit) },
 		}},
 	})
 	if err != nil {

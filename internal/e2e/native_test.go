@@ -35,7 +35,8 @@ func startPlatform(t *testing.T, s *scene) *platform {
 			{ID: p.production, Name: "production", Kind: powerplatform.Production, Dynamics: true, Region: "europe", Keep: keep},
 			{
 				ID: p.sandbox, Name: "sandbox", Kind: powerplatform.Sandbox, Region: "europe", Keep: keep,
-				Take: func(_ allod.GUID, point string) error { return s.co.server.TakeBack(point) },
+				Administer: s.co.server.Administer,
+				Take:       func(_ allod.GUID, point string, keepAudit bool) error { return s.co.server.TakeBack(point, keepAudit) },
 			},
 			{ID: p.base, Name: "default", Kind: powerplatform.Default, Keep: keep},
 		},

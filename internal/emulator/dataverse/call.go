@@ -40,6 +40,9 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 	case user == nil || !s.member(user):
 		s.send(w, r, refusal(wire.Refuse(http.StatusForbidden, "0x80072560", "The user is not a member of the organization."), false))
 		return
+	case s.administered.Load() && !user.Administrator: // the code is assumed: no document says it
+		s.send(w, r, refusal(wire.Refuse(http.StatusForbidden, "0x80040220", "The environment is in administration mode: only administrators can sign in."), false))
+		return
 	}
 	server := s.serverOf(w, r)
 	if d := s.limiter.Admit(user.ClientID, server); d != nil {

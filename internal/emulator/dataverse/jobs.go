@@ -60,6 +60,9 @@ func (j *jobs) due(now time.Time) []task {
 
 // runJobs does what is due.
 func (s *Server) runJobs() {
+	if s.administered.Load() {
+		return
+	}
 	for _, t := range s.jobs.due(s.now()) {
 		t.run(s.schema.Load())
 	}

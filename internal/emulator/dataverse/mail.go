@@ -9,6 +9,9 @@ import (
 // synchronize sends the mail that waits, as server-side synchronisation does
 // between requests; counted as mail:sent.
 func (s *Server) synchronize() error {
+	if s.administered.Load() {
+		return nil
+	}
 	sent := 0
 	err := s.job(func(a *platform.Act) (err error) {
 		sent, err = a.Synchronise()

@@ -46,16 +46,17 @@ type Options struct {
 // Server is one organisation behind one address. Its methods may be called
 // concurrently.
 type Server struct {
-	opts      Options
-	org       *request.Org
-	uploads   *change.Uploads
-	authority *emulator.Authority
-	faults    *emulator.Faults
-	limiter   *protect.Limiter
-	began     time.Time
-	jobs      jobs
-	next      atomic.Uint64 // server that answers a client without affinity
-	schema    atomic.Pointer[wire.Schema]
+	opts         Options
+	org          *request.Org
+	uploads      *change.Uploads
+	authority    *emulator.Authority
+	faults       *emulator.Faults
+	limiter      *protect.Limiter
+	began        time.Time
+	jobs         jobs
+	administered atomic.Bool   // only administrators are let in
+	next         atomic.Uint64 // server that answers a client without affinity
+	schema       atomic.Pointer[wire.Schema]
 
 	mu           sync.Mutex
 	random       *rand.PCG

@@ -33,11 +33,16 @@ type Environment struct {
 	Kind     string
 	Dynamics bool   // has Dynamics 365 apps: backups of production are kept 28 days, else 7
 	Region   string // backups are restored within a region
+	Managed  bool   // backups of a managed environment are restored into managed ones
+	Key      string // whose key encrypts it; "" = the platform's. Source and target have the same.
+	Full     bool   // less than 1 GB of capacity is left: nothing is restored into it
 	// Keep remembers the present under a name.
 	Keep func(point string)
 	// Take makes what source kept under the name this environment's present;
 	// nil where nothing can be restored into.
-	Take func(source allod.GUID, point string) error
+	Take func(source allod.GUID, point string, keepAudit bool) error
+	// Administer begins and ends administration mode; nil where there is none.
+	Administer func(on bool)
 }
 
 // retention is how long a backup is kept (§12.1).
@@ -154,6 +159,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.candidates(w, e)
 	case what == "restore" && name == "" && r.Method == http.MethodPost:
 		s.restore(w, r, e)
+	case (what == "Disable" || what == "Enable") && name == "" && r.Method == http.MethodPost && e.Administer != nil:
+		e.Administer(what == "Disable")
+		s.accepted(w, r, &operation{done: s.o.Now()})
 	default:
 		refuse(w, http.StatusNotFound, "NotFound", "", "")
 	}
@@ -246,8 +254,11 @@ func (s *Server) remove(w http.ResponseWriter, e *Environment, id string) {
 // answer is not documented (§16); this one is assumed.
 func (s *Server) candidates(w http.ResponseWriter, e *Environment) {
 	list := []map[string]any{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range s.o.Environments {
-		if t := &s.o.Environments[i]; t.Kind == Sandbox && t.Take != nil && t.Region == e.Region {
+		t := &s.o.Environments[i]
+		if _, reason := unfit(e, t, &restoreBody{}); t.Kind == Sandbox && t.Take != nil && reason == "" {
 			list = append(list, map[string]any{"id": t.ID.String(), "displayName": t.Name, "type": t.Kind})
 		}
 	}
@@ -260,7 +271,7 @@ type restoreBody struct {
 	RestoreOptions       struct {
 		EnvironmentNameToOverride string `json:"environmentNameToOverride"`
 		SecurityGroupIDToOverride string `json:"securityGroupIdToOverride"`
-		SkipAuditData             bool   `json:"skipAuditData"`
+		SkipAuditData             *bool  `json:"skipAuditData"` // nil = true
 	} `json:"restoreOptions"`
 }
 
@@ -284,8 +295,9 @@ func (s *Server) restore(w http.ResponseWriter, r *http.Request, target *Environ
 	case target.Kind != Sandbox || target.Take == nil:
 		refuse(w, http.StatusBadRequest, "InvalidRequest", "environmentId", "The target must be a sandbox or developer environment.")
 		return
-	case target.Region != source.Region:
-		refuse(w, http.StatusBadRequest, "InvalidRequest", "environmentId", "The target lies in another region.")
+	}
+	if field, text := unfit(source, target, &body); text != "" {
+		refuse(w, http.StatusBadRequest, "InvalidRequest", field, text)
 		return
 	}
 	s.mu.Lock()
@@ -310,10 +322,44 @@ func (s *Server) restore(w http.ResponseWriter, r *http.Request, target *Environ
 		write(w, http.StatusOK, map[string]any{})
 		return
 	}
-	id, o := newID(), &operation{done: now.Add(s.o.Ready)}
-	if err := target.Take(source.ID, point); err != nil {
+	o, skip := &operation{done: now.Add(s.o.Ready)}, body.RestoreOptions.SkipAuditData
+	if err := target.Take(source.ID, point, skip != nil && !*skip); err != nil {
 		o.failed = "RestoreFailed"
+	} else if name := body.RestoreOptions.EnvironmentNameToOverride; name != "" {
+		target.Name = name
 	}
+	s.acceptedLocked(w, r, o)
+}
+
+// unfit says why a backup of the source cannot be brought into the target
+// (§12.1), and which field of the request is to blame; text "" when it can.
+func unfit(source, target *Environment, body *restoreBody) (field, text string) {
+	group := body.RestoreOptions.SecurityGroupIDToOverride
+	_, err := allod.ParseGUID(group)
+	switch {
+	case target.Region != source.Region:
+		return "environmentId", "The target lies in another region."
+	case source.Managed && !target.Managed:
+		return "environmentId", "The target is not a managed environment."
+	case target.Key != source.Key:
+		return "environmentId", "The target is encrypted with another key."
+	case target.Full:
+		return "environmentId", "The target needs 1 GB of free capacity."
+	case group != "" && err != nil:
+		return "securityGroupIdToOverride", "The id of the group is not valid."
+	}
+	return "", ""
+}
+
+func (s *Server) accepted(w http.ResponseWriter, r *http.Request, o *operation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acceptedLocked(w, r, o)
+}
+
+// acceptedLocked answers that the operation has begun, and where it tells how it goes.
+func (s *Server) acceptedLocked(w http.ResponseWriter, r *http.Request, o *operation) {
+	id := newID()
 	s.operations[id] = o
 	w.Header().Set("Operation-Location", scheme(r)+r.Host+operations+id+"?api-version=2024-10-01")
 	w.Header().Set("Retry-After", "1")
