@@ -1,6 +1,7 @@
 package act
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,8 +29,12 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 		opts.Presets = c.Presets
 	}
 	var res *capture.Result
-	src, err := o.source(ctx, env)
-	if err == nil {
+	all, err := o.vault.Snapshots(ctx, env)
+	if err == nil && len(all) > 0 {
+		opts.PutBack, err = runlog.PutBack(ctx, o.ledger, env, all[len(all)-1].From)
+	}
+	src, serr := o.source(ctx, env)
+	if err = cmp.Or(err, serr); err == nil {
 		res, err = capture.Run(ctx, s, o.vault, src, env, opts)
 	}
 	if res != nil {

@@ -7,6 +7,7 @@ import (
 
 	"allod"
 	"allod/internal/govern/gate"
+	"allod/internal/runlog"
 	"allod/internal/source"
 )
 
@@ -157,6 +158,9 @@ func (r *NativeRestore) wanted() source.NativeRestore {
 func (o *Office) ApplyNativeRestore(ctx context.Context, r *NativeRestore) error {
 	s, err := o.session(ctx, gate.ActionRestore, r.To, allod.PurposeRestore)
 	if err != nil {
+		return err
+	}
+	if err := o.gate.Act(ctx, s, runlog.Restoring, nil); err != nil {
 		return err
 	}
 	if err := r.native.Restore(ctx, r.wanted()); err != nil {

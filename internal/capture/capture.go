@@ -41,6 +41,7 @@ type Options struct {
 	// those of this run alone.
 	Presets []string
 	Once    bool
+	PutBack string // why its past ended since the newest snapshot; "" = as far as the source shows
 
 	Parallel    int           // tables read at once; 0 = what the source suggests
 	CommitEvery time.Duration // commit finished tables at least this often; 0 = 30 s

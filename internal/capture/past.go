@@ -32,7 +32,7 @@ func (r *runner) checkLine(ctx context.Context, before bool) error {
 	if len(silent) > 0 {
 		took = judge.TookBack
 	}
-	if r.lineWhy = cmp.Or(r.state.Broken, judge.LineBreak(r.state.Identity, r.schema.Identity, r.state.Witnesses, now), took); r.lineWhy != "" {
+	if r.lineWhy = cmp.Or(r.state.Broken, r.o.PutBack, judge.LineBreak(r.state.Identity, r.schema.Identity, r.state.Witnesses, now), took); r.lineWhy != "" {
 		r.state.restartLine()
 	}
 	r.state.Doubts = nil

@@ -154,6 +154,7 @@ func TestOfficeAndThePlatform(t *testing.T) {
 		return p.client(t, s, id), nil
 	}
 	s.desk.reopen()
+	s.desk.backup("demo", capture.Options{})
 	if _, err := s.desk.NativeBackup(t.Context(), "demo", "before"); err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +171,12 @@ func TestOfficeAndThePlatform(t *testing.T) {
 	}
 	if err := s.desk.ApplyNativeRestore(t.Context(), r); err != nil {
 		t.Error(err)
+	}
+	if res := s.desk.backup("demo", capture.Options{}); res.Line != 2 || !strings.Contains(res.LineReason, "allod native restore") {
+		t.Errorf("behind a restore that Allod asked for: line %d, %q", res.Line, res.LineReason)
+	}
+	if res := s.desk.backup("demo", capture.Options{}); res.Line != 2 || res.LineReason != "" {
+		t.Errorf("the one after it: line %d, %q", res.Line, res.LineReason)
 	}
 	if err := s.desk.DeleteNativeBackup(t.Context(), "demo", r.Backup.ID); err != nil {
 		t.Error(err)

@@ -22,6 +22,10 @@ const (
 	Failed      = "failed"      // any of them ended with an error; with KindOf
 	Interrupted = "interrupted" // any of them was ended by a signal
 
+	// Restoring is written before the platform is asked to restore an environment:
+	// whatever came of it, what was known of its past holds no more.
+	Restoring = "native-restore-asked"
+
 	Open     = "open"     // count: gaps that nobody chose
 	Alarms   = "alarms"   // count: alarms that the capture raised
 	Narrowed = "narrowed" // count: tables that were asked for, of all there are; 1 for a compaction of one environment, or a plan
@@ -124,6 +128,33 @@ func Newest(ctx context.Context, l *ledger.Ledger, envs []string, since time.Tim
 			}
 		}
 	}
+}
+
+// PutBack says why the past of an environment ends behind its newest snapshot, of
+// since: this vault had the platform restore it after that capture was begun, in the order
+// of the ledger. "" when it did not. Corrupt or Unavailable, from the ledger.
+func PutBack(ctx context.Context, l *ledger.Ledger, env string, since time.Time) (string, error) {
+	name, past := l.Opaque("environment", env), 0
+	captured := map[string]bool{} // sessions
+	for n := l.Head().Size - 1; n >= 0 && past < older; n-- {
+		e, err := l.Get(ctx, n)
+		if err != nil {
+			return "", err
+		}
+		if past++; !e.Time.Before(since) {
+			past = 0
+		}
+		switch {
+		case e.Environment != name:
+		case e.Kind == ledger.KindAct && e.Action == Captured:
+			captured[e.Session] = true
+		case e.Kind == ledger.KindAct && e.Action == Restoring:
+			return "allod native restore had the platform restore it", nil
+		case e.Kind == ledger.KindDecision && captured[e.Session]:
+			return "", nil
+		}
+	}
+	return "", nil
 }
 
 func ends(action string) bool {

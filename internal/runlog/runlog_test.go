@@ -2,6 +2,7 @@ package runlog
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,12 +13,18 @@ import (
 	"allod/internal/ledger"
 )
 
-func TestNewest(t *testing.T) {
-	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	l, err := ledger.Open(t.Context(), ledger.Config{Store: mem.New(mem.Options{}), Vault: allod.GUID{1}, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Now: func() time.Time { return now }})
+func openLedger(t *testing.T, now func() time.Time) *ledger.Ledger {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), ledger.Config{Store: mem.New(mem.Options{}), Vault: allod.GUID{1}, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+func TestNewest(t *testing.T) {
+	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	l := openLedger(t, func() time.Time { return now })
 	prod, gone := l.Opaque("environment", "prod"), l.Opaque("environment", "gone")
 	add := func(kind ledger.Kind, session, env, action, effect string, counts map[string]int64) {
 		t.Helper()
@@ -79,5 +86,48 @@ func TestNewest(t *testing.T) {
 	}
 	for r, err := range Newest(t.Context(), l, []string{"prod"}, now.Add(time.Second)) {
 		t.Errorf("after all of them: %+v, %v", r, err)
+	}
+}
+
+// A past ends with a restore by the platform that was asked for behind the newest
+// capture that committed something, in the order of the ledger.
+func TestPutBack(t *testing.T) {
+	for _, c := range []struct {
+		name, entries string // d, c: a capture is begun and commits; r: a restore; o: another environment's restore
+		want          bool
+	}{
+		{"no restore", "dc", false},
+		{"restored behind the capture", "dcr", true},
+		{"captured again", "dcrdc", false},
+		{"an attempt that committed nothing", "dcrd", true},
+		{"restored while it was captured", "drc", true},
+		{"another environment", "dco", false},
+		{"never captured", "r", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+			l := openLedger(t, func() time.Time { return now })
+			prod, other := l.Opaque("environment", "prod"), l.Opaque("environment", "other")
+			session := "00"
+			for i, r := range c.entries {
+				e := ledger.Entry{Kind: ledger.KindAct, Session: session, Actor: l.Opaque("actor", "os:me"), Environment: prod, Action: Restoring}
+				switch r {
+				case 'd':
+					session = fmt.Sprintf("%02x", i+1)
+					e.Kind, e.Session, e.Action, e.Effect = ledger.KindDecision, session, "capture", "allow"
+				case 'c':
+					e.Action = Captured
+				case 'o':
+					e.Environment = other
+				}
+				if _, err := l.Append(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			why, err := PutBack(t.Context(), l, "prod", now)
+			if err != nil || (why != "") != c.want {
+				t.Errorf("%q: got %q, %v", c.entries, why, err)
+			}
+		})
 	}
 }
