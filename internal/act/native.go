@@ -63,36 +63,33 @@ func (o *Office) NativeBackups(ctx context.Context, env string) ([]source.Native
 }
 
 // NativeBackup has the platform make a backup under a label.
-func (o *Office) NativeBackup(ctx context.Context, env, label string) (source.NativeBackup, error) {
-	n, err := o.native(ctx, env)
-	if err != nil {
-		return source.NativeBackup{}, err
-	}
-	s, err := o.session(ctx, gate.ActionCapture, env, allod.PurposeOperate)
-	if err != nil {
-		return source.NativeBackup{}, err
-	}
-	b, err := n.Create(ctx, label)
-	if err != nil {
-		return b, err
-	}
-	return b, o.gate.Act(ctx, s, nativeMade, nil)
+func (o *Office) NativeBackup(ctx context.Context, env, label string) (b source.NativeBackup, err error) {
+	err = o.nativeAct(ctx, env, nativeMade, func(n source.Native) error {
+		b, err = n.Create(ctx, label)
+		return err
+	})
+	return b, err
 }
 
 // DeleteNativeBackup removes a backup that the platform made by hand.
 func (o *Office) DeleteNativeBackup(ctx context.Context, env, id string) error {
+	return o.nativeAct(ctx, env, nativeDeleted, func(n source.Native) error { return n.Delete(ctx, id) })
+}
+
+// nativeAct does something with the platform's backups and writes it down.
+func (o *Office) nativeAct(ctx context.Context, env, word string, f func(n source.Native) error) error {
 	n, err := o.native(ctx, env)
 	if err != nil {
 		return err
 	}
-	s, err := o.session(ctx, gate.ActionCapture, env, allod.PurposeOperate)
+	s, err := o.session(ctx, gate.ActionNative, env, allod.PurposeOperate)
 	if err != nil {
 		return err
 	}
-	if err := n.Delete(ctx, id); err != nil {
+	if err := f(n); err != nil {
 		return err
 	}
-	return o.gate.Act(ctx, s, nativeDeleted, nil)
+	return o.gate.Act(ctx, s, word, nil)
 }
 
 // NativeRestore is a restore of a whole environment by the platform. Make it

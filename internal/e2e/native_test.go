@@ -14,6 +14,7 @@ import (
 	"allod/internal/emulator"
 	"allod/internal/emulator/powerplatform"
 	"allod/internal/history"
+	"allod/internal/runlog"
 	"allod/internal/source"
 	client "allod/internal/source/powerplatform"
 )
@@ -157,6 +158,12 @@ func TestOfficeAndThePlatform(t *testing.T) {
 	s.desk.backup("demo", capture.Options{})
 	if _, err := s.desk.NativeBackup(t.Context(), "demo", "before"); err != nil {
 		t.Fatal(err)
+	}
+	for run, err := range s.desk.Runs(t.Context(), time.Time{}) {
+		if err != nil || run.Result != runlog.Done {
+			t.Errorf("a backup of the platform's counts as a run of Allod's: %+v, %v", run, err)
+		}
+		break
 	}
 	s.clock.advance(time.Minute)
 	r, err := s.desk.PlanNativeRestore(t.Context(), "demo", "demo", time.Time{}, "before", false)

@@ -26,6 +26,7 @@ type Action string
 // The actions. A request for any other is a Gap.
 const (
 	ActionCapture Action = "capture" // read the source, compare with what is stored, store changes
+	ActionNative  Action = "native"  // have the platform make or delete a backup of its own
 	ActionRead    Action = "read"    // show rows, files, history
 	ActionFind    Action = "find"    // search stored rows
 	ActionCompare Action = "compare" // compare two moments
@@ -46,7 +47,7 @@ const (
 // Known reports whether the action is one of the constants of this package.
 func (a Action) Known() bool {
 	switch a {
-	case ActionCapture, ActionRead, ActionFind, ActionCompare, ActionRestore, ActionUndo, ActionSeed,
+	case ActionCapture, ActionNative, ActionRead, ActionFind, ActionCompare, ActionRestore, ActionUndo, ActionSeed,
 		ActionExport, ActionFeed, ActionVerify, ActionRecover, ActionErase, ActionKeys, ActionAudit, ActionCompact, ActionOffice:
 		return true
 	}
