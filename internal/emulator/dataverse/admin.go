@@ -10,6 +10,7 @@ import (
 	"allod/internal/emulator"
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/exchange"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/retention"
@@ -50,6 +51,8 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 		adminJSON(w, http.StatusOK, map[string]any{"switches": Assumptions(), "in_force": s.org.Assume})
 	case path == "users" && r.Method == http.MethodGet:
 		adminJSON(w, http.StatusOK, s.Users())
+	case path == "exchange" && r.Method == http.MethodGet:
+		s.org.Store.View(func(tx *store.Tx) { adminJSON(w, http.StatusOK, map[string]any{"sent": exchange.Sent(tx)}) })
 	case path == "state" && r.Method == http.MethodGet:
 		adminJSON(w, http.StatusOK, s.state())
 	default:

@@ -27,6 +27,7 @@ func adminRoutes() []adminRoute {
 		{"PUT", "/_emulator/faults", `[{"table": "accounts", "nth": 2, "kind": "status", "status": 503}]`, "replace the faults; [] ends them all"},
 		{"GET", "/_emulator/assume", "", "switches for what the documentation leaves open, with defaults and values in force"},
 		{"GET", "/_emulator/users", "", "application users with client ids and secrets"},
+		{"GET", "/_emulator/exchange", "", "what server-side synchronisation told Exchange of appointments, tasks and contacts, with the number of attendees who hear of it"},
 		{"GET", "/_emulator/state", "", "organisation id, highest row version, marks, rows by table"},
 		{"POST", "/_emulator/actions/mark", `{"name": "monday"}`, "remember this moment"},
 		{"POST", "/_emulator/actions/rewind-to", `{"name": "monday", "new_organization": false}`, "native restore to a marked moment under the same address: row versions go back; the organisation id is new if wanted"},
@@ -41,7 +42,7 @@ func adminRoutes() []adminRoute {
 		{"POST", "/_emulator/actions/remove-column", `{"table": "account", "column": "new_note"}`, "remove a column, as when an administrator deletes it"},
 		{"POST", "/_emulator/actions/set-tracking", `{"table": "account", "on": false}`, "change tracking of a table"},
 		{"POST", "/_emulator/actions/set-recycle-bin", `{"on": true, "count": 30}`, "the recycle bin of the environment, for count days, -1 = without end; also where the model has no recyclebinconfig"},
-		{"POST", "/_emulator/actions/synchronize-mail", "", "send every e-mail that is Pending Send or Sending, as server-side synchronisation does; counted as mail:sent"},
+		{"POST", "/_emulator/actions/synchronize-mail", "", "send every e-mail that is Pending Send or Sending, as server-side synchronisation does for senders whose mailbox does; counted as mail:sent"},
 		{"POST", "/_emulator/actions/calculate-rollups", "", "reckon rollup columns where they have changed, as the hourly job does; counted as rollups"},
 		{"POST", "/_emulator/actions/reset-token-epoch", "", "expire every bearer token issued so far (strict authentication notices)"},
 	}

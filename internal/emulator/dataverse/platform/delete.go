@@ -7,6 +7,7 @@ import (
 	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/exchange"
 	"allod/internal/emulator/dataverse/share"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -47,6 +48,7 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 		return nil
 	}
 	going[id] = true
+	a.tell(t, id, exchange.Deleted)
 	for _, x := range a.beside().Gone(t.LogicalName, id) {
 		switch xt := a.Schema.Model.Table(x.Table); {
 		case xt == nil || !a.Exists(xt, x.ID):

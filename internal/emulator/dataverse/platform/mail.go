@@ -21,8 +21,8 @@ func (a *Act) MailSent(t *entity.Table, id allod.GUID) error {
 }
 
 // Synchronise does what server-side synchronisation does with mail: it sends
-// every e-mail that is Pending Send or Sending, wherever it came from, and
-// returns how many those were.
+// every e-mail that is Pending Send or Sending, wherever it came from, if the
+// mailbox of its sender does, and returns how many those were.
 func (a *Act) Synchronise() (int, error) {
 	t := a.Schema.Model.Table("email")
 	if t == nil || !a.Tx.Has("email") {
@@ -31,6 +31,9 @@ func (a *Act) Synchronise() (int, error) {
 	n := 0
 	for _, status := range []int64{MailPending, mailSending} {
 		for _, id := range a.Tx.Find("email", "statuscode", allod.IntegerValue(status)) {
+			if !a.exchange().Sends(id) {
+				continue
+			}
 			if err := a.MailSent(t, id); err != nil {
 				return n, err
 			}

@@ -7,6 +7,7 @@ import (
 	"allod"
 	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/exchange"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -95,6 +96,7 @@ func (a *Act) Restore(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	}
 	recycle.Done(a.Tx, list)
 	a.unhook(list)
+	a.tell(t, id, exchange.Created)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/exchange"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -79,7 +80,11 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 	if err := a.bringNew(t, id); err != nil {
 		return id, err
 	}
-	return id, a.bindAfter(t, id, p)
+	if err := a.bindAfter(t, id, p); err != nil {
+		return id, err
+	}
+	a.tell(t, id, exchange.Created)
+	return id, nil
 }
 
 // readOnly refuses what clients cannot write: the base of activities, the
@@ -167,6 +172,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 	if err := a.addresses(t, id, p, false); err != nil {
 		return err
 	}
+	a.tell(t, id, exchange.Changed)
 	return a.bringChanged(t, id, a.load(old), r)
 }
 
@@ -357,6 +363,7 @@ func (a *Act) ReplaceParties(t *entity.Table, id allod.GUID, nav *wire.Nav, item
 	a.stampChanged(t, r)
 	a.put(t, id, r)
 	a.audit(t, id, audit.Update, a.load(old), r)
+	a.tell(t, id, exchange.Changed)
 	return nil
 }
 
