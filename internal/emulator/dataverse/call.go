@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"allod/internal/emulator/dataverse/change"
+	"allod/internal/emulator/dataverse/level"
 	"allod/internal/emulator/dataverse/request"
 	"allod/internal/emulator/dataverse/spelling"
 	"allod/internal/emulator/dataverse/store"
@@ -237,8 +238,19 @@ func refusal(e *wire.Error, full bool) *request.Reply {
 
 func (c *call) fail(err error) *request.Reply { return refusal(wire.AsError(err), c.Prefer.Notes.All) }
 
-// answer parses and routes the call; every error becomes the service's.
+// answer answers the call, with the control information that it asks for.
 func (c *call) answer() *request.Reply {
+	out := c.routed()
+	if l := level.Of(c.Header); l != level.Minimal && out.Type == "" && len(out.Body) > 0 {
+		r := *out // bodies may be kept for others
+		r.Type, r.Body = l.ContentType(), l.Rewrite(c.Schema, out.Body)
+		out = &r
+	}
+	return out
+}
+
+// routed parses and routes the call; every error becomes the service's.
+func (c *call) routed() *request.Reply {
 	var err error
 	if c.Prefer, err = request.ParsePrefer(c.Header); err != nil {
 		return c.fail(err)

@@ -1,6 +1,7 @@
 package dataverse_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -105,6 +106,76 @@ func TestS32TypedLiterals(t *testing.T) {
 }
 
 // $filter, $select and $count beside $apply speak of what it made (§4.5).
+// Accept says how much control information a response has (§2.2).
+func TestSection2_2_ControlInformation(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	con := c.want(204, "POST", "contacts", `{"lastname":"L"}`).id()
+	id := c.want(204, "POST", "accounts", `{"name":"A & <B>","revenue":1.5,"primarycontactid@odata.bind":"/contacts(`+con+`)"}`).id()
+	accept := func(level string) []string {
+		return []string{"Accept", "text/html, application/json;odata.metadata=" + level + ";q=0.9"}
+	}
+	ask := func(level, path string) answer {
+		t.Helper()
+		a := c.want(200, "GET", path, "", accept(level)...)
+		if got := a.Header.Get("Content-Type"); got != "application/json; odata.metadata="+level {
+			t.Errorf("%s of %s: got the type %s", level, path, got)
+		}
+		return a
+	}
+	root := c.url + "/api/data/v9.2"
+	one := "accounts(" + id + ")?$select=name,revenue,statecode,_primarycontactid_value,description&$expand=primarycontactid($select=lastname)"
+	etag := c.want(200, "GET", one, "").json()
+	account, _ := json.Marshal(etag["@odata.etag"])
+	contact, _ := json.Marshal(etag["primarycontactid"].(map[string]any)["@odata.etag"])
+	got := ask("full", one).Body
+	for _, part := range []string{
+		`"@odata.type":"#Microsoft.Dynamics.CRM.account","@odata.id":"` + root + `/accounts(` + id + `)","@odata.editLink":"accounts(` + id + `)","@odata.etag":` + string(account) + `,`,
+		`"accountid@odata.type":"#Guid","accountid":"` + id + `"`, `"name":"A & <B>"`, `"revenue@odata.type":"#Decimal","revenue":1.5`, `"statecode":0`, `,"description":null`,
+		`"_primarycontactid_value@odata.type":"#Guid","_primarycontactid_value":"` + con + `"`,
+		`"primarycontactid@odata.associationLink":"` + root + `/accounts(` + id + `)/primarycontactid/$ref","primarycontactid@odata.navigationLink":"` + root + `/accounts(` + id + `)/primarycontactid","primarycontactid":{"@odata.type":"#Microsoft.Dynamics.CRM.contact","@odata.id":"` + root + `/contacts(` + con + `)","@odata.editLink":"contacts(` + con + `)","@odata.etag":` + string(contact) + `,"contactid@odata.type":"#Guid"`,
+	} {
+		if !strings.Contains(got, part) {
+			t.Errorf("full: got %s\nlacks %s", got, part)
+		}
+	}
+	if strings.Contains(got, "statecode@odata.type") || strings.Contains(got, "parentaccountid@odata") {
+		t.Errorf("full with $select: got %s", got)
+	}
+	all := ask("full", "accounts").json()["value"].([]any)[0].(map[string]any)
+	if all["parentaccountid@odata.navigationLink"] != root+"/accounts("+id+")/parentaccountid" || all["createdon@odata.type"] != "#DateTimeOffset" || all["versionnumber@odata.type"] != "#Int64" {
+		t.Errorf("full without $select: got %v", all)
+	}
+	if a := ask("full", "WhoAmI").json(); a["@odata.type"] != "#Microsoft.Dynamics.CRM.WhoAmIResponse" {
+		t.Errorf("full of a function: got %v", a)
+	}
+	if a := ask("full", "accounts?$apply=aggregate($count as n)").Body; !strings.HasSuffix(a, `"value":[{"n":1}]}`) {
+		t.Errorf("full of an aggregate: got %s", a)
+	}
+	if a := c.want(200, "GET", "accounts", "", "Accept", "application/json"); a.Header.Get("Content-Type") != "application/json; odata.metadata=minimal" {
+		t.Errorf("without a word: got %v", a.Header)
+	}
+
+	c.want(204, "POST", "accounts", `{"name":"C"}`)
+	page := c.want(200, "GET", "accounts?$select=name&$count=true", "", append(accept("none"), "Prefer", `odata.maxpagesize=1,odata.include-annotations="OData.Community.Display.V1.FormattedValue"`)...).json()
+	if page["@odata.count"] != 2.0 || page["@odata.nextLink"] == nil || page["@odata.context"] != nil || page["value"].([]any)[0].(map[string]any)["@odata.etag"] != nil {
+		t.Errorf("none: got %v", page)
+	}
+	if a := ask("none", "accounts("+id+")?$select=name").Body; strings.Contains(a, "@odata") || !strings.Contains(a, `"name":"A & <B>"`) {
+		t.Errorf("none of a row: got %s", a)
+	}
+	tracked := c.want(200, "GET", "accounts?$select=name", "", append(accept("none"), "Prefer", "odata.track-changes")...).json()
+	if tracked["@odata.deltaLink"] == nil {
+		t.Errorf("none of changes: got %v", tracked)
+	}
+	part := strings.Replace(op("", "GET", "accounts", ""), "HTTP/1.1\r\n", "HTTP/1.1\r\nAccept: application/json;odata.metadata=full\r\n", 1)
+	if a := c.batch(200, "", part); !strings.Contains(a.Body, "odata.metadata=full") || !strings.Contains(a.Body, `"@odata.editLink"`) {
+		t.Errorf("in a batch: got %s", a.Body)
+	}
+	if a := c.want(201, "POST", "accounts", `{"name":"R"}`, append(accept("full"), "Prefer", "return=representation")...).json(); a["@odata.editLink"] == nil {
+		t.Errorf("of what was made: got %v", a)
+	}
+}
+
 func TestS45OptionsBesideApply(t *testing.T) {
 	c, ids := company(t)
 	ask := func(rest string) string {

@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"maps"
+	"slices"
+
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/formula"
 )
@@ -94,6 +97,22 @@ func (s *Schema) Nav(table, name string) *Nav {
 		table = t.BaseType
 	}
 	return nil
+}
+
+// Navs returns the names of the navigation properties of the table and of the types
+// it derives from, sorted.
+func (s *Schema) Navs(table string) []string {
+	var out []string
+	for range 4 {
+		out = slices.AppendSeq(out, maps.Keys(s.navs[table]))
+		t := s.Model.Table(table)
+		if t == nil || t.BaseType == "" {
+			break
+		}
+		table = t.BaseType
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // NavOf returns the name that binds the lookup column of the table to the
