@@ -26,6 +26,7 @@ import (
 	"allod/internal/restore/plan"
 	"allod/internal/restore/replay"
 	"allod/internal/restore/undo"
+	"allod/internal/restore/unmerge"
 	"allod/internal/source"
 	"allod/internal/source/live"
 	"allod/internal/vault/preimage"
@@ -54,6 +55,7 @@ type RestoreSelection struct {
 	IDs          []string `json:"ids,omitempty"`
 	Filter       string   `json:"filter,omitempty"`        // OData, over the rows of Table in the snapshot
 	DeletedSince string   `json:"deleted_since,omitempty"` // only rows that are no longer live
+	Unmerge      string   `json:"unmerge,omitempty"`       // TABLE:ID of a record that was merged into another
 	Rest         string   `json:"rest,omitempty"`          // what a kept plan that broke off has left
 	Part         string   `json:"part,omitempty"`          // of Rest: made or reopened
 }
@@ -124,7 +126,11 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	if p.live, err = live.New(ctx, p.src); err != nil {
 		return nil, err
 	}
-	if r.Selection.Rest != "" {
+	var u unmerge.Found
+	if r.Selection.Unmerge != "" {
+		u, err = unmerge.Find(ctx, snap, p.live, r.Selection.Unmerge)
+		p.sel, p.snapshot = u.Selection, u.View
+	} else if r.Selection.Rest != "" {
 		p.sel, err = o.rest(ctx, r.Selection.Rest, r.Selection.Part)
 	} else {
 		p.sel, err = selection(p.snapshot, r.Selection)
@@ -134,7 +140,7 @@ func (o *Office) prepare(ctx context.Context, r *RestoreRequest) (*restoring, er
 	}
 	p.opts = restore.Options{
 		Columns: r.Columns, ExcludeColumns: r.Exclude, OnConflict: plan.OnConflict(r.Conflict), Security: r.Security,
-		Loopback: p.src.Capabilities().Loopback, Production: standing.Production, Because: standing.Why, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Now: o.deps.Now,
+		Loopback: p.src.Capabilities().Loopback, Production: standing.Production, Because: standing.Why, Approvers: []allod.Actor{o.deps.Actor}, Replayed: snap.Replayed, Skipped: u.Skipped, Warnings: u.Warnings, Now: o.deps.Now,
 	}
 	p.side = beside.Side{Request: r.Request, Source: p.src, Schema: p.live.Schema(), Bypass: r.Bypass, Part: len(r.Columns)+len(r.Exclude) > 0}
 	p.opts.Look = p.side.Look

@@ -34,7 +34,7 @@ type restoreFlags struct {
 func (a *app) restoreCommand() *cobra.Command {
 	var o restoreFlags
 	cmd := &cobra.Command{
-		Use:   "restore ENV@WHEN (--deleted | --all | TABLE [ID…])",
+		Use:   "restore ENV@WHEN (--deleted | --all | --unmerge TABLE:ID | TABLE [ID…])",
 		Short: "Put back what was lost, after showing the plan",
 		Long: `Put back rows as they were at a moment: everything, a table, single rows, or
 those a filter finds. What is equal is skipped, what was touched since the plan
@@ -104,9 +104,9 @@ func (a *app) readRestoreArgs(args []string, o *restoreFlags) error {
 		s.Table, s.IDs = args[1], args[2:]
 	}
 	switch {
-	case s.All && s.Table != "":
-		return &usageError{allod.Errorf(allod.Invalid, "restore: --all and a table exclude each other")}
-	case !s.All && s.Table == "" && s.DeletedSince == "":
+	case s.All && s.Table != "" || s.Unmerge != "" && (s.All || s.Table != "" || s.DeletedSince != ""):
+		return &usageError{allod.Errorf(allod.Invalid, "restore: --all, --unmerge and a table exclude each other")}
+	case !s.All && s.Table == "" && s.DeletedSince == "" && s.Unmerge == "":
 		return &usageError{allod.WithHint(allod.Errorf(allod.Invalid, "restore from %s: what?", m), "Name a table, with or without ids, or --deleted, or --all.")}
 	}
 	return nil
