@@ -34,7 +34,7 @@ type restoreFlags struct {
 func (a *app) restoreCommand() *cobra.Command {
 	var o restoreFlags
 	cmd := &cobra.Command{
-		Use:   "restore ENV@WHEN (--deleted | --all | --unmerge TABLE:ID | TABLE [ID…])",
+		Use:   "restore ENV@WHEN (--deleted | --all | --unmerge … | TABLE [ID…])",
 		Short: "Put back what was lost, after showing the plan",
 		Long: `Put back rows as they were at a moment: everything, a table, single rows, or
 those a filter finds. What is equal is skipped, what was touched since the plan
