@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"allod"
+	"allod/internal/act/near"
 	"allod/internal/govern/gate"
 	"allod/internal/odata/query"
 	"allod/internal/odata/rowjson"
@@ -204,8 +205,8 @@ func tableHint(s *allod.Schema, where, name string) string {
 		}
 		names = append(names, s.Tables[i].Name)
 	}
-	if near := nearest(name, names); near != "" {
-		return fmt.Sprintf("Did you mean %q? `allod schema %s` lists the tables.", near, where)
+	if meant := near.Of(name, names); meant != "" {
+		return fmt.Sprintf("Did you mean %q? `allod schema %s` lists the tables.", meant, where)
 	}
 	return fmt.Sprintf("`allod schema %s` lists the tables by their logical names.", where)
 }

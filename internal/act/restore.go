@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"allod"
+	"allod/internal/act/near"
 	"allod/internal/govern/gate"
 	"allod/internal/odata/query"
 	"allod/internal/odata/rowjson"
@@ -187,8 +188,8 @@ func checkColumns(v source.View, r *RestoreRequest) error {
 			continue
 		}
 		err := allod.Errorf(allod.Invalid, "restore the column %q: %s has none of that name", name, cmp.Or(only, "no table"))
-		if near := nearest(column, names); near != "" {
-			return allod.WithHint(err, "Did you mean %q?", near)
+		if meant := near.Of(column, names); meant != "" {
+			return allod.WithHint(err, "Did you mean %q?", meant)
 		}
 		return allod.WithHint(err, "`allod schema %s TABLE` lists the columns of a table.", v.Name())
 	}
