@@ -99,6 +99,9 @@ func (c *call) part(op *batch.Operation, refs map[string]string, tx *store.Tx) (
 		sub.Header = http.Header{}
 	}
 	for _, name := range []string{"MSCRMCallerID", "CallerObjectId"} {
+		if c.Org.Assume["batch-part-callers"] == "ignore" {
+			sub.Header.Del(name)
+		}
 		if sub.Header.Get(name) == "" && c.Header.Get(name) != "" {
 			sub.Header.Set(name, c.Header.Get(name))
 		}

@@ -48,7 +48,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, version, rest strin
 	server := s.serverOf(w, r)
 	if d := s.limiter.Admit(user.ClientID, server); d != nil {
 		s.org.Counters.Add("throttled", 1)
-		out := refusal(wire.Refuse(http.StatusTooManyRequests, d.Code, "%s", d.Message), false)
+		out := refusal(wire.Refuse(http.StatusTooManyRequests, d.Code, "%s", d.Message), s.org.Assume["limit-annotations"] == "details")
 		out.Header.Set("Retry-After", strconv.Itoa(s.clientSeconds(d.RetryAfter)))
 		s.send(w, r, out)
 		return

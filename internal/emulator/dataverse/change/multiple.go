@@ -22,7 +22,7 @@ func (c Writer) Multiple(t *entity.Table, name string) (*request.Reply, error) {
 	switch name {
 	case "CreateMultiple", "UpdateMultiple", "UpsertMultiple":
 	case "DeleteMultiple":
-		if !elastic.Is(t) {
+		if !elastic.Is(t) && c.Org.Assume["delete-multiple"] != "allow" {
 			return nil, wire.Refuse(http.StatusNotImplemented, "0x80040203", "DeleteMultiple has not yet been implemented.")
 		}
 	default:

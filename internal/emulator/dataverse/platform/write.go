@@ -29,7 +29,7 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 		return id, err
 	}
 	switch {
-	case p.HasKey:
+	case p.HasKey && (!id.IsZero() || a.Assume("key-in-create") != "ignore"):
 		id = p.Key
 	case id.IsZero():
 		id = a.NewID()
@@ -179,6 +179,9 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 // assign copies the values a client may set and drops the others in silence
 // (§3.3, trap 4).
 func (a *Act) assign(t *entity.Table, id allod.GUID, r row, p *wire.Payload, create bool) error {
+	if p.Passed != "" && a.Assume("lookup-value-in-body") == "refuse" {
+		return wire.BadPayload("The property '" + p.Passed + "' is read-only.")
+	}
 	for _, v := range p.Values {
 		c := v.Column
 		if create && !c.ValidForCreate && c.LogicalName != "overriddencreatedon" || !create && !c.ValidForUpdate {

@@ -31,9 +31,12 @@ func (c *Call) mayBypass() error {
 			return err
 		}
 	}
-	if c.Header.Get("MSCRM.BypassBusinessLogicExecutionStepIds") != "" {
+	if text := c.Header.Get("MSCRM.BypassBusinessLogicExecutionStepIds"); text != "" {
 		if err := access.Need(c.User, "prvBypassCustomBusinessLogic"); err != nil {
 			return err
+		}
+		if n, most := strings.Count(text, ",")+1, c.Org.Number("bypass-steps"); n > most { // the code is assumed
+			return wire.Refuse(http.StatusBadRequest, "0x80040203", "%d steps are to be bypassed; the organization allows %d.", n, most)
 		}
 	}
 	if strings.EqualFold(c.Header.Get("MSCRM.BypassCustomPluginExecution"), "true") {

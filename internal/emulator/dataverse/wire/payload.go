@@ -20,6 +20,9 @@ type Payload struct {
 	ID     string // @odata.id
 	Key    allod.GUID
 	HasKey bool // the body holds the primary key
+	// Passed is the value of a lookup that stands in the body and cannot be
+	// written, _x_value; "" if none.
+	Passed string
 	Values []Assign
 	Binds  []Bind
 	Nested []Nested
@@ -126,7 +129,8 @@ func (p *Payload) take(s *Schema, t *entity.Table, m member, depth int) error {
 	nav := s.Nav(t.LogicalName, m.name)
 	switch {
 	case c != nil && IsLookup(c) && c.Property() == m.name:
-		return nil // _x_value is read-only; ignored (§6.4)
+		p.Passed = m.name
+		return nil // read-only (§6.4)
 	case c != nil && !IsLookup(c):
 		return p.value(t, c, m)
 	case nav != nil:
