@@ -41,7 +41,7 @@ const readBatch = 250
 func (s Side) Look(ctx context.Context, p *plan.Plan, snap, live source.View) error {
 	l := &looker{Side: s, p: p, snap: snap, live: live, tables: map[string]*touched{}}
 	l.gather()
-	for _, look := range []func(context.Context) error{l.bin, l.numbers, l.shares, l.triggers} {
+	for _, look := range []func(context.Context) error{l.bin, l.numbers, l.shares, l.triggers, l.mailboxes} {
 		if err := look(ctx); err != nil {
 			return err
 		}
@@ -49,17 +49,22 @@ func (s Side) Look(ctx context.Context, p *plan.Plan, snap, live source.View) er
 	return nil
 }
 
-// After does what the plan says is to be done when the rows are written:
-// undo.Carrier.After. What is refused is a failure of the report.
-func (s Side) After(ctx context.Context, p *plan.Plan, rep *apply.Report) error {
-	if p.After == nil {
-		return nil
-	}
+// After does what the plan says is to be done when the rows are written, and looks
+// what became of amounts that the platform reckons: undo.Carrier.After. What is
+// refused is a failure of the report.
+func (s Side) After(ctx context.Context, p *plan.Plan, snap, live source.View, rep *apply.Report) error {
 	o := source.WriteOptions{Tag: "allod:" + rep.ID}
-	if err := s.setNumbers(ctx, o, p.After.Seeds, rep); err != nil || p.After.Shares == nil {
-		return err
+	if p.After != nil {
+		if err := s.setNumbers(ctx, o, p.After.Seeds, rep); err != nil {
+			return err
+		}
+		if p.After.Shares != nil {
+			if err := s.share(ctx, o, p, rep); err != nil {
+				return err
+			}
+		}
 	}
-	return s.share(ctx, o, p, rep)
+	return totals(ctx, p, snap, live, rep)
 }
 
 // looker is the work on one plan.

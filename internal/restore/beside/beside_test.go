@@ -189,7 +189,7 @@ Numbers that would be given out again
 		t.Fatal(err)
 	}
 	rep := &apply.Report{ID: "r"}
-	if err := (Side{Source: src}).After(t.Context(), p, rep); err != nil || len(src.set) > 0 {
+	if err := (Side{Source: src}).After(t.Context(), p, snap, live, rep); err != nil || len(src.set) > 0 {
 		t.Errorf("not asked for and set: %v, %v", src.set, err)
 	}
 
@@ -200,7 +200,7 @@ Numbers that would be given out again
 	if fixing, err := p.Digest(nil); err != nil || fixing == plain {
 		t.Error("people would approve a plan that sets numbers by approving one that does not")
 	}
-	if err := (Side{Source: src}).After(t.Context(), p, rep); err != nil {
+	if err := (Side{Source: src}).After(t.Context(), p, snap, live, rep); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(map[string]int64{"ticket.number allod:r": 1051}, src.set); d != "" {
@@ -211,11 +211,11 @@ Numbers that would be given out again
 	}
 	// Somebody has moved it since: it never goes back.
 	src.numbers[0].Next, src.set = 2000, map[string]int64{}
-	if err := (Side{Source: src}).After(t.Context(), p, rep); err != nil || len(src.set) > 0 {
+	if err := (Side{Source: src}).After(t.Context(), p, snap, live, rep); err != nil || len(src.set) > 0 {
 		t.Errorf("moved back: %v, %v", src.set, err)
 	}
 	src.numbers[0].Next, src.refuses = 1000, allod.Errorf(allod.Denied, "no privilege")
-	if err := (Side{Source: src}).After(t.Context(), p, rep); err != nil || rep.Failed != 1 || rep.Err() == nil {
+	if err := (Side{Source: src}).After(t.Context(), p, snap, live, rep); err != nil || rep.Failed != 1 || rep.Err() == nil {
 		t.Errorf("refused: %v, %+v", err, rep)
 	}
 }
@@ -327,7 +327,7 @@ Shares
 	}
 	rep := &apply.Report{}
 	side := Side{Source: src, Schema: live.schema}
-	if err := side.After(t.Context(), p, rep); err != nil || rep.Unshared != 4 || len(src.shared) > 0 {
+	if err := side.After(t.Context(), p, snap, live, rep); err != nil || rep.Unshared != 4 || len(src.shared) > 0 {
 		t.Errorf("not asked for: %v, %+v, %v", err, rep, src.shared)
 	}
 
@@ -345,7 +345,7 @@ Shares
 `) {
 		t.Errorf("got %s", text)
 	}
-	if err := side.After(t.Context(), p, rep); err != nil {
+	if err := side.After(t.Context(), p, snap, live, rep); err != nil {
 		t.Fatal(err)
 	}
 	// Row 3 was not made after all.
@@ -357,7 +357,7 @@ Shares
 	}
 	src.refuses = allod.Errorf(allod.Denied, "no privilege")
 	rep = &apply.Report{}
-	if err := side.After(t.Context(), p, rep); err != nil || rep.Failed != 2 || rep.Err() == nil {
+	if err := side.After(t.Context(), p, snap, live, rep); err != nil || rep.Failed != 2 || rep.Err() == nil {
 		t.Errorf("refused: %v, %+v", err, rep)
 	}
 }
@@ -408,5 +408,76 @@ Writing this sets off in contoso
 		if got := text(tc.bypass...); !strings.Contains(got, names+tc.want) {
 			t.Errorf("%v: got %s", tc.bypass, got)
 		}
+	}
+}
+
+// What the platform prices anew is listed by row and column, of lines, their
+// documents and documents that were written.
+func TestTotals(t *testing.T) {
+	snap, live := views(table("quote", "totalamount", "totaltax", "name"), table("quotedetail", "quoteid", "baseamount", "extendedamount"), table("account", "totalamount"))
+	money, null := func(s string) allod.Value { return allod.TextValue(allod.Decimal, s) }, allod.NullValue()
+	p, w := making(t, "quotedetail", []string{"baseamount"}, 1, 2)
+	w.Add("quote", []string{"name"}, "missing live", plan.Packed{Key: id(12), Op: plan.OpCreate, Pass: plan.PassRows})
+	w.Add("account", []string{"totalamount"}, "missing live", plan.Packed{Key: id(20), Op: plan.OpCreate, Pass: plan.PassRows})
+	for _, v := range []*view{snap, live} {
+		again := v == live
+		price := money("10.0000")
+		if again {
+			price = money("12")
+		}
+		v.put("quotedetail", 1, allod.LookupValue("quote", id(11)), price, money("7.5"))
+		v.put("quotedetail", 2, allod.LookupValue("quote", id(11)), money("3"), money("3.00"))
+		v.put("quote", 11, price, null, allod.StringValue("of the lines"))
+		v.put("account", 20, price)
+		if again {
+			v.put("quote", 12, money("0"), money("1"), allod.StringValue("itself"))
+		} else {
+			v.put("quote", 12, null, money("1.0"), allod.StringValue("itself"))
+		}
+	}
+	rep := &apply.Report{}
+	if err := (Side{}).After(t.Context(), p, snap, live, rep); err != nil {
+		t.Fatal(err)
+	}
+	const why = "amounts are not as captured, the platform has priced anew: "
+	want := []plan.Skip{{Table: "quote", ID: id(11), Reason: why + "totalamount"}, {Table: "quote", ID: id(12), Reason: why + "totalamount"}, {Table: "quotedetail", ID: id(1), Reason: why + "baseamount"}}
+	if d := cmp.Diff(want, rep.Skipped); d != "" {
+		t.Errorf("listed (-want +got):\n%s", d)
+	}
+}
+
+// Rows of people whose mailbox synchronises are counted.
+func TestMailboxes(t *testing.T) {
+	boxes := table(mailboxes, "regardingobjectid", "actdeliverymethod", "actstatus", "enabledforact", "statecode")
+	look := func(tables ...allod.Table) string {
+		t.Helper()
+		snap, live := views(append([]allod.Table{table("contact", "ownerid"), table("account", "ownerid")}, tables...)...)
+		yes, no, num := allod.BooleanValue(true), allod.BooleanValue(false), allod.IntegerValue
+		for n, b := range [][]allod.Value{
+			{num(1), num(1), yes, num(0)}, {num(2), num(1), yes, num(0)}, {num(1), num(0), yes, num(0)}, {num(1), num(1), no, num(0)}, {num(1), num(1), yes, num(1)}, {num(1), num(1), yes, num(0)},
+		} {
+			live.put(mailboxes, byte(n+1), append([]allod.Value{allod.LookupValue("systemuser", id(byte(50+n)))}, b...)...)
+		}
+		p, w := making(t, "contact", []string{"ownerid"}, 1, 2, 3, 4, 5, 6, 7)
+		for n := range byte(7) {
+			snap.put("contact", n+1, allod.LookupValue("systemuser", id(50+n%6)))
+		}
+		w.Add("account", []string{"ownerid"}, "missing live", plan.Packed{Key: id(1), Op: plan.OpCreate, Pass: plan.PassRows})
+		snap.put("account", 1, allod.LookupValue("systemuser", id(50)))
+		if err := (Side{}).Look(t.Context(), p, snap, live); err != nil {
+			t.Fatal(err)
+		}
+		finished(t, p, w)
+		return strings.Join(p.Warnings, "\n")
+	}
+	if got, want := look(boxes), "contact: 3 rows that the plan writes, of 2 users whose mailbox synchronises: Exchange gets them, and sends invitations"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := look(); got != "" {
+		t.Errorf("without mailboxes: %q", got)
+	}
+	boxes.Unreadable = "no privilege"
+	if got := look(boxes); got != "mailboxes that synchronise: contoso@live does not let the restorer look (denied)" {
+		t.Errorf("not readable: %q", got)
 	}
 }

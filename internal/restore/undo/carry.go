@@ -18,7 +18,7 @@ type Carrier struct {
 	Site   *preimage.Site // nil = nothing of the environment is in the vault: what is written cannot be undone
 	Folder kept.Folder
 	// After, when not nil, does what the plan has done once its rows are written.
-	After func(ctx context.Context, p *plan.Plan, rep *apply.Report) error
+	After func(ctx context.Context, p *plan.Plan, snap, live source.View, rep *apply.Report) error
 	Now   func() time.Time
 }
 
@@ -50,7 +50,7 @@ func (c Carrier) Run(ctx context.Context, p *plan.Plan, snap, live source.View, 
 	}
 	rep, err := apply.Run(ctx, p, snap, live, target, o)
 	if c.After != nil && err == nil && ctx.Err() == nil && rep.Paused == "" {
-		err = c.After(ctx, p, rep)
+		err = c.After(ctx, p, snap, live, rep)
 	}
 	run.Numbers = rep.Numbers
 	run.Created, run.Updated, run.Deleted, run.Failed, run.Conflicts = rep.Created, rep.Updated, rep.Deleted, rep.Failed, int64(len(rep.Conflicts))
