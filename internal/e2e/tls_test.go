@@ -219,7 +219,7 @@ func signingDesk(t *testing.T, clk *clock, s *secure, method entra.Method) (*des
 		if err != nil {
 			return nil, err
 		}
-		return dataverse.New(dataverse.Options{Environment: env, URL: c.URL, CAFile: c.CAFile, Credential: cred, Now: clk.Now})
+		return dataverse.New(dataverse.Options{Environment: env, URL: c.URL, CAFile: c.CAFile, Proxy: c.Proxy, Credential: cred, Now: clk.Now})
 	}
 	d.reopen()
 	return d, act.Connection{Kind: "dataverse", URL: s.url, Auth: string(method), TenantID: tenantID, ClientID: clientID, Authority: s.url, CAFile: s.ca}

@@ -2,6 +2,13 @@ package job
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -47,5 +54,37 @@ func TestDoRenewsLocks(t *testing.T) {
 			t.Errorf("after %s: locked until %s, %v, want %s", tt.task.Name(), until, err, want)
 		}
 		now = now.AddDate(0, 0, 1)
+	}
+}
+
+// The day of a secret is what the configuration says; a certificate says it itself.
+func TestExpiryOfCredentials(t *testing.T) {
+	end := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: end.Add(-time.Hour), NotAfter: end}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "app.pem")
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		c    act.Connection
+		want time.Time
+	}{
+		"configured":       {act.Connection{SecretExpires: "2027-01-02", Certificate: file}, time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC)},
+		"certificate":      {act.Connection{Certificate: file}, end},
+		"no certificate":   {act.Connection{Certificate: file + ".gone"}, time.Time{}},
+		"nothing is known": {act.Connection{}, time.Time{}},
+	} {
+		if got := expiry(c.c); !got.Equal(c.want) {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
 	}
 }
