@@ -2,6 +2,7 @@ package cosmos
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -74,7 +75,7 @@ func parameters(raw json.RawMessage) (map[string]any, error) {
 			switch list.Values[i].Type {
 			case "System.Int16", "System.Int32", "System.Int64", "System.Decimal", "System.Double":
 				n, err := strconv.ParseFloat(text, 64)
-				if err != nil {
+				if err != nil || math.IsInf(n, 0) || math.IsNaN(n) {
 					return nil, wire.BadPayload("The parameter %s is no number.", key)
 				}
 				v = n
@@ -98,14 +99,14 @@ func Query(c rows.Reader, seg *query.Segment) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []object
+	var found []any
 	err = c.View(func(tx *store.Tx) error {
 		see, err := access.Reading(tx, c.User, b.table, c.Org.Unit)
 		if err != nil {
 			return err
 		}
-		found = s.run(tx, b, see, access.Hidden(tx, c.User, b.table))
-		return nil
+		found, err = s.run(tx, b, see, access.Hidden(tx, c.User, b.table))
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -124,40 +125,37 @@ func Query(c rows.Reader, seg *query.Segment) (map[string]any, error) {
 	return out, nil
 }
 
+// maxLines bounds what JOINs make of the rows.
+const maxLines = 100_000
+
+// line is what is selected of one row and element.
+type line struct {
+	values []any // of items
+	row    object
+	keys   []any
+}
+
 // run returns what is selected of the rows, in order.
-func (s *statement) run(tx *store.Tx, b body, see func(*store.Row) bool, hidden func(*entity.Column) bool) []object {
-	type hit struct {
-		row  object
-		keys []any
-	}
-	var hits []hit
+func (s *statement) run(tx *store.Tx, b body, see func(*store.Row) bool, hidden func(*entity.Column) bool) ([]any, error) {
+	var hits []line
 	for _, r := range tx.Page(b.table.LogicalName, nil, tx.Len(b.table.LogicalName)) {
 		if see != nil && !see(r) || b.partition != "" && tx.Value(b.table.LogicalName, r, "partitionid").Text() != b.partition {
 			continue
 		}
-		value := func(path []string) any { return at(tx, b.table, r, hidden, path) }
-		if s.where != nil && !s.where(value) {
-			continue
-		}
-		h := hit{row: object{}}
-		for _, x := range s.items {
-			if v := value(x.path); v != nil {
-				h.row[x.name] = v
+		e := env{value: func(path []string) any { return at(tx, b.table, r, hidden, path) }, names: map[string]any{}}
+		if !s.lines(e, s.joins, func() bool {
+			if s.where == nil || s.where(e) == true {
+				hits = append(hits, s.line(e, b.table))
 			}
+			return len(hits) <= maxLines
+		}) {
+			return nil, bad("it has more than %d results.", maxLines)
 		}
-		if s.items == nil {
-			for _, col := range b.table.Columns {
-				if v := value([]string{col.LogicalName}); v != nil {
-					h.row[col.LogicalName] = v
-				}
-			}
-		}
-		for _, o := range s.order {
-			h.keys = append(h.keys, value(o.path))
-		}
-		hits = append(hits, h)
 	}
-	slices.SortStableFunc(hits, func(x, y hit) int {
+	if len(s.items) > 0 && s.items[0].aggregate != "" {
+		return s.totals(hits), nil
+	}
+	slices.SortStableFunc(hits, func(x, y line) int {
 		for i, o := range s.order {
 			if n, ok := compare(x.keys[i], y.keys[i]); ok && n != 0 {
 				if o.desc {
@@ -168,50 +166,103 @@ func (s *statement) run(tx *store.Tx, b body, see func(*store.Row) bool, hidden 
 		}
 		return 0
 	})
-	if s.top >= 0 {
-		hits = hits[:min(s.top, len(hits))]
+	out := make([]any, 0, len(hits))
+	for _, h := range hits {
+		switch {
+		case s.star:
+			out = append(out, h.row)
+		case !s.value:
+			out = append(out, s.named(h.values))
+		case h.values[0] != undefined{}:
+			out = append(out, h.values[0])
+		}
 	}
-	out := make([]object, len(hits))
-	for i := range hits {
-		out[i] = hits[i].row
+	if s.top >= 0 {
+		out = out[:min(s.top, len(out))]
+	}
+	return out, nil
+}
+
+// lines calls do for each combination of elements of the joins, until it says no.
+func (s *statement) lines(e env, joins []join, do func() bool) bool {
+	if len(joins) == 0 {
+		return do()
+	}
+	list, _ := inside(joins[0].in(e)).([]any)
+	for _, x := range list {
+		e.names[joins[0].name] = x
+		if !s.lines(e, joins[1:], do) {
+			return false
+		}
+	}
+	return true
+}
+
+// line reads what is selected.
+func (s *statement) line(e env, t *entity.Table) (h line) {
+	for _, x := range s.items {
+		h.values = append(h.values, x.of(e))
+	}
+	if s.star {
+		h.row = object{}
+		for _, col := range t.Columns {
+			if v := e.value([]string{col.LogicalName}); v != (undefined{}) {
+				h.row[col.LogicalName] = v
+			}
+		}
+	}
+	for _, o := range s.order {
+		h.keys = append(h.keys, o.of(e))
+	}
+	return h
+}
+
+// totals is the one result of aggregates.
+func (s *statement) totals(hits []line) []any {
+	values := make([]any, len(s.items))
+	for i, x := range s.items {
+		column := make([]any, len(hits))
+		for k, h := range hits {
+			column[k] = h.values[i]
+		}
+		values[i] = reckon(x.aggregate, column)
+	}
+	switch {
+	case s.top == 0, s.value && values[0] == undefined{}:
+		return []any{}
+	case s.value:
+		return values
+	}
+	return []any{s.named(values)}
+}
+
+// named are the values by their names, undefined ones left out.
+func (s *statement) named(values []any) object {
+	out := object{}
+	for i, x := range s.items {
+		if values[i] != (undefined{}) {
+			out[x.name] = values[i]
+		}
 	}
 	return out
 }
 
-// at is the value of a column, or what its JSON holds below that; nil where
-// there is none.
+// at is the value of a column, or what its JSON holds below that. A column without a
+// value is not kept, and undefined (assumed).
 func at(tx *store.Tx, t *entity.Table, r *store.Row, hidden func(*entity.Column) bool, path []string) any {
-	var col *entity.Column
 	for _, c := range t.Columns {
-		if strings.EqualFold(c.LogicalName, path[0]) {
-			col = c
+		if !strings.EqualFold(c.LogicalName, path[0]) {
+			continue
 		}
-	}
-	if col == nil || hidden != nil && hidden(col) {
-		return nil
-	}
-	v := plain(tx, t, r, col)
-	text, ok := v.(string)
-	if !ok || len(path) == 1 {
-		if len(path) > 1 {
-			return nil
+		if hidden != nil && hidden(c) {
+			break
 		}
-		return v
-	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var inside any
-	if d.Decode(&inside) != nil {
-		return nil
-	}
-	for _, name := range path[1:] {
-		m, ok := inside.(object)
-		if !ok {
-			return nil
+		if v := plain(tx, t, r, c); v != nil {
+			return below(v, path[1:])
 		}
-		inside = m[name]
+		break
 	}
-	return inside
+	return undefined{}
 }
 
 func plain(tx *store.Tx, t *entity.Table, r *store.Row, col *entity.Column) any {

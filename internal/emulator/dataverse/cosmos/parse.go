@@ -1,43 +1,63 @@
 // Package cosmos answers ExecuteCosmosSqlQuery: SELECT over the rows of an
 // elastic table, down into the JSON of its columns (protocols/dataverse.md §4.8;
 // Query JSON columns in elastic tables). It knows paths below c.props, aliases,
-// TOP, WHERE with comparisons, AND, OR, NOT and parameters, and ORDER BY.
+// VALUE, TOP, JOIN over arrays of an item, WHERE with comparisons, AND, OR, NOT and
+// parameters, ORDER BY, functions of texts, numbers and arrays, and aggregates over
+// all rows. What has no value is undefined, as in Azure Cosmos DB for NoSQL.
 package cosmos
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 
 	"allod/internal/emulator/dataverse/wire"
 )
 
-const maxDepth = 50 // of parentheses and NOT
+const maxDepth = 50 // of parentheses, NOT and functions
 
 // statement is a query that was read.
 type statement struct {
-	top   int // -1 = all
+	top   int  // -1 = all
+	value bool // VALUE: what is selected has no name
+	star  bool
 	items []item
-	where test // nil = every row
+	joins []join
+	where expr // nil = every row
 	order []sort
 }
 
+// item is one value that is selected; aggregate is the name of the function over
+// all rows, "" = none.
 type item struct {
-	path []string
+	of        expr
+	name      string
+	aggregate string
+}
+
+// join is one row for each element of an array, under a name.
+type join struct {
 	name string
+	in   expr
 }
 
 type sort struct {
-	path []string
+	of   expr
 	desc bool
 }
 
-// test tells whether a row is selected; value finds what is at a path.
-type test func(value func(path []string) any) bool
+// expr is a value within one row.
+type expr func(e env) any
+
+// env is one row: value finds what is at a path of columns, names what joins are at.
+type env struct {
+	value func(path []string) any
+	names map[string]any
+}
 
 type parser struct {
 	tokens []string
 	alias  string
+	names  []string // of joins
 	params map[string]any
 }
 
@@ -82,7 +102,13 @@ func tokens(text string) ([]string, error) {
 			out, i = append(out, text[i:j]), j
 		case strings.HasPrefix(text[i:], "!="), strings.HasPrefix(text[i:], "<>"), strings.HasPrefix(text[i:], "<="), strings.HasPrefix(text[i:], ">="):
 			out, i = append(out, text[i:i+2]), i+2
-		case strings.IndexByte("=<>(),*", c) >= 0:
+		case c == '.' && i+1 < len(text) && word(text[i+1]): // behind an index
+			j := i + 1
+			for j < len(text) && (word(text[j]) || text[j] == '.') {
+				j++
+			}
+			out, i = append(out, text[i:j]), j
+		case strings.IndexByte("=<>(),*[]", c) >= 0:
 			out, i = append(out, text[i:i+1]), i+1
 		default:
 			return nil, bad("'%c' is not known.", c)
@@ -113,7 +139,9 @@ func parse(text string, params map[string]any) (*statement, error) {
 		}
 		s.top = n
 	}
-	if err := p.selected(s); err != nil {
+	// What is selected speaks of what FROM names: that is read first.
+	selected := p.until("from")
+	if err := p.from(s); err != nil {
 		return nil, err
 	}
 	if p.take("where") {
@@ -122,63 +150,135 @@ func parse(text string, params map[string]any) (*statement, error) {
 		}
 	}
 	if p.take("order") {
-		if !p.take("by") {
-			return nil, bad("BY is missing behind ORDER.")
-		}
-		for {
-			path, err := p.path(p.next())
-			if err != nil {
-				return nil, err
-			}
-			s.order = append(s.order, sort{path, p.take("desc")})
-			p.take("asc")
-			if !p.take(",") {
-				break
-			}
+		if err := p.orders(s); err != nil {
+			return nil, err
 		}
 	}
 	if len(p.tokens) > 0 {
 		return nil, bad("'%s' is not known there.", p.tokens[0])
 	}
-	return s, nil
+	p.tokens = selected
+	return s, p.selected(s)
 }
 
-// selected reads what is selected, and FROM, whose alias the paths begin with.
-func (p *parser) selected(s *statement) error {
-	var raw [][2]string
-	for {
-		x := [2]string{p.next(), ""}
-		if p.take("as") {
-			x[1] = p.next()
+// until takes the tokens before a word.
+func (p *parser) until(word string) []string {
+	for i, t := range p.tokens {
+		if strings.EqualFold(t, word) {
+			out := p.tokens[:i]
+			p.tokens = p.tokens[i:]
+			return out
 		}
-		raw = append(raw, x)
+	}
+	out := p.tokens
+	p.tokens = nil
+	return out
+}
+
+// from reads FROM, whose alias the paths begin with, and JOINs.
+func (p *parser) from(s *statement) error {
+	if !p.take("from") {
+		return bad("FROM is missing.")
+	}
+	if p.alias = p.next(); p.alias == "" || !word(p.alias[0]) {
+		return bad("FROM names nothing.")
+	}
+	for p.take("join") {
+		name := p.next()
+		if name == "" || !word(name[0]) || strings.Contains(name, ".") || !p.take("in") {
+			return bad("JOIN wants a name, IN and a path.")
+		}
+		in, err := p.primary(0)
+		if err != nil {
+			return err
+		}
+		s.joins, p.names = append(s.joins, join{name, in}), append(p.names, name)
+	}
+	return nil
+}
+
+func (p *parser) orders(s *statement) error {
+	if !p.take("by") {
+		return bad("BY is missing behind ORDER.")
+	}
+	for {
+		of, err := p.primary(0)
+		if err != nil {
+			return err
+		}
+		s.order = append(s.order, sort{of, p.take("desc")})
+		p.take("asc")
+		if !p.take(",") {
+			return nil
+		}
+	}
+}
+
+// selected reads what is selected.
+func (p *parser) selected(s *statement) error {
+	if p.take("*") {
+		if s.star = true; len(p.tokens) > 0 || len(s.joins) > 0 {
+			return bad("* stands alone.")
+		}
+		return nil
+	}
+	s.value = p.take("value")
+	for {
+		x, err := p.item(len(s.items) + 1)
+		if err != nil {
+			return err
+		}
+		s.items = append(s.items, x)
 		if !p.take(",") {
 			break
 		}
 	}
-	if !p.take("from") {
-		return bad("FROM is missing.")
+	n := 0
+	for _, x := range s.items {
+		if x.aggregate != "" {
+			n++
+		}
 	}
-	if p.alias = p.next(); p.alias == "" {
-		return bad("FROM names nothing.")
-	}
-	for _, x := range raw {
-		if x[0] == "*" {
-			if len(raw) > 1 {
-				return bad("* stands alone.")
-			}
-			return nil
-		}
-		path, err := p.path(x[0])
-		if err != nil {
-			return err
-		}
-		if x[1] == "" {
-			x[1] = path[len(path)-1]
-		}
-		s.items = append(s.items, item{path, x[1]})
+	switch {
+	case len(p.tokens) > 0:
+		return bad("'%s' is not known there.", p.tokens[0])
+	case s.value && len(s.items) > 1:
+		return bad("VALUE stands before one value.")
+	case n > 0 && n < len(s.items):
+		return bad("what is reckoned over all rows stands with nothing else.")
 	}
 	return nil
+}
+
+// item reads one value that is selected. Its name is the last part of a path, for
+// others $1, $2 and so on.
+func (p *parser) item(n int) (x item, err error) {
+	x.name = "$" + strconv.Itoa(n)
+	if len(p.tokens) > 1 && p.tokens[1] == "(" {
+		switch name := strings.ToUpper(p.tokens[0]); name {
+		case "COUNT", "SUM", "MIN", "MAX", "AVG":
+			x.aggregate = name
+			p.tokens = p.tokens[2:]
+			if x.of, err = p.or(1); err == nil && !p.take(")") {
+				err = bad("a parenthesis is open.")
+			}
+		}
+	}
+	if x.aggregate == "" && err == nil {
+		first := ""
+		if len(p.tokens) > 0 {
+			first = p.tokens[0]
+		}
+		if x.of, err = p.or(0); strings.Contains(first, ".") && word(first[0]) {
+			x.name = first[strings.LastIndex(first, ".")+1:]
+		}
+	}
+	if err == nil && p.take("as") {
+		if x.name = p.next(); x.name == "" {
+			err = bad("AS wants a name.")
+		}
+	}
+	return x, err
 }
 
 func (p *parser) next() string {
@@ -198,85 +298,122 @@ func (p *parser) take(word string) bool {
 	return true
 }
 
-// path reads alias.props.column and what is in the column's JSON.
-func (p *parser) path(text string) ([]string, error) {
+// path reads alias.props.column and what is in the column's JSON, or the name of a
+// join and what is below it.
+func (p *parser) path(text string) (expr, error) {
 	parts := strings.Split(text, ".")
-	if len(parts) < 3 || parts[0] != p.alias || parts[1] != "props" {
-		return nil, bad("'%s' is no path below %s.props.", text, p.alias)
-	}
 	for _, part := range parts {
 		if part == "" {
 			return nil, bad("'%s' has an empty part.", text)
 		}
 	}
-	return parts[2:], nil
+	for _, name := range p.names {
+		if parts[0] == name {
+			return func(e env) any { return below(e.names[name], parts[1:]) }, nil
+		}
+	}
+	if len(parts) < 3 || parts[0] != p.alias || parts[1] != "props" {
+		return nil, bad("'%s' is no path below %s.props.", text, p.alias)
+	}
+	return func(e env) any { return e.value(parts[2:]) }, nil
 }
 
-func (p *parser) or(depth int) (test, error) {
+func (p *parser) or(depth int) (expr, error) {
 	left, err := p.and(depth)
 	for err == nil && p.take("or") {
-		var right test
+		var right expr
 		one := left
 		if right, err = p.and(depth); err == nil {
-			left = func(v func([]string) any) bool { return one(v) || right(v) }
+			left = func(e env) any { return either(one(e), right(e), true) }
 		}
 	}
 	return left, err
 }
 
-func (p *parser) and(depth int) (test, error) {
+func (p *parser) and(depth int) (expr, error) {
 	left, err := p.not(depth)
 	for err == nil && p.take("and") {
-		var right test
+		var right expr
 		one := left
 		if right, err = p.not(depth); err == nil {
-			left = func(v func([]string) any) bool { return one(v) && right(v) }
+			left = func(e env) any { return either(one(e), right(e), false) }
 		}
 	}
 	return left, err
 }
 
-func (p *parser) not(depth int) (test, error) {
+func (p *parser) not(depth int) (expr, error) {
 	if depth > maxDepth {
 		return nil, bad("it is nested too deeply.")
 	}
 	if p.take("not") {
-		t, err := p.not(depth + 1)
-		return func(v func([]string) any) bool { return !t(v) }, err
+		of, err := p.not(depth + 1)
+		return func(e env) any {
+			if b, ok := of(e).(bool); ok {
+				return !b
+			}
+			return undefined{}
+		}, err
 	}
-	if p.take("(") {
-		t, err := p.or(depth + 1)
-		if err == nil && !p.take(")") {
-			err = bad("a parenthesis is open.")
-		}
-		return t, err
-	}
-	return p.comparison()
+	return p.comparison(depth)
 }
 
-func (p *parser) comparison() (test, error) {
-	left, err := p.operand()
-	if err != nil {
-		return nil, err
+func (p *parser) comparison(depth int) (expr, error) {
+	left, err := p.primary(depth)
+	if err != nil || len(p.tokens) == 0 {
+		return left, err
 	}
-	sign := p.next()
+	sign := p.tokens[0]
 	switch sign {
 	case "=", "!=", "<>", "<", "<=", ">", ">=":
 	default:
-		return nil, bad("a comparison is missing before '%s'.", sign)
+		return left, nil
 	}
-	right, err := p.operand()
-	return func(v func([]string) any) bool { return holds(left(v), sign, right(v)) }, err
+	p.next()
+	right, err := p.primary(depth)
+	return func(e env) any { return holds(left(e), sign, right(e)) }, err
 }
 
-type operand func(value func(path []string) any) any
+// primary reads a constant, a parameter, a path, a function or what is in
+// parentheses, and indexes behind it.
+func (p *parser) primary(depth int) (expr, error) {
+	if depth > maxDepth {
+		return nil, bad("it is nested too deeply.")
+	}
+	of, err := p.simple(depth)
+	for err == nil && len(p.tokens) > 0 {
+		inner := of
+		switch t := p.tokens[0]; {
+		case t == "[":
+			p.next()
+			var at expr
+			if at, err = p.primary(depth + 1); err == nil && !p.take("]") {
+				err = bad("a bracket is open.")
+			}
+			of = func(e env) any { return element(inner(e), at(e)) }
+		case t[0] == '.':
+			p.next()
+			parts := strings.Split(t[1:], ".")
+			of = func(e env) any { return below(inner(e), parts) }
+		default:
+			return of, nil
+		}
+	}
+	return of, err
+}
 
-func (p *parser) operand() (operand, error) {
+func (p *parser) simple(depth int) (expr, error) {
 	t := p.next()
-	constant := func(x any) (operand, error) { return func(func([]string) any) any { return x }, nil }
+	constant := func(x any) (expr, error) { return func(env) any { return x }, nil }
 	switch {
 	case t == "":
 		return nil, bad("it ends too early.")
+	case t == "(":
+		of, err := p.or(depth + 1)
+		if err == nil && !p.take(")") {
+			err = bad("a parenthesis is open.")
+		}
+		return of, err
 	case t[0] == '\'':
 		return constant(t[1:])
 	case t[0] == '@':
@@ -295,64 +432,40 @@ func (p *parser) operand() (operand, error) {
 		return constant(strings.EqualFold(t, "true"))
 	case strings.EqualFold(t, "null"):
 		return constant(nil)
+	case strings.EqualFold(t, "undefined"):
+		return constant(undefined{})
+	case len(p.tokens) > 0 && p.tokens[0] == "(":
+		return p.call(strings.ToUpper(t), depth)
 	}
-	path, err := p.path(t)
-	return func(v func([]string) any) any { return v(path) }, err
+	return p.path(t)
 }
 
-// holds compares values of one kind; others are neither equal nor in order.
-func holds(a any, sign string, b any) bool {
-	c, ok := compare(a, b)
-	switch sign {
-	case "=":
-		return ok && c == 0
-	case "!=", "<>":
-		return ok && c != 0
-	case "<":
-		return ok && c < 0
-	case "<=":
-		return ok && c <= 0
-	case ">":
-		return ok && c > 0
+// call reads the arguments of a function.
+func (p *parser) call(name string, depth int) (expr, error) {
+	f, known := functions()[name]
+	if !known {
+		return nil, bad("the function %s is not known.", name)
 	}
-	return ok && c >= 0
-}
-
-func compare(a, b any) (int, bool) {
-	switch x := a.(type) {
-	case nil:
-		return 0, b == nil
-	case bool:
-		y, ok := b.(bool)
-		switch {
-		case x == y:
-			return 0, ok
-		case y:
-			return -1, ok
+	p.next()
+	var args []expr
+	for !p.take(")") {
+		if len(args) > 0 && !p.take(",") {
+			return nil, bad("a parenthesis is open.")
 		}
-		return 1, ok
-	case string:
-		y, ok := b.(string)
-		return strings.Compare(x, y), ok
+		a, err := p.or(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, a)
 	}
-	x, okX := number(a)
-	y, okY := number(b)
-	switch {
-	case x < y:
-		return -1, okX && okY
-	case x > y:
-		return 1, okX && okY
+	if len(args) < f.least || len(args) > f.most {
+		return nil, bad("%s does not take %d arguments.", name, len(args))
 	}
-	return 0, okX && okY
-}
-
-func number(v any) (float64, bool) {
-	switch v := v.(type) {
-	case float64:
-		return v, true
-	case json.Number:
-		f, err := v.Float64()
-		return f, err == nil
-	}
-	return 0, false
+	return func(e env) any {
+		values := make([]any, len(args))
+		for i, a := range args {
+			values[i] = a(e)
+		}
+		return f.do(values)
+	}, nil
 }
