@@ -48,6 +48,7 @@ func Assumptions() []Assumption {
 		{"restore-refused-status", "400", []string{"400", "404", "412"}, "HTTP status of a refused restore from the recycle bin (§6.13, §9.3)"},
 		{"rollup-touches", "version", []string{"version", "modifiedon", "nothing"}, "what a recalculated rollup changes beside itself: the row's version, so that change tracking shows it; modifiedon too; or neither"},
 		{"server-side-sync", "mailboxes", []string{"mailboxes", "off"}, "appointments, tasks and contacts go to Exchange where the mailbox of their owner synchronises them, or never"},
+		{"service-terms", "off", []string{"off", "on"}, "cases use up terms of their entitlement and start timers of their service level agreement"},
 		{"track-intersect", "true", []string{"true", "false"}, "change tracking works on intersect tables whose metadata says so (§5.2)"},
 		{"tracking-cookie", "True", []string{"True", "False"}, "istracking attribute of the paging cookie of tracked reads (§5.2)"},
 	}

@@ -6,8 +6,12 @@
 package beside
 
 import (
+	"net/http"
+	"slices"
+
 	"allod"
 	"allod/internal/emulator/dataverse/store"
+	"allod/internal/emulator/dataverse/wire"
 )
 
 // Row is a row to be made, or a row to be changed if it is there.
@@ -280,8 +284,16 @@ func (w World) Gone(table string, id allod.GUID) (rows []Row) {
 	return rows
 }
 
-// Fixed reports a team that takes no new name and is not deleted: the default
-// team of a business unit.
-func (w World) Fixed(table string, id allod.GUID) bool {
-	return table == teams && w.value(teams, id, "isdefault").Bool()
+// Refuse refuses to rename or to delete the default team of a business unit. A
+// nil payload deletes.
+func (w World) Refuse(table string, id allod.GUID, p *wire.Payload) error {
+	if table != teams || !w.value(teams, id, "isdefault").Bool() {
+		return nil
+	}
+	if p != nil && !slices.ContainsFunc(p.Values, func(v wire.Assign) bool {
+		return v.Column.LogicalName == "name" && v.Value.Text() != w.text(teams, id, "name")
+	}) {
+		return nil
+	}
+	return wire.Refuse(http.StatusBadRequest, "0x80040203", "The default business unit team cannot be renamed or deleted.")
 }

@@ -2,20 +2,29 @@ package platform
 
 import (
 	"maps"
-	"net/http"
 
 	"allod"
 	"allod/internal/emulator/dataverse/audit"
 	"allod/internal/emulator/dataverse/beside"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/service"
 	"allod/internal/emulator/dataverse/wire"
 )
 
 func (a *Act) beside() beside.World { return beside.World{Tx: a.Tx, NewID: a.NewID} }
 
+func (a *Act) service() service.World {
+	return service.World{Tx: a.Tx, NewID: a.NewID, Now: a.Now}
+}
+
 // bringNew makes the rows that come with a new row.
 func (a *Act) bringNew(t *entity.Table, id allod.GUID) error {
 	rows, own := a.beside().New(t.LogicalName, id)
+	if a.Assume("service-terms") == "on" {
+		more, columns := a.service().New(t.LogicalName, id)
+		rows = append(rows, more...)
+		maps.Copy(own, columns)
+	}
 	if len(own) > 0 {
 		r := a.load(a.Tx.Get(t.LogicalName, id))
 		for column, v := range own {
@@ -29,10 +38,14 @@ func (a *Act) bringNew(t *entity.Table, id allod.GUID) error {
 // bringChanged does what follows the change of a row.
 func (a *Act) bringChanged(t *entity.Table, id allod.GUID, old, now row) error {
 	was, is := maps.Clone(old), maps.Clone(now)
-	rows, ended := a.beside().Changed(beside.Change{
+	c := beside.Change{
 		Table: t.LogicalName, ID: id,
 		Old: func(c string) allod.Value { return a.get(t, was, c) }, Now: func(c string) allod.Value { return a.get(t, is, c) },
-	})
+	}
+	rows, ended := a.beside().Changed(c)
+	if a.Assume("service-terms") == "on" {
+		rows = append(rows, a.service().Changed(c)...)
+	}
 	for _, pair := range ended {
 		a.Tx.Delete("teammembership", pair)
 	}
@@ -74,23 +87,6 @@ func (a *Act) bring(list []beside.Row) error {
 		if err := a.bringNew(t, x.ID); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// fixed refuses to rename or to delete the default team of a business unit.
-func (a *Act) fixed(t *entity.Table, id allod.GUID, p *wire.Payload) error {
-	if !a.beside().Fixed(t.LogicalName, id) {
-		return nil
-	}
-	renamed := p == nil
-	if p != nil {
-		for _, v := range p.Values {
-			renamed = renamed || v.Column.LogicalName == "name" && v.Value.Text() != a.Tx.Value(t.LogicalName, a.Tx.Get(t.LogicalName, id), "name").Text()
-		}
-	}
-	if renamed {
-		return wire.Refuse(http.StatusBadRequest, "0x80040203", "The default business unit team cannot be renamed or deleted.")
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (a *Act) Delete(t *entity.Table, id allod.GUID) error {
 	if t.Intersect {
 		return wire.Refuse(http.StatusBadRequest, "0x8004830F", "The entity %s is an intersect entity. Use Associate and Disassociate instead.", t.LogicalName)
 	}
-	if err := a.fixed(t, id, nil); err != nil {
+	if err := a.beside().Refuse(t.LogicalName, id, nil); err != nil {
 		return err
 	}
 	return a.remove(t, id, id, map[allod.GUID]bool{})

@@ -205,5 +205,9 @@ func (a *Act) CloseWith(t *entity.Table, id allod.GUID, state, status int64, mor
 	}
 	values := map[string]allod.Value{"statecode": allod.IntegerValue(state), "statuscode": allod.IntegerValue(status)}
 	maps.Copy(values, more)
-	return a.Patch(t, id, values)
+	was := a.Tx.Get(t.LogicalName, id)
+	if err := a.Patch(t, id, values); err != nil {
+		return err
+	}
+	return a.bringChanged(t, id, a.load(was), a.load(a.Tx.Get(t.LogicalName, id)))
 }

@@ -127,7 +127,7 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 			old = d
 		}
 	}
-	if err := a.fixed(t, id, p); err != nil {
+	if err := a.beside().Refuse(t.LogicalName, id, p); err != nil {
 		return err
 	}
 	r := a.load(old)
