@@ -62,6 +62,8 @@ func TestBesideRows(t *testing.T) {
 	co := startCompany(t, &clock{}, func(o *emu.Options) {
 		withTable(o.Model, "principalobjectaccess principalobjectaccessset principalobjectaccessid objectid:Uniqueidentifier objecttypecode:String principalid:Uniqueidentifier principaltypecode:String accessrightsmask:Integer inheritedaccessrightsmask:Integer changedon:DateTime")
 		withTable(o.Model, "recyclebinconfig recyclebinconfigs recyclebinconfigid name:String cleanupintervalindays:Integer isreadyforrecyclebin:Boolean statecode:Integer statuscode:Integer")
+		withTable(o.Model, "duplicaterule duplicaterules duplicateruleid name:String baseentityname:String matchingentityname:String statuscode:Integer iscasesensitive:Boolean excludeinactiverecords:Boolean")
+		withTable(o.Model, "duplicaterulecondition duplicateruleconditions duplicateruleconditionid regardingobjectid:Uniqueidentifier baseattributename:String matchingattributename:String operatorcode:Integer operatorparam:Integer ignoreblankvalues:Boolean")
 	})
 	d := newDesk(t, &clock{})
 	d.connect("prod", co.url)
@@ -78,6 +80,10 @@ func binBringsBack(t *testing.T, co *company, d *desk) {
 	co.call(http.MethodPatch, key, map[string]any{"name": "Captured"})
 	co.call(http.MethodPatch, child, map[string]any{"lastname": "Child", "parentcustomerid_account@odata.bind": "/" + key})
 	d.backup("prod", capture.Options{Tables: []string{"account", "contact", "recyclebinconfig", "systemuser", "team"}})
+	const rule = "22222222-0000-4000-8000-000000000009"
+	co.call(http.MethodPatch, "duplicaterules("+rule+")", map[string]any{"name": "Same name", "baseentityname": "account", "matchingentityname": "account", "statuscode": 2, "excludeinactiverecords": false})
+	co.call(http.MethodPost, "duplicateruleconditions", map[string]any{"regardingobjectid": rule, "baseattributename": "name", "matchingattributename": "name", "operatorcode": 0, "ignoreblankvalues": true})
+	co.call(http.MethodPatch, "accounts(11111111-0000-4000-8000-000000000003)", map[string]any{"name": "captured"})
 	co.call(http.MethodPatch, key, map[string]any{"name": "Later", "fax": "only later"})
 	r := act.RestoreRequest{From: act.Moment{Environment: "prod"}, Selection: act.RestoreSelection{Table: "account", IDs: []string{"11111111-0000-4000-8000-000000000001"}}}
 	made := func() any { return co.call(http.MethodGet, key, nil)["createdon"] }
@@ -90,6 +96,9 @@ func binBringsBack(t *testing.T, co *company, d *desk) {
 		p, rep := d.restoring(r)
 		if got := strings.Contains(planText(t, p), "From the recycle bin\n  account: 1 row with who made it"); got != text {
 			t.Errorf("with %v: the plan says so %t, want %t: %s", related, got, text, planText(t, p))
+		}
+		if want := "account: 1 row made again that the rule “Same name” calls duplicate of what account has; it is not asked"; !slices.Contains(p.Warnings, want) {
+			t.Errorf("got %q, want %q among them", p.Warnings, want)
 		}
 		now := co.call(http.MethodGet, key, nil)
 		if rep.Err() != nil || now["name"] != "Captured" || now["fax"] != nil || made() != was {

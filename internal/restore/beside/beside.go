@@ -41,7 +41,7 @@ const readBatch = 250
 func (s Side) Look(ctx context.Context, p *plan.Plan, snap, live source.View) error {
 	l := &looker{Side: s, p: p, snap: snap, live: live, tables: map[string]*touched{}}
 	l.gather()
-	for _, look := range []func(context.Context) error{l.bin, l.numbers, l.shares, l.triggers, l.mailboxes} {
+	for _, look := range []func(context.Context) error{l.bin, l.numbers, l.shares, l.triggers, l.mailboxes, l.duplicates} {
 		if err := look(ctx); err != nil {
 			return err
 		}
