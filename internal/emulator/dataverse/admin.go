@@ -11,6 +11,7 @@ import (
 	"allod/internal/emulator/dataverse/access"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/exchange"
+	"allod/internal/emulator/dataverse/filerow"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/retention"
@@ -327,6 +328,7 @@ func (s *Server) reshape(change func(m *entity.Model) error) (*wire.Schema, erro
 		return nil, err
 	}
 	next.Index()
+	filerow.Relate(next, s.newID)
 	s.history.Note(old, next)
 	for _, t := range next.Tables {
 		was := old.Table(t.LogicalName)
@@ -341,6 +343,9 @@ func (s *Server) reshape(change func(m *entity.Model) error) (*wire.Schema, erro
 			}
 		}
 		s.org.Store.AddTable(t.LogicalName, columnNames(t))
+	}
+	if err := s.org.Store.Update(func(tx *store.Tx) error { filerow.Sweep(tx, old, next); return nil }); err != nil {
+		return nil, err
 	}
 	schema := s.newSchema(next)
 	s.schema.Store(schema)

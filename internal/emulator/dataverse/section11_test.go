@@ -1,6 +1,7 @@
 package dataverse_test
 
 import (
+	"fmt"
 	"testing"
 
 	dvemu "allod/internal/emulator/dataverse"
@@ -83,4 +84,62 @@ func TestSection11_1_KindsOfTablesInPackages(t *testing.T) {
 		}
 	}
 	to.want(204, "POST", "new_sensors", `{"partitionid":"d1","ttlinseconds":60}`)
+}
+
+// What a managed solution brought is changed and deleted as its managed
+// properties say; another import of the solution goes on writing it.
+func TestSection11_2_ManagedComponents(t *testing.T) {
+	from, c := standardCompany(t, dvemu.Options{}), standardCompany(t, dvemu.Options{Seed: 7})
+	publisher := from.want(204, "POST", "publishers", `{"uniquename":"boats","friendlyname":"Boats","customizationprefix":"new"}`).id()
+	from.want(204, "POST", "solutions", `{"uniquename":"Harbour","friendlyname":"Harbour","version":"1.0","publisherid@odata.bind":"/publishers(`+publisher+`)"}`)
+	in := []string{"MSCRM.SolutionUniqueName", "Harbour"}
+	ids := map[string]string{}
+	for set, body := range map[string]string{
+		"systemforms": `{"name":"F","objecttypecode":"account","type":2,"formxml":"<form/>"}`, "savedqueries": `{"name":"V","returnedtypecode":"account","querytype":0,"fetchxml":"<fetch/>"}`,
+		"webresourceset": `{"name":"new_/a.js","webresourcetype":3,"content":"YQ=="}`, "roles": `{"name":"Sailor"}`,
+		"workflows": `{"name":"W","category":5,"type":1,"primaryentity":"none","clientdata":"{}"}`,
+	} {
+		ids[set] = from.want(204, "POST", set, body, in...).id()
+	}
+	bring := func(managed string) {
+		t.Helper()
+		file := from.want(200, "POST", "ExportSolution", `{"SolutionName":"Harbour","Managed":`+managed+`}`).json()["ExportSolutionFile"].(string)
+		c.want(204, "POST", "ImportSolution", `{"OverwriteUnmanagedCustomizations":true,"PublishWorkflows":true,"ImportJobId":"00000000-0000-4000-8000-00000000000a","CustomizationFile":"`+file+`"}`)
+	}
+	bring("true")
+	refused := func(code string, a answer) {
+		t.Helper()
+		if a.Status != 400 || a.code() != code {
+			t.Errorf("got %d %s, want %s", a.Status, a.Body, code)
+		}
+	}
+	property := func(name string, on bool) string {
+		return fmt.Sprintf(`{"%s":{"Value":%v,"CanBeChanged":true,"ManagedPropertyLogicalName":"%s"}}`, name, on, name)
+	}
+	for set, id := range ids {
+		row := set + "(" + id + ")"
+		if r := c.want(200, "GET", row+"?$select=ismanaged", "").json(); r["ismanaged"] != true {
+			t.Fatalf("%s: got %v", row, r)
+		}
+		c.want(204, "PATCH", row, `{"name":"Other"}`) // customizable
+		c.want(204, "PATCH", row, property("iscustomizable", false))
+		c.want(204, "POST", "PublishAllXml", "{}")
+		refused("0x8004F026", c.do("PATCH", row, `{"name":"Another"}`))
+		if set != "systemforms" {
+			refused("0x8004F032", c.do("DELETE", row, ""))
+		}
+		c.want(200, "GET", row, "")
+		from.want(204, "PATCH", set+"("+id+")", property("iscustomizable", false)) // not managed
+		from.want(204, "PATCH", set+"("+id+")", `{"name":"free"}`)
+	}
+	c.want(204, "PATCH", "workflows("+ids["workflows"]+")", `{"statecode":1,"statuscode":2}`)
+	from.want(204, "POST", "PublishAllXml", "{}")
+	bring("true")
+	if r := c.want(200, "GET", "webresourceset("+ids["webresourceset"]+")?$select=name", "").json(); r["name"] != "free" {
+		t.Errorf("after another import: got %v", r)
+	}
+	form := "systemforms(" + ids["systemforms"] + ")"
+	c.want(204, "DELETE", form, "") // canbedeleted
+	from.want(204, "DELETE", form, "")
+	from.want(204, "DELETE", "roles("+ids["roles"]+")", "")
 }

@@ -9,6 +9,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	dvemu "allod/internal/emulator/dataverse"
 )
@@ -239,4 +243,80 @@ func TestSection9_1_Annotations(t *testing.T) {
 			t.Errorf("Prefer %q: got %v, want %d members", prefer, e, want)
 		}
 	}
+}
+
+// Each file in a file column has a row that tells of it, which nobody writes.
+func TestSection8_2_FileAttachments(t *testing.T) {
+	k := &clock{time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC)}
+	c := standardCompany(t, dvemu.Options{Now: k.now})
+	c.settings(`{"isauditenabled":true}`)
+	c.want(204, "POST", "EntityDefinitions", bank("new_BankAccount"))
+	for _, schema := range []string{"new_Deed", "new_Plan"} {
+		c.want(204, "POST", banks+"/Attributes", column("File", schema))
+	}
+	upload := func(at, name, content string) {
+		t.Helper()
+		c.want(204, "PATCH", at+"?x-ms-file-name="+name, content, "Content-Type", "application/octet-stream")
+	}
+	told := func(query string) []string {
+		t.Helper()
+		var out []string
+		for _, r := range c.want(200, "GET", "fileattachments?"+query+"&$orderby=filename", "").rows() {
+			out = append(out, fmt.Sprintf("%v.%v %v %v %v", r["objecttypecode"], r["regardingfieldname"], r["filename"], r["mimetype"], r["filesizeinbytes"]))
+		}
+		return out
+	}
+	is := func(got []string, want ...string) {
+		t.Helper()
+		if d := cmp.Diff(got, want, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("-got +want:\n%s", d)
+		}
+	}
+	acc := c.want(204, "POST", "accounts", `{"name":"A"}`).id()
+	is(told("$count=true"))
+	upload("accounts("+acc+")/alp_creditreport", "a.pdf", "hello")
+	bank := c.want(204, "POST", "new_bankaccounts", `{"new_accountname":"B"}`).id()
+	upload("new_bankaccounts("+bank+")/new_deed", "b.txt", "deed")
+	k.at = k.at.Add(time.Hour)
+	upload("new_bankaccounts("+bank+")/new_plan", "c.png", "plan!!")
+	upload("new_bankaccounts("+bank+")/new_plan", "d.png", "plan")
+	is(told("$count=true"), "account.alp_creditreport a.pdf application/pdf 5", "new_bankaccount.new_deed b.txt text/plain 4", "new_bankaccount.new_plan d.png image/png 4")
+	is(told("$filter=regardingfieldname%20eq%20'new_plan'"), "new_bankaccount.new_plan d.png image/png 4")
+	is(told("$filter=objectid_account/accountid%20eq%20"+acc), "account.alp_creditreport a.pdf application/pdf 5")
+
+	r := c.want(200, "GET", "new_bankaccounts("+bank+")?$select=new_plan&$expand=new_bankaccount_FileAttachments($select=createdon,filename;$filter=regardingfieldname%20eq%20'new_plan')", "").json()
+	list := r["new_bankaccount_FileAttachments"].([]any)
+	if one := list[0].(map[string]any); len(list) != 1 || one["fileattachmentid"] != r["new_plan"] || one["createdon"] != "2026-05-01T10:00:00Z" || one["@odata.etag"] == nil {
+		t.Errorf("got %v", r)
+	}
+	file := list[0].(map[string]any)["fileattachmentid"].(string)
+	if got := c.want(200, "GET", "fileattachments("+file+")?$expand=objectid_new_bankaccount($select=new_accountname)", "").json(); got["_objectid_value"] != bank || got["objectid_new_bankaccount"].(map[string]any)["new_accountname"] != "B" {
+		t.Errorf("got %v", got)
+	}
+	if rel := c.want(200, "GET", "RelationshipDefinitions(SchemaName='new_bankaccount_FileAttachments')/Microsoft.Dynamics.CRM.OneToManyRelationshipMetadata", "").json(); rel["CascadeConfiguration"].(map[string]any)["Delete"] != "Cascade" || rel["CascadeConfiguration"].(map[string]any)["Share"] != "NoCascade" {
+		t.Errorf("got %v", rel)
+	}
+	for _, x := range [][3]string{{"POST", "fileattachments", `{"filename":"x"}`}, {"PATCH", "fileattachments(" + file + ")", `{"filename":"x"}`}, {"DELETE", "fileattachments(" + file + ")", ""}} {
+		if a := c.want(405, x[0], x[1], x[2]); a.code() != "0x80040800" {
+			t.Errorf("%s: got %s", x[0], a.Body)
+		}
+	}
+	c.want(204, "DELETE", "new_bankaccounts("+bank+")/new_plan", "")
+	is(told("$count=true"), "account.alp_creditreport a.pdf application/pdf 5", "new_bankaccount.new_deed b.txt text/plain 4")
+
+	// They go with their row, come back with it, and leave no trace of their own.
+	c.action("set-recycle-bin", `{"on":true,"count":30}`)
+	c.want(204, "DELETE", "new_bankaccounts("+bank+")", "")
+	is(told("$count=true"), "account.alp_creditreport a.pdf application/pdf 5")
+	c.want(200, "POST", "Restore", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.new_bankaccount","new_bankaccountid":"`+bank+`"}}`)
+	is(told("$filter=objecttypecode%20eq%20'new_bankaccount'"), "new_bankaccount.new_deed b.txt text/plain 4")
+	if rows := c.want(200, "GET", "audits?$filter=objecttypecode%20eq%20'fileattachment'", "").rows(); len(rows) != 0 {
+		t.Errorf("audited: %v", rows)
+	}
+	c.want(204, "DELETE", banks+"/Attributes(LogicalName='new_deed')", "")
+	is(told("$count=true"), "account.alp_creditreport a.pdf application/pdf 5")
+	c.want(204, "DELETE", banks, "")
+	c.want(404, "GET", "RelationshipDefinitions(SchemaName='new_bankaccount_FileAttachments')", "")
+	c.want(204, "DELETE", "accounts("+acc+")", "")
+	is(told("$count=true"))
 }

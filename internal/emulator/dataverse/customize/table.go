@@ -378,7 +378,7 @@ func (w *work) untarget(r *entity.Relationship) {
 	w.m.Index()
 }
 
-// letGo deletes the notes on rows of a table that is gone and their parties,
+// letGo deletes the notes on rows of a table that is gone, their parties and files,
 // and clears what regards them.
 func (w *work) letGo(r *entity.Relationship) error {
 	return w.Org.Store.Update(func(tx *store.Tx) error {
@@ -401,7 +401,7 @@ func (w *work) letGo(r *entity.Relationship) error {
 		}
 		at := tx.Column(r.Referencing, r.ReferencingAttr)
 		for _, id := range about {
-			if r.Referencing == "annotation" || r.Referencing == "activityparty" {
+			if r.Referencing == "annotation" || r.Referencing == "activityparty" || r.Referencing == "fileattachment" {
 				tx.Delete(r.Referencing, id)
 				continue
 			}

@@ -11,6 +11,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/filerow"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/sampleorg"
 )
@@ -62,7 +63,13 @@ func Fill(m *entity.Model, s *store.Store, o Options) error {
 	if err := f.organization(); err != nil {
 		return err
 	}
-	return f.intersects()
+	if err := f.intersects(); err != nil {
+		return err
+	}
+	return s.Update(func(tx *store.Tx) error {
+		filerow.Load(tx, m, stamp(o.Now))
+		return nil
+	})
 }
 
 // organization fills what is still null in the one row of the organisation
@@ -155,6 +162,8 @@ func (f *filler) enough(p *plan) int {
 		n = 8 + 2*f.o.Scale
 	case "usersettings":
 		n = 0 // one for each user, see table
+	case filerow.Table:
+		return len(p.base) // one for each file, see Fill
 	case "sdkmessage", "sdkmessagefilter":
 		if len(p.base) > 0 {
 			return len(p.base) // the platform's own say what there is

@@ -8,6 +8,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/filerow"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 	"allod/internal/odata/query"
@@ -88,6 +89,7 @@ func (a *Act) get(t *entity.Table, r row, column string) allod.Value {
 
 func (a *Act) put(t *entity.Table, key allod.GUID, r row) {
 	a.Tx.Put(t.LogicalName, key, cells(r))
+	filerow.Keep(a.Tx, t, key, wire.Stamp(a.Now))
 }
 
 func cells(r row) []store.Cell {

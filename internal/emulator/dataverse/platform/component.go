@@ -3,6 +3,7 @@ package platform
 import (
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/managed"
 	"allod/internal/emulator/dataverse/store"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -41,6 +42,15 @@ func ComponentType(t *entity.Table) int {
 		return t.TypeCode
 	}
 	return 0
+}
+
+// component refuses what a component of a managed solution does not allow; p is
+// nil for a deletion.
+func (a *Act) component(t *entity.Table, id allod.GUID, p *wire.Payload) error {
+	if ComponentType(t) == 0 {
+		return nil
+	}
+	return managed.Allowed(a.Tx, t, id, p)
 }
 
 // Join makes something a component of the solution that the request names, once;

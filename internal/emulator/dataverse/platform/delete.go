@@ -8,6 +8,7 @@ import (
 	"allod/internal/emulator/dataverse/draft"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/exchange"
+	"allod/internal/emulator/dataverse/filerow"
 	"allod/internal/emulator/dataverse/share"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -39,6 +40,9 @@ func (a *Act) Delete(t *entity.Table, id allod.GUID) error {
 	if err := a.beside().Refuse(t.LogicalName, id, nil); err != nil {
 		return err
 	}
+	if err := a.component(t, id, nil); err != nil {
+		return err
+	}
 	return a.remove(t, id, id, map[allod.GUID]bool{})
 }
 
@@ -68,8 +72,8 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 	}
 	var children []child
 	for _, rel := range a.Schema.Children(t.LogicalName) {
-		if rel.Referencing == audit.Table {
-			continue // the history outlives the row (§10.3)
+		if rel.Referencing == audit.Table || rel.Referencing == filerow.Table {
+			continue // the history outlives the row (§10.3); rows of files follow from it
 		}
 		for _, ct := range a.rowsOf(rel.Referencing) {
 			for _, cid := range a.Tx.Find(ct.LogicalName, rel.ReferencingAttr, allod.IDValue(id)) {
@@ -108,6 +112,7 @@ func (a *Act) remove(t *entity.Table, id, root allod.GUID, going map[allod.GUID]
 		}
 	}
 	a.Tx.Delete(t.LogicalName, id)
+	filerow.Keep(a.Tx, t, id, "")
 	draft.Drop(a.Tx, t, id)
 	share.Drop(a.Tx, id)
 	a.audit(t, id, audit.Delete, was, nil)

@@ -11,6 +11,7 @@ import (
 	"allod/internal/emulator/dataverse/elastic"
 	"allod/internal/emulator/dataverse/entity"
 	"allod/internal/emulator/dataverse/exchange"
+	"allod/internal/emulator/dataverse/filerow"
 	"allod/internal/emulator/dataverse/recycle"
 	"allod/internal/emulator/dataverse/wire"
 )
@@ -88,9 +89,11 @@ func (a *Act) Create(t *entity.Table, id allod.GUID, p *wire.Payload) (allod.GUI
 }
 
 // readOnly refuses what clients cannot write: the base of activities, the
-// history (§10.1), and what apps hold, which messages change (§11.2).
+// history (§10.1), what apps hold, which messages change (§11.2), and what
+// follows from the files of other rows (§8.2).
 func readOnly(t *entity.Table, method string) error {
-	if t.LogicalName == "activitypointer" || t.LogicalName == audit.Table || t.LogicalName == "appmodulecomponent" {
+	switch t.LogicalName {
+	case "activitypointer", audit.Table, "appmodulecomponent", filerow.Table:
 		return wire.Refuse(http.StatusMethodNotAllowed, "0x80040800", "The '%s' method does not support entities of type '%s'.", method, t.LogicalName)
 	}
 	return nil
@@ -131,6 +134,9 @@ func (a *Act) Update(t *entity.Table, id allod.GUID, p *wire.Payload) error {
 		return err
 	}
 	r := a.load(old)
+	if err := a.component(t, id, p); err != nil {
+		return err
+	}
 	if err := a.stateChange(t, id, r, p); err != nil {
 		return err
 	}

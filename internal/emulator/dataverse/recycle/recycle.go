@@ -37,7 +37,7 @@ func keptColumns() []string { return []string{"table", "id", "root", "when", "by
 func Eligible(t *entity.Table) bool {
 	switch t.LogicalName {
 	case "appointment", "queue", "businessunit", "organization", "systemuser", "team", "role", "audit", "principalobjectaccess",
-		Config, References, "asyncoperation", "bulkdeleteoperation", "activitypointer":
+		Config, References, "asyncoperation", "bulkdeleteoperation", "activitypointer", "fileattachment":
 		return false
 	}
 	return t.TableType == "Standard" && !t.Intersect && !t.Abstract && t.SetName != "" && len(t.Columns) <= maxColumns && t.Column("componentstate") == nil

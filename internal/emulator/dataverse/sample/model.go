@@ -36,7 +36,7 @@ func Model() (*entity.Model, error) {
 	}
 	b.relationships()
 	for _, t := range b.m.Tables {
-		t.Audit = !t.Intersect && !t.Abstract && t.LogicalName != "audit"
+		t.Audit = !t.Intersect && !t.Abstract && t.LogicalName != "audit" && t.LogicalName != "fileattachment"
 	}
 	b.m.Seal()
 	entity.Derive(b.m)

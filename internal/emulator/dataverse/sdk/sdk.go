@@ -24,7 +24,7 @@ func known() []string {
 
 // Knows reports whether rows of the table can be written by the message.
 func Knows(t *entity.Table, message string) bool {
-	if t.Abstract || t.Intersect || t.SetName == "" || t.LogicalName == "audit" || t.LogicalName == "activitypointer" || t.TableType == "Virtual" {
+	if t.Abstract || t.Intersect || t.SetName == "" || t.LogicalName == "audit" || t.LogicalName == "fileattachment" || t.LogicalName == "activitypointer" || t.TableType == "Virtual" {
 		return false
 	}
 	return message != "DeleteMultiple" || elastic.Is(t)

@@ -25,6 +25,8 @@ func Guess(one, many, column string) Behavior {
 		b = Behavior{"Cascade", "Cascade", "NoCascade", "Cascade", "Cascade", "Cascade"}
 	case restricted(one):
 		b.Delete = "Restrict"
+	case many == "fileattachment": // FileAttachment table reference
+		b.Delete = "Cascade"
 	default:
 		b.Delete = "RemoveLink"
 	}
@@ -45,7 +47,7 @@ func merges(one, many, column string) bool {
 		return false
 	}
 	switch many {
-	case "activityparty", "asyncoperation", "audit":
+	case "activityparty", "asyncoperation", "audit", "fileattachment":
 		return false
 	}
 	return column != "masterid"

@@ -10,6 +10,7 @@ import (
 
 	"allod"
 	"allod/internal/emulator/dataverse/entity"
+	"allod/internal/emulator/dataverse/filerow"
 	"allod/internal/emulator/dataverse/platform"
 	"allod/internal/emulator/dataverse/roles"
 	"allod/internal/emulator/dataverse/store"
@@ -101,6 +102,7 @@ func (i *installer) put(table string, kind int, id allod.GUID, values map[string
 		list = append(list, store.Cell{Column: at, Value: v})
 	}
 	i.Tx.Put(table, id, list)
+	filerow.Keep(i.Tx, t, id, wire.Stamp(i.Now))
 	if kind != 0 {
 		i.parts = append(i.parts, part{kind, id, 0})
 	}
