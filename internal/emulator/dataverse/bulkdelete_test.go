@@ -66,7 +66,13 @@ func TestBulkDeleteGoesOn(t *testing.T) {
 	free := c.want(204, "POST", "contacts", `{"lastname":"free"}`).id()
 	c.want(204, "POST", "new_bankaccounts", `{"new_HolderId@odata.bind":"/contacts(`+held+`)"}`)
 	c.action("set-recycle-bin", `{"on":true,"count":30}`)
-	c.want(200, "POST", "BulkDelete", bulk("contact", `{"Conditions":[{"AttributeName":"lastname","Operator":"NotNull"}]}`))
+	job := c.want(200, "POST", "BulkDelete", bulk("contact", `{"Conditions":[{"AttributeName":"lastname","Operator":"NotNull"}]}`)).json()["JobId"].(string)
+	if l := c.want(200, "GET", "bulkdeleteoperations?$filter=_asyncoperationid_value%20eq%20"+job, "").rows(); len(l) != 1 || l[0]["successcount"] != 1.0 || l[0]["failurecount"] != 1.0 {
+		t.Errorf("operation: got %v", l)
+	}
+	if l := c.want(200, "GET", "bulkdeletefailures?$filter=_asyncoperationid_value%20eq%20"+job, "").rows(); len(l) != 1 || l[0]["_regardingobjectid_value"] != held || l[0]["errordescription"] == nil {
+		t.Errorf("failures: got %v", l)
+	}
 	c.want(200, "GET", "contacts("+held+")", "")
 	c.want(404, "GET", "contacts("+free+")", "")
 	c.want(200, "POST", "Restore", `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.contact","contactid":"`+free+`"}}`)

@@ -56,7 +56,7 @@ func Load(m *entity.Model, s *store.Store, o Options) (Cast, error) {
 			return Cast{}, l.err
 		}
 	}
-	rows := map[string]int{"audit": 0, "sdkmessage": 0, "sdkmessagefilter": 0, "retentionconfig": 0, "retentionoperation": 0, "retentionoperationdetail": 0, "retentionfailuredetail": 0} // nothing has happened yet
+	rows := map[string]int{"audit": 0, "bulkdeleteoperation": 0, "bulkdeletefailure": 0, "sdkmessage": 0, "sdkmessagefilter": 0, "retentionconfig": 0, "retentionoperation": 0, "retentionoperationdetail": 0, "retentionfailuredetail": 0} // nothing has happened yet
 	for table := range l.made {
 		rows[table] = 0 // nothing beside the story
 	}
