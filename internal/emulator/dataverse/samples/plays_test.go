@@ -124,7 +124,8 @@ Content-Type: application/json
 	"webapi__web-api-conditional-operations-sample:211":        {stale: true},
 	"webapi__web-api-conditional-operations-sample:327":        {want: 412},
 	"webapi__web-api-conditional-operations-sample:460":        {absent: true, want: 404},
-	"webapi__impersonate-another-user-web-api:58": {rows: []string{`systemusers {"systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47","azureactivedirectoryobjectid":"e39c5d16-675b-48d1-8e67-667427e9c084"}`,
+	"webapi__impersonate-another-user-web-api:58": {rows: []string{
+		`systemusers {"systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47","azureactivedirectoryobjectid":"e39c5d16-675b-48d1-8e67-667427e9c084"}`,
 		// The user it speaks of may create accounts.
 		`roles {"roleid":"00000000-0000-0000-0000-000000000008","_roletemplateid_value":"627090ff-40a3-4053-8790-584edc5be201","_roletemplateid_value@Microsoft.Dynamics.CRM.lookuplogicalname":"roletemplate"}`,
 		`systemuserrolescollection {"systemuserroleid":"00000000-0000-0000-0000-000000000009","systemuserid":"75df116d-d9da-e711-a94b-000d3a34ed47","roleid":"00000000-0000-0000-0000-000000000008"}`,
