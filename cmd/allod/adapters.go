@@ -51,7 +51,7 @@ func keyServices() map[string]func(context.Context, string) (kms.Service, error)
 // from its file or from ALLOD_CLIENT_SECRET.
 func openSource(getenv func(string) string) func(context.Context, string, act.Connection) (source.Source, error) {
 	return func(_ context.Context, env string, c act.Connection) (source.Source, error) {
-		o := dataverse.Options{Environment: env, URL: c.URL, CAFile: c.CAFile, Proxy: c.Proxy}
+		o := dataverse.Options{Environment: env, URL: c.URL, CAFile: c.CAFile, Proxy: c.Proxy, MaxConcurrency: c.MaxConcurrency}
 		if c.Auth == "loopback" {
 			return dataverse.New(o)
 		}

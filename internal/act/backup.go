@@ -33,7 +33,8 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 	if err == nil && len(all) > 0 {
 		opts.PutBack, err = runlog.PutBack(ctx, o.ledger, env, all[len(all)-1].From)
 	}
-	src, serr := o.source(ctx, env)
+	c.MaxConcurrency = opts.Parallel
+	src, serr := o.deps.OpenSource(ctx, env, c)
 	if err = cmp.Or(err, serr); err == nil {
 		res, err = capture.Run(ctx, s, o.vault, src, env, opts)
 	}
@@ -75,7 +76,8 @@ func (o *Office) PlanBackup(ctx context.Context, env string, opts capture.Option
 	if err != nil {
 		return nil, err
 	}
-	src, err := o.source(ctx, env)
+	c.MaxConcurrency = opts.Parallel
+	src, err := o.deps.OpenSource(ctx, env, c)
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,7 @@ type Connection struct {
 	Exclude          []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
 	Presets          []string `yaml:"presets,omitempty" json:"presets,omitempty"`               // what is read; none = everything
 	Schedule         string   `yaml:"schedule,omitempty" json:"schedule,omitempty"`             // when `allod serve` backs it up, see job.Parse
+	MaxConcurrency   int      `yaml:"-" json:"-"`                                               // requests at once in this run; 0 = as the service suggests
 	SecretExpires    string   `yaml:"secret_expires,omitempty" json:"secret_expires,omitempty"` // day, e.g. 2027-03-01; of a certificate it is read from its file
 }
 

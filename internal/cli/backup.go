@@ -60,7 +60,7 @@ a backup that was cut off goes on where it was.`,
 	f.StringSliceVar(&opts.Presets, "preset", nil, "only what belongs to "+strings.Join(preset.Names(), ", ")+"; may be repeated")
 	f.BoolVar(&audit, "audit", true, "read the audit log too; --audit=false leaves it out")
 	f.BoolVar(&opts.NoFiles, "no-files", false, "leave the bytes of files unread")
-	f.IntVar(&opts.Parallel, "max-concurrency", 0, "tables read at once (default: what the environment suggests)")
+	f.IntVar(&opts.Parallel, "max-concurrency", 0, "tables and requests at once (default: what the environment suggests)")
 	return cmd
 }
 
