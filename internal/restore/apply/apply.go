@@ -153,8 +153,9 @@ type applier struct {
 	o          Options
 	cols       map[string]*history.Columns
 	maps       plan.Counterparts
-	bin        map[allod.RecordRef]bool // rows that come back from the recycle bin
-	multi      map[rowID]*rowState      // rows with several steps
+	bin        map[allod.RecordRef]bool       // rows that come back from the recycle bin
+	held       map[allod.RecordRef]allod.GUID // rows that a team owns in place of their owners
+	multi      map[rowID]*rowState            // rows with several steps
 	lim        limiter
 	remove     *removing // nil before the first deletion
 
@@ -200,7 +201,7 @@ func newApplier(p *plan.Plan, snap, live source.View, target source.Target, o Op
 		o.Parallel = 4
 	}
 	a := &applier{
-		p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: p.Counterparts(), bin: map[allod.RecordRef]bool{},
+		p: p, snap: snap, live: live, target: target, o: o, cols: map[string]*history.Columns{}, maps: p.Counterparts(), bin: map[allod.RecordRef]bool{}, held: p.Holding(),
 		multi: map[rowID]*rowState{}, dropped: map[allod.RecordRef]struct{}{}, made: map[string]platformRows{}, closing: map[string]map[allod.GUID]closeRecord{},
 		r: &Report{
 			ID: o.ID, Plan: p.ID, Approval: p.Approval, Unchanged: p.Counts.Unchanged, Conflicts: append([]plan.Skip{}, p.Conflicts...), Skipped: append([]plan.Skip{}, p.Skipped...),

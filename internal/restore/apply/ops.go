@@ -222,6 +222,9 @@ func (b *opBuilder) creation(op source.Op) (source.Op, bool) {
 	op.Version = 0
 	op.FromBin = b.a.bin[allod.RecordRef{Table: b.lt.Name, Key: b.s.Key}]
 	op.Cells = b.cells(!op.FromBin)
+	if team, ok := b.a.held[allod.RecordRef{Table: b.lt.Name, Key: b.s.Key}]; ok {
+		op.Cells["ownerid"] = allod.LookupValue("team", team)
+	}
 	for _, name := range b.a.p.ColumnsOf(b.s) {
 		c, v := b.lt.Column(name), b.row.Cell(b.st.ColumnIndex(name))
 		if _, has := op.Cells[name]; !has && c != nil && c.Required && v.Type() == allod.Lookup {

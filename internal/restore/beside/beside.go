@@ -22,6 +22,9 @@ import (
 type Request struct {
 	FixSeeds bool `json:"fix_seeds,omitempty"`    // columns that count go on behind what comes back
 	Sharing  bool `json:"with_sharing,omitempty"` // rows that are made are shared again
+	// Holding is a team, by name or id, that owns rows that are made in place of
+	// owners whose mailbox would give them to Exchange; "" = none.
+	Holding string `json:"no_sync_owners,omitempty"`
 }
 
 // Side is one restore, seen from beside.
@@ -41,7 +44,7 @@ const readBatch = 250
 func (s Side) Look(ctx context.Context, p *plan.Plan, snap, live source.View) error {
 	l := &looker{Side: s, p: p, snap: snap, live: live, tables: map[string]*touched{}}
 	l.gather()
-	for _, look := range []func(context.Context) error{l.bin, l.numbers, l.shares, l.triggers, l.mailboxes, l.duplicates} {
+	for _, look := range []func(context.Context) error{l.mailboxes, l.bin, l.numbers, l.shares, l.triggers, l.duplicates} {
 		if err := look(ctx); err != nil {
 			return err
 		}

@@ -449,9 +449,11 @@ func TestTotals(t *testing.T) {
 // Rows of people whose mailbox synchronises are counted.
 func TestMailboxes(t *testing.T) {
 	boxes := table(mailboxes, "regardingobjectid", "actdeliverymethod", "actstatus", "enabledforact", "statecode")
+	holding, held, said := "", []allod.RecordRef(nil), ""
 	look := func(tables ...allod.Table) string {
 		t.Helper()
-		snap, live := views(append([]allod.Table{table("contact", "ownerid"), table("account", "ownerid")}, tables...)...)
+		snap, live := views(append([]allod.Table{table("contact", "ownerid"), table("account", "ownerid"), table("team", "name")}, tables...)...)
+		live.put("team", 90, allod.StringValue("Holding"))
 		yes, no, num := allod.BooleanValue(true), allod.BooleanValue(false), allod.IntegerValue
 		for n, b := range [][]allod.Value{
 			{num(1), num(1), yes, num(0)}, {num(2), num(1), yes, num(0)}, {num(1), num(0), yes, num(0)}, {num(1), num(1), no, num(0)}, {num(1), num(1), yes, num(1)}, {num(1), num(1), yes, num(0)},
@@ -464,10 +466,19 @@ func TestMailboxes(t *testing.T) {
 		}
 		w.Add("account", []string{"ownerid"}, "missing live", plan.Packed{Key: id(1), Op: plan.OpCreate, Pass: plan.PassRows})
 		snap.put("account", 1, allod.LookupValue("systemuser", id(50)))
-		if err := (Side{}).Look(t.Context(), p, snap, live); err != nil {
-			t.Fatal(err)
+		if err := (Side{Request: Request{Holding: holding}}).Look(t.Context(), p, snap, live); err != nil {
+			return err.Error()
 		}
-		finished(t, p, w)
+		if p.Held != nil {
+			held = p.Held.Rows
+			plain := *p
+			plain.Held = nil
+			without, _ := plain.Digest(nil)
+			if with, err := p.Digest(nil); err != nil || with == without || p.Held.Team != id(90) {
+				t.Errorf("people approve a plan that says nothing of the team %v: %v", p.Held.Team, err)
+			}
+		}
+		said = finished(t, p, w)
 		return strings.Join(p.Warnings, "\n")
 	}
 	if got, want := look(boxes), "contact: 3 rows that the plan writes, of 2 users whose mailbox synchronises: Exchange gets them, and sends invitations"; got != want {
@@ -476,6 +487,28 @@ func TestMailboxes(t *testing.T) {
 	if got := look(); got != "" {
 		t.Errorf("without mailboxes: %q", got)
 	}
+	holding = "holding"
+	if got := look(boxes); got != "" {
+		t.Errorf("held: got %q", got)
+	}
+	contact := func(n byte) allod.RecordRef { return allod.RecordRef{Table: "contact", Key: id(n)} }
+	if want := []allod.RecordRef{contact(1), contact(6), contact(7)}; !slices.Equal(held, want) || !strings.Contains(said, `
+Held back from Exchange
+  contact: 3 rows made as the team's, holding, not their owners'; the same
+    restore without --no-sync-owners gives them back
+`) {
+		t.Errorf("held: got %v, want %v: %s", held, want, said)
+	}
+	holding = "nobody"
+	if got := look(boxes); !strings.Contains(got, `no team "nobody"`) {
+		t.Errorf("no such team: %q", got)
+	}
+	holding = id(90).String()
+	boxes.Unreadable = "no privilege"
+	if got := look(boxes); !strings.Contains(got, "no row can be kept from them") {
+		t.Errorf("held without sight: %q", got)
+	}
+	holding = ""
 	boxes.Unreadable = "no privilege"
 	if got := look(boxes); got != "mailboxes that synchronise: contoso@live does not let the restorer look (denied)" {
 		t.Errorf("not readable: %q", got)

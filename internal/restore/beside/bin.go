@@ -32,9 +32,13 @@ func (l *looker) bin(ctx context.Context) error {
 	if err != nil || len(on) == 0 {
 		return l.refused("the recycle bin", err)
 	}
+	held := l.p.Holding()
 	b := binning{looker: l, src: src, on: on, fit: map[allod.RecordRef]bool{}}
 	if err := b.candidates(ctx); err != nil {
 		return l.refused("the recycle bin", err)
+	}
+	for ref := range held { // it would come back as its owner's
+		delete(b.fit, ref)
 	}
 	if err := b.families(ctx); err != nil {
 		return l.refused("the recycle bin", err)

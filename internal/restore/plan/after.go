@@ -62,7 +62,51 @@ func (p *Plan) besides() []any {
 	for _, r := range p.Bin {
 		out = append(out, []any{"bin", r})
 	}
+	if p.Held != nil {
+		for _, r := range p.Held.Rows {
+			out = append(out, []any{"held", p.Held.Team, r})
+		}
+	}
 	return out
+}
+
+// Held are rows that a team owns in place of their owners.
+type Held struct {
+	Team allod.GUID        `json:"team"`
+	Name string            `json:"name"` // of the team, as it was said
+	Rows []allod.RecordRef `json:"rows"` // sorted
+}
+
+// Holding returns the team for each row that is held; the map is the caller's.
+func (p *Plan) Holding() map[allod.RecordRef]allod.GUID {
+	out := map[allod.RecordRef]allod.GUID{}
+	if p.Held != nil {
+		for _, r := range p.Held.Rows {
+			out[r] = p.Held.Team
+		}
+	}
+	return out
+}
+
+// counted counts records by table, sorted by its name.
+func counted(refs []allod.RecordRef, say func(table string, n int64)) {
+	by := map[string]int64{}
+	for _, r := range refs {
+		by[r.Table]++
+	}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		say(name, by[name])
+	}
+}
+
+func (p *Plan) textHeld(t *text) {
+	if p.Held == nil || len(p.Held.Rows) == 0 {
+		return
+	}
+	t.line("\nHeld back from Exchange")
+	counted(p.Held.Rows, func(table string, n int64) {
+		t.para("    ", "  %s: %s made as the team's, %s, not their owners'; the same restore without --no-sync-owners gives them back", table, Count(n, "row"), p.Held.Name)
+	})
 }
 
 // textBin writes how many rows come back from the recycle bin.
@@ -70,14 +114,10 @@ func (p *Plan) textBin(t *text) {
 	if len(p.Bin) == 0 {
 		return
 	}
-	by := map[string]int64{}
-	for _, r := range p.Bin {
-		by[r.Table]++
-	}
 	t.line("\nFrom the recycle bin")
-	for _, name := range slices.Sorted(maps.Keys(by)) {
-		t.para("    ", "  %s: %s with who made it and when, then written as captured; made anew if the bin has lost it by then", name, Count(by[name], "row"))
-	}
+	counted(p.Bin, func(table string, n int64) {
+		t.para("    ", "  %s: %s with who made it and when, then written as captured; made anew if the bin has lost it by then", table, Count(n, "row"))
+	})
 }
 
 // decides is what of it decides what is written.

@@ -234,6 +234,9 @@ type Plan struct {
 	// Bin are rows to be made that come back from the target's recycle bin, where it
 	// still has them then, and are written over; sorted.
 	Bin []allod.RecordRef `json:"bin,omitempty"`
+	// Held are rows that are made as those of a team, so that the mailboxes of their
+	// owners do not give them to Exchange; nil = none.
+	Held *Held `json:"held,omitempty"`
 	// Triggers are what the steps set off in the target, Bypass whether it is asked
 	// not to run; nil = nothing to say.
 	Triggers []source.Trigger `json:"triggers,omitempty"`

@@ -46,6 +46,7 @@ func (p *Plan) WriteText(w io.Writer, max int) error {
 		}
 	}
 	p.textBin(t)
+	p.textHeld(t)
 	p.After.text(t, max)
 	p.textTriggers(t, max)
 	if len(p.Replayed) > 0 {

@@ -57,6 +57,7 @@ func (t *target) does(op plan.Op) bool { return t.ops[op] }
 // targets returns what the plan does to each record, by table.
 func targets(p *plan.Plan) map[string]map[allod.RecordRef]*target {
 	out := map[string]map[allod.RecordRef]*target{}
+	held := p.Holding()
 	for i, s := range p.Packed() {
 		table := p.TableOf(s)
 		ref := allod.RecordRef{Table: table, Key: s.Key}
@@ -79,6 +80,9 @@ func targets(p *plan.Plan) map[string]map[allod.RecordRef]*target {
 		case plan.OpCreate, plan.OpUpdate, plan.OpState:
 			for _, c := range p.ColumnsOf(s) {
 				t.columns[c] = true
+			}
+			if _, is := held[ref]; is {
+				delete(t.columns, "ownerid") // it is not what the snapshot has
 			}
 		case plan.OpAssociate, plan.OpParties, plan.OpDelete, plan.OpDissociate:
 		}

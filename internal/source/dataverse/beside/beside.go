@@ -83,8 +83,14 @@ type right struct {
 
 func rights() []right {
 	return []right{
-		{1, "ReadAccess"}, {2, "WriteAccess"}, {4, "AppendAccess"}, {16, "AppendToAccess"}, {32, "CreateAccess"},
-		{65536, "DeleteAccess"}, {262144, "ShareAccess"}, {524288, "AssignAccess"},
+		{1, "ReadAccess"},
+		{2, "WriteAccess"},
+		{4, "AppendAccess"},
+		{16, "AppendToAccess"},
+		{32, "CreateAccess"},
+		{65536, "DeleteAccess"},
+		{262144, "ShareAccess"},
+		{524288, "AssignAccess"},
 	}
 }
 
