@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"allod"
 	"allod/internal/capture"
@@ -24,7 +23,7 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 		return nil, err
 	}
 	opts.Now = o.deps.Now
-	opts.Exclude, opts.Once = slices.Concat(opts.Exclude, c.Exclude), len(opts.Presets) > 0
+	opts.Config, opts.Once = c.Exclude, len(opts.Presets) > 0
 	if !opts.Once {
 		opts.Presets = c.Presets
 	}
@@ -82,7 +81,7 @@ func (o *Office) PlanBackup(ctx context.Context, env string, opts capture.Option
 		return nil, err
 	}
 	opts.Now = o.deps.Now
-	opts.Exclude, opts.Once = slices.Concat(opts.Exclude, c.Exclude), len(opts.Presets) > 0
+	opts.Config, opts.Once = c.Exclude, len(opts.Presets) > 0
 	if !opts.Once {
 		opts.Presets = c.Presets
 	}

@@ -33,6 +33,7 @@ type Options struct {
 	Full    bool     // read every table from the start, whatever tokens there are
 	Tables  []string // only these tables; the others are carried. nil = all
 	Exclude []string // TABLE or TABLE.COLUMN, left out as a Gap of kind excluded
+	Config  []string // likewise, by the configuration and not for this run
 	Include []string // takes names out of Exclude again
 	NoFiles bool     // leave the bytes of files unread, as a Gap
 	NoAudit bool     // leave the audit log unread, as a Gap of kind excluded
@@ -230,7 +231,7 @@ func withDefaults(o Options, c source.Capabilities) Options {
 // checkTables refuses names of tables and columns that do not exist: a typing
 // error must not look like a successful backup.
 func (r *runner) checkTables() error {
-	for _, name := range slices.Concat(r.o.Tables, r.o.Exclude, r.o.Include) {
+	for _, name := range slices.Concat(r.o.Tables, r.o.Exclude, r.o.Config, r.o.Include) {
 		table, column, _ := strings.Cut(name, ".")
 		t := r.schema.Table(table)
 		if t == nil {

@@ -38,3 +38,37 @@ func TestOrderOfTables(t *testing.T) {
 		t.Errorf("read %v, want %v", order, want)
 	}
 }
+
+// A gap says who left something out: the configuration, or whoever ran this backup.
+func TestExcludedByWhom(t *testing.T) {
+	r := newRig(t)
+	r.fill("account", 0, 3)
+	r.fill("contact", 10, 13)
+	res := r.backupWith(Options{Config: []string{"contact", "account.secret"}, Exclude: []string{"account.document", "contact"}})
+	got := map[string]string{}
+	for _, g := range res.Gaps {
+		if g.Kind != allod.GapExcluded || !g.Accepted {
+			t.Errorf("got %+v", g)
+		}
+		got[g.Table+"."+g.Column] = g.Reason
+	}
+	const configured, run = "excluded by configuration", "excluded for this run, with --exclude"
+	want := map[string]string{"contact.": configured, "account.secret": configured, "account.document": run}
+	if len(got) != len(want) {
+		t.Errorf("got %v", got)
+	}
+	for name, why := range want {
+		if got[name] != why {
+			t.Errorf("%s: got %q, want %q", name, got[name], why)
+		}
+	}
+	if n := len(r.stored("contact")); n != 0 {
+		t.Errorf("%d rows of what was left out", n)
+	}
+	if res = r.backupWith(Options{Config: []string{"contact"}, Include: []string{"contact"}}); len(r.stored("contact")) != 3 {
+		t.Errorf("--include does not take it in again: %+v", res.Gaps)
+	}
+	if _, err := r.run(t.Context(), Options{Config: []string{"nosuch"}}); allod.KindOf(err) != allod.Invalid {
+		t.Errorf("a configured table that is none: got %v", err)
+	}
+}

@@ -104,7 +104,7 @@ func (r *runner) chooseTable(t *allod.Table) (job, bool) {
 		r.unreadable(t, ts)
 		return job{}, false
 	case excluded(r.o, t.Name, ""):
-		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapExcluded, Reason: "excluded by configuration", Accepted: true})
+		r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Kind: allod.GapExcluded, Reason: r.o.decided(t.Name), Accepted: true})
 		r.carry(ts)
 		r.setManifest(m)
 		return job{}, false
@@ -201,7 +201,7 @@ func (r *runner) newJob(t *allod.Table) job {
 		case c.Derived != "":
 		case excluded(r.o, t.Name, c.Name) && c.Name != t.Key:
 			j.skip = append(j.skip, i)
-			r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Column: c.Name, Kind: allod.GapExcluded, Reason: "excluded by configuration", Accepted: true})
+			r.gaps = append(r.gaps, allod.Gap{Table: t.Name, Column: c.Name, Kind: allod.GapExcluded, Reason: r.o.decided(t.Name + "." + c.Name), Accepted: true})
 		default:
 			j.columns = append(j.columns, c.Name)
 			if slices.Contains(secured, c.Name) {
@@ -235,7 +235,15 @@ func excluded(o Options, table, column string) bool {
 	if column != "" {
 		name = table + "." + column
 	}
-	return slices.Contains(o.Exclude, name) && !slices.Contains(o.Include, name)
+	return (slices.Contains(o.Exclude, name) || slices.Contains(o.Config, name)) && !slices.Contains(o.Include, name)
+}
+
+// decided says who left something out.
+func (o *Options) decided(name string) string {
+	if slices.Contains(o.Config, name) {
+		return "excluded by configuration"
+	}
+	return "excluded for this run, with --exclude"
 }
 
 func names(t *allod.Table, indexes []int) []string {
