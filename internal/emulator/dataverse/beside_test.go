@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	dvemu "allod/internal/emulator/dataverse"
+	"allod/internal/emulator/dataverse/sample"
 )
 
 // Trap: a user brings mailbox, settings and queue, a business unit its team.
@@ -99,5 +100,29 @@ func TestQueuesBringMailboxes(t *testing.T) {
 	c.want(204, "DELETE", "queues("+queue+")", "")
 	if n := len(c.want(200, "GET", "mailboxes", "").rows()); n != 0 {
 		t.Errorf("mailboxes left: %d", n)
+	}
+}
+
+// Trap: a lead brings its addresses, in a table of their own.
+func TestLeadsBringAddresses(t *testing.T) {
+	m, err := sample.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	withTables(m, "leadaddress leadaddresses leadaddressid addressnumber:Integer city:String parentid:Lookup>lead")
+	c := start(t, dvemu.Options{Model: m})
+	lead := c.want(204, "POST", "leads", `{"lastname":"L","address1_city":"Linz"}`).id()
+	rows := func() []map[string]any {
+		return c.want(200, "GET", "leadaddresses?$filter=_parentid_value eq "+lead+"&$orderby=addressnumber", "").rows()
+	}
+	if r := rows(); len(r) != 2 || r[0]["city"] != "Linz" || r[0]["addressnumber"] != 1.0 || r[1]["city"] != nil {
+		t.Fatalf("got %v, want two addresses", r)
+	}
+	c.want(204, "PATCH", "leads("+lead+")", `{"address2_city":"Wels"}`)
+	if r := rows(); len(r) != 2 || r[1]["city"] != "Wels" {
+		t.Errorf("after a change of the lead: got %v", r)
+	}
+	if n := len(c.want(200, "GET", "customeraddresses", "").rows()); n != 0 {
+		t.Errorf("customeraddress: got %d rows", n)
 	}
 }

@@ -115,7 +115,7 @@ func (b *binning) families(ctx context.Context) error {
 	parents := map[allod.RecordRef][]allod.RecordRef{} // child → rows that bring it along
 	for _, rel := range b.live.Schema().Relationships {
 		many, one := b.live.Schema().Table(rel.Many), b.live.Schema().Table(rel.One)
-		if rel.ManyToMany() || many == nil || one == nil || many.Unreadable != "" || many.Name == "customeraddress" || many.Name == "activityparty" || !b.on[many.Name] {
+		if rel.ManyToMany() || many == nil || one == nil || many.Unreadable != "" || many.Name == "customeraddress" || many.Name == "leadaddress" || many.Name == "activityparty" || !b.on[many.Name] {
 			continue
 		}
 		var ids []allod.GUID

@@ -20,7 +20,7 @@ func Unproven(t *allod.Table) string {
 		return "closing an opportunity makes rows of its own"
 	case "quotedetail", "salesorderdetail", "invoicedetail", "opportunityproduct":
 		return "lines are priced anew by logic that cannot be bypassed"
-	case "customeraddress":
+	case "customeraddress", "leadaddress":
 		return "addresses come into being with their account, contact or lead"
 	}
 	if CloseParent(t) != "" {
@@ -97,7 +97,7 @@ func LockedWhenClosed(t *allod.Table) bool {
 // MadeWithParent reports whether the platform makes a row of the table, with
 // that number, when its parent is created.
 func MadeWithParent(t *allod.Table, number int64) bool {
-	return t.Name == "customeraddress" && number >= 1 && number <= 3
+	return (t.Name == "customeraddress" || t.Name == "leadaddress") && number >= 1 && number <= 3
 }
 
 // ActiveState is the first state of every table; a row is created in it.

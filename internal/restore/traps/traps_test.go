@@ -10,7 +10,7 @@ import (
 func TestUnproven(t *testing.T) {
 	for _, name := range []string{
 		"email", "appointment", "recurringappointmentmaster", "serviceappointment", "incident", "opportunity", "quotedetail", "salesorderdetail", "invoicedetail", "opportunityproduct",
-		"customeraddress", "incidentresolution", "opportunityclose", "quoteclose", "orderclose",
+		"customeraddress", "leadaddress", "incidentresolution", "opportunityclose", "quoteclose", "orderclose",
 	} {
 		if Unproven(&allod.Table{Name: name}) == "" {
 			t.Errorf("%s is not refused", name)

@@ -8,13 +8,24 @@ import (
 	"allod"
 )
 
-// addresses adds the customeraddress rows that stand behind the address1_ and
-// address2_ columns of accounts and contacts, which are parts of those rows
+// addressTable holds the addresses of a table that has some, "" for others.
+func addressTable(of string) string {
+	switch of {
+	case "account", "contact":
+		return "customeraddress"
+	case "lead":
+		return "leadaddress"
+	}
+	return ""
+}
+
+// addresses adds the rows that stand behind the address1_ and address2_ columns
+// of accounts, contacts and leads, which are parts of those rows
 // (protocols/dataverse.md §6.12).
 func (r *row) addresses(key allod.GUID) error {
 	t := r.p.t
-	q := r.f.plans["customeraddress"]
-	if q == nil || t.LogicalName != "account" && t.LogicalName != "contact" {
+	q := r.f.plans[addressTable(t.LogicalName)]
+	if q == nil {
 		return nil
 	}
 	for n := 1; n <= 2; n++ {
@@ -48,11 +59,11 @@ func (r *row) addresses(key allod.GUID) error {
 	return nil
 }
 
-// ownAddresses gives accounts and contacts the ids of their address rows.
+// ownAddresses gives accounts, contacts and leads the ids of their address rows.
 // Large tables go without, since most of the memory would go to addresses.
 func (r *row) ownAddresses() {
 	switch r.p.t.LogicalName {
-	case "account", "contact":
+	case "account", "contact", "lead":
 		if r.p.count > large && r.kind() == usualRow {
 			for n := 1; n <= 2; n++ {
 				r.set("address"+strconv.Itoa(n)+"_addressid", allod.NullValue())
@@ -63,7 +74,7 @@ func (r *row) ownAddresses() {
 			prefix := "address" + strconv.Itoa(n) + "_"
 			r.set(prefix+"addressid", allod.IDValue(ID(r.f.o.Seed, r.p.t.LogicalName+"."+prefix, r.i)))
 		}
-	case "customeraddress": // 1 and 2 are those inside the parent's own columns
+	case "customeraddress", "leadaddress": // 1 and 2 are those inside the parent's own columns
 		r.set("addressnumber", allod.IntegerValue(int64(3+r.i%5)))
 	}
 }

@@ -9,16 +9,14 @@ import (
 	"allod/internal/emulator/dataverse/wire"
 )
 
-// addresses keeps the customeraddress rows that hold the address1_ and
-// address2_ columns of accounts, contacts and leads (leads keep theirs in
-// leadaddress, left out here): creating the parent makes both, changing the
-// columns changes them. This is the only place that knows.
+// addresses keeps the rows that hold the address1_ and address2_ columns of
+// accounts, contacts and leads, of leads in leadaddress, of the others in
+// customeraddress: creating the parent makes both, changing the columns changes
+// them. This is the only place that knows.
 func (a *Act) addresses(t *entity.Table, id allod.GUID, p *wire.Payload, create bool) error {
-	if t.LogicalName != "account" && t.LogicalName != "contact" {
-		return nil
-	}
-	addr := a.Schema.Model.Table("customeraddress")
-	if addr == nil || !a.Tx.Has("customeraddress") {
+	name := map[string]string{"account": "customeraddress", "contact": "customeraddress", "lead": "leadaddress"}[t.LogicalName]
+	addr := a.Schema.Model.Table(name)
+	if addr == nil || !a.Tx.Has(name) {
 		return nil
 	}
 	parent := a.load(a.Tx.Get(t.LogicalName, id))
@@ -30,7 +28,7 @@ func (a *Act) addresses(t *entity.Table, id allod.GUID, p *wire.Payload, create 
 		}
 		key := a.get(t, parent, prefix+"addressid").GUID()
 		r := row{}
-		if old := a.Tx.Get("customeraddress", key); old != nil {
+		if old := a.Tx.Get(name, key); old != nil {
 			r = a.load(old)
 			a.stampChanged(addr, r)
 		} else {

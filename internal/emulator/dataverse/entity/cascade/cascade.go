@@ -62,7 +62,7 @@ func parental(one, many, column string) bool {
 	case "activityid":
 		return many == "activityparty"
 	case "parentid":
-		return many == "customeraddress"
+		return many == "customeraddress" || many == "leadaddress"
 	case "parentcustomerid", "customerid":
 		return one == "account" && (many == "contact" || many == "incident")
 	case "opportunityid", "quoteid", "salesorderid", "invoiceid":
