@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"allod/internal/act"
+	"allod/internal/act/undo"
 	"allod/internal/capture"
 	emu "allod/internal/emulator/dataverse"
 	"allod/internal/emulator/dataverse/entity"
@@ -163,6 +164,15 @@ func sharesAreGrantedAgain(t *testing.T, co *company, d *desk) {
 	}
 }
 
+// greeting is the flow that greets card holders, clientdata what it is.
+func greeting(co *company) string {
+	return co.rows("workflows", "?$select=workflowid&$filter=name eq 'Greet new card holders'")[0]["workflowid"].(string)
+}
+
+func clientdata(co *company) string {
+	return co.call(http.MethodGet, "workflows("+greeting(co)+")", nil)["clientdata"].(string)
+}
+
 // flowsAreInThePlan: the sample company greets new card holders by a flow.
 func flowsAreInThePlan(t *testing.T, co *company, d *desk) {
 	card := co.rows("alp_loyaltycards", "?$select=alp_loyaltycardid&$top=1")[0]["alp_loyaltycardid"].(string)
@@ -193,5 +203,17 @@ func flowsAreInThePlan(t *testing.T, co *company, d *desk) {
 	}
 	if text := sets(act.RestoreRequest{Bypass: []string{"plugins"}}); !strings.Contains(text, "each write asks for custom logic not to run (plugins)") {
 		t.Errorf("got %s", text)
+	}
+	co.call(http.MethodPatch, "workflows("+greeting(co)+")", map[string]any{"clientdata": strings.Replace(clientdata(co), `"subscriptionRequest/message":1`, `"subscriptionRequest/message":2`, 1)})
+	if text := sets(act.RestoreRequest{}); strings.Contains(text, "sets off") {
+		t.Errorf("what is made sets off what waits for deletions: %s", text)
+	}
+	p, rep := d.restoring(act.RestoreRequest{From: act.Moment{Environment: "prod"}, Selection: act.RestoreSelection{Table: "alp_loyaltycard", IDs: []string{card}}})
+	u, err := undo.Make(t.Context(), d.Office, undo.Request{ID: p.ID})
+	if err != nil || rep.Created != 1 {
+		t.Fatal(err, rep)
+	}
+	if text := planText(t, u.Plan); !strings.Contains(text, "cloud flow “Greet new card holders” (alp_loyaltycard, Delete)") {
+		t.Errorf("the undo: got %s", text)
 	}
 }

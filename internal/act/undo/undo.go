@@ -15,6 +15,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/restore"
 	"allod/internal/restore/apply"
+	"allod/internal/restore/beside"
 	"allod/internal/restore/consent"
 	"allod/internal/restore/kept"
 	"allod/internal/restore/plan"
@@ -99,6 +100,7 @@ func Make(ctx context.Context, o *act.Office, r Request) (*Ready, error) {
 		AllowContact: allowed,
 		OnConflict:   plan.OnConflict(r.Conflict), Loopback: caps.Loopback, Production: production.Production, Because: production.Why,
 		Approvers: []allod.Actor{deps.Actor}, Replayed: corrected.Replayed, Now: deps.Now,
+		Look: beside.Side{Source: u.src, Bypass: r.Bypass}.LookAtTriggers,
 	})
 	if err != nil {
 		return nil, err

@@ -52,6 +52,14 @@ func (s Side) Look(ctx context.Context, p *plan.Plan, snap, live source.View) er
 	return nil
 }
 
+// LookAtTriggers adds what the steps set off alone: of an undo nothing else is done
+// besides.
+func (s Side) LookAtTriggers(ctx context.Context, p *plan.Plan, snap, live source.View) error {
+	l := &looker{Side: s, p: p, snap: snap, live: live, tables: map[string]*touched{}}
+	l.gather()
+	return l.triggers(ctx)
+}
+
 // After does what the plan says is to be done when the rows are written, and looks
 // what became of amounts that the platform reckons: undo.Carrier.After. What is
 // refused is a failure of the report.
