@@ -17,6 +17,10 @@ func TestPlanCountsFiles(t *testing.T) {
 		files++
 		bytes += int64(n["filesize"].(float64))
 	}
+	for _, f := range co.rows("fileattachments", "?$select=filesizeinbytes&$filter=objecttypecode eq 'account'") {
+		files++
+		bytes += int64(f["filesizeinbytes"].(float64))
+	}
 	p, err := d.PlanBackup(t.Context(), "demo", capture.Options{Tables: []string{"annotation", "account"}})
 	if err != nil {
 		t.Fatal(err)
