@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -16,6 +17,7 @@ import (
 	"allod/internal/source"
 	"allod/internal/source/dataverse"
 	"allod/internal/source/odataclient/entra"
+	"allod/internal/source/pace"
 	"allod/internal/source/powerplatform"
 	"allod/internal/vault/keyring/awskms"
 	"allod/internal/vault/keyring/azurekv"
@@ -51,7 +53,11 @@ func keyServices() map[string]func(context.Context, string) (kms.Service, error)
 // from its file or from ALLOD_CLIENT_SECRET.
 func openSource(getenv func(string) string) func(context.Context, string, act.Connection) (source.Source, error) {
 	return func(_ context.Context, env string, c act.Connection) (source.Source, error) {
-		o := dataverse.Options{Environment: env, URL: c.URL, CAFile: c.CAFile, Proxy: c.Proxy, MaxConcurrency: c.MaxConcurrency}
+		o := dataverse.Options{
+			Environment: env, URL: c.URL, CAFile: c.CAFile, Proxy: c.Proxy, MaxConcurrency: c.Pace.MaxConcurrency,
+			Day: &pace.Day{Most: c.Pace.MaxRequestsPerDay, Dir: c.Counts}, Paused: c.Paused,
+			Window: func(now time.Time) time.Duration { return c.Pace.Window.Wait(now.In(time.Local)) },
+		}
 		if c.Auth == "loopback" {
 			return dataverse.New(o)
 		}

@@ -9,6 +9,8 @@ import (
 	"allod/internal/capture"
 	"allod/internal/govern/gate"
 	"allod/internal/runlog"
+	"allod/internal/source"
+	"allod/internal/source/pace"
 )
 
 // Backup captures one environment. What capture.Run says of errors and
@@ -32,10 +34,11 @@ func (o *Office) Backup(ctx context.Context, env string, opts capture.Options) (
 	if err == nil && len(all) > 0 {
 		opts.PutBack, err = runlog.PutBack(ctx, o.ledger, env, all[len(all)-1].From)
 	}
-	c.MaxConcurrency = opts.Parallel
-	src, serr := o.deps.OpenSource(ctx, env, c)
+	c.Pace, c.Paused = opts.Pace.Over(c.Pace), opts.Paused
+	src, serr := o.reach(ctx, env, c)
 	if err = cmp.Or(err, serr); err == nil {
 		res, err = capture.Run(ctx, s, o.vault, src, env, opts)
+		err = cmp.Or(err, source.Close(src))
 	}
 	if res != nil {
 		if aerr := o.gate.Act(ctx, s, runlog.Captured, captureCounts(res, opts)); aerr != nil && err == nil {
@@ -75,8 +78,9 @@ func (o *Office) PlanBackup(ctx context.Context, env string, opts capture.Option
 	if err != nil {
 		return nil, err
 	}
-	c.MaxConcurrency = opts.Parallel
-	src, err := o.deps.OpenSource(ctx, env, c)
+	allowed := opts.Pace.Over(c.Pace)
+	c.Pace = pace.Pace{MaxConcurrency: allowed.MaxConcurrency}
+	src, err := o.reach(ctx, env, c)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,11 @@ func (o *Office) PlanBackup(ctx context.Context, env string, opts capture.Option
 	if !opts.Once {
 		opts.Presets = c.Presets
 	}
-	return capture.Estimate(ctx, o.vault, src, env, opts)
+	p, err := capture.Estimate(ctx, o.vault, src, env, opts)
+	if err == nil {
+		p.Allow(allowed)
+	}
+	return p, err
 }
 
 // Environments lists the connected environments, sorted.

@@ -13,12 +13,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"allod"
 	"allod/internal/durable"
 	"allod/internal/notify"
+	"allod/internal/source/pace"
 	"allod/internal/vault"
 	"allod/internal/vault/keyring/keyspec"
 )
@@ -66,10 +68,14 @@ type Connection struct {
 	Production       *bool    `yaml:"production,omitempty" json:"production,omitempty"`         // nil = as source.StandingOf finds
 	SameAs           string   `yaml:"same_as,omitempty" json:"same_as,omitempty"`
 	Exclude          []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
-	Presets          []string `yaml:"presets,omitempty" json:"presets,omitempty"`               // what is read; none = everything
-	Schedule         string   `yaml:"schedule,omitempty" json:"schedule,omitempty"`             // when `allod serve` backs it up, see job.Parse
-	MaxConcurrency   int      `yaml:"-" json:"-"`                                               // requests at once in this run; 0 = as the service suggests
-	SecretExpires    string   `yaml:"secret_expires,omitempty" json:"secret_expires,omitempty"` // day, e.g. 2027-03-01; of a certificate it is read from its file
+	Presets          []string `yaml:"presets,omitempty" json:"presets,omitempty"` // what is read; none = everything
+	// Pace is what backups may take of it; nothing else keeps to the window.
+	Pace   pace.Pace       `yaml:"pace,omitempty" json:"pace,omitzero"`
+	Counts string          `yaml:"-" json:"-"` // folder that counts requests, see pace.Day
+	Paused func(time.Time) `yaml:"-" json:"-"` // told until when a window is shut; nil = nobody
+
+	Schedule      string `yaml:"schedule,omitempty" json:"schedule,omitempty"`             // when `allod serve` backs it up, see job.Parse
+	SecretExpires string `yaml:"secret_expires,omitempty" json:"secret_expires,omitempty"` // day, e.g. 2027-03-01; of a certificate it is read from its file
 }
 
 var environmentName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)

@@ -244,6 +244,15 @@ func (o *Office) source(ctx context.Context, env string) (source.Source, error) 
 	if err != nil {
 		return nil, err
 	}
+	c.Pace.Window = ""
+	return o.reach(ctx, env, c)
+}
+
+func (o *Office) reach(ctx context.Context, env string, c Connection) (source.Source, error) {
+	c.Counts = o.path(filepath.Join("derived", "requests", env))
+	if err := c.Pace.Check(); err != nil {
+		return nil, fmt.Errorf("read what may be taken of %s: %w", env, err)
+	}
 	return o.deps.OpenSource(ctx, env, c)
 }
 

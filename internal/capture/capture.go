@@ -25,6 +25,7 @@ import (
 	"allod/internal/govern/gate"
 	"allod/internal/preset"
 	"allod/internal/source"
+	"allod/internal/source/pace"
 	"allod/internal/vault"
 )
 
@@ -43,6 +44,11 @@ type Options struct {
 	Presets []string
 	Once    bool
 	PutBack string // why its past ended since the newest snapshot; "" = as far as the source shows
+
+	// For who opens the source: what may be taken of it, and who is told until when
+	// its window is shut.
+	Pace   pace.Pace
+	Paused func(until time.Time)
 
 	Parallel    int           // tables read at once; 0 = what the source suggests
 	CommitEvery time.Duration // commit finished tables at least this often; 0 = 30 s

@@ -15,6 +15,7 @@ import (
 	"allod/internal/act"
 	"allod/internal/act/keys"
 	"allod/internal/capture"
+	"allod/internal/cli/beside"
 	"allod/internal/cli/text"
 	"allod/internal/preset"
 	"allod/internal/restore/plan"
@@ -60,7 +61,7 @@ a backup that was cut off goes on where it was.`,
 	f.StringSliceVar(&opts.Presets, "preset", nil, "only what belongs to "+strings.Join(preset.Names(), ", ")+"; may be repeated")
 	f.BoolVar(&audit, "audit", true, "read the audit log too; --audit=false leaves it out")
 	f.BoolVar(&opts.NoFiles, "no-files", false, "leave the bytes of files unread")
-	f.IntVar(&opts.Parallel, "max-concurrency", 0, "tables and requests at once (default: what the environment suggests)")
+	beside.Pace(f, &opts.Pace)
 	return cmd
 }
 
@@ -93,6 +94,7 @@ func (a *app) backupOne(cmd *cobra.Command, o *act.Office, env string, opts capt
 		return a.planBackup(cmd, o, env, opts)
 	}
 	a.errf("Backing up %s …\n", env)
+	opts.Paused = beside.Waiting(a.deps.Err, a.deps.Local)
 	m := a.newMeter("back up "+env, -1)
 	opts.Progress = m.captureProgress
 	res, err := o.Backup(cmd.Context(), env, opts)
@@ -207,7 +209,7 @@ func (a *app) showEstimate(env string, p *capture.Plan) {
 		day = fmt.Sprintf(", %.1f %% of the %d a day that an application user is entitled to", 100*float64(p.Requests)/float64(p.PerDay), p.PerDay)
 	}
 	a.para("  ", "Requests: about %d%s.", p.Requests, day)
-	a.para("  ", "Time: about %s with %s at once, if a page of 5000 rows takes the environment 2 s and any other request 0.1 s, which nobody has measured.", text.Long(p.Seconds), plan.Count(int64(p.AtOnce), "request"))
+	a.para("  ", "Time: about %s with %s at once, if a page of 5000 rows takes the environment 2 s and any other request 0.1 s, which nobody has measured.%s", text.Long(p.Seconds), plan.Count(int64(p.AtOnce), "request"), p.Within(text.Long))
 	a.para("  ", "Disk: about %s.", bytesText(p.Bytes))
 	if p.NewLine != "" {
 		a.para("", "Everything is read again: %s.", p.NewLine)

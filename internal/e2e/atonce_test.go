@@ -10,6 +10,7 @@ import (
 	"allod/internal/capture"
 	"allod/internal/source"
 	"allod/internal/source/dataverse"
+	"allod/internal/source/pace"
 )
 
 // width counts the requests that are under way.
@@ -39,10 +40,10 @@ func TestMaxConcurrency(t *testing.T) {
 	for n, least := range map[int]int{1: 1, 2: 2, 0: 2} {
 		w := &width{}
 		s.desk.deps.OpenSource = func(_ context.Context, env string, c act.Connection) (source.Source, error) {
-			return dataverse.New(dataverse.Options{Environment: env, URL: c.URL, Now: s.clock.Now, Sleep: s.clock.sleep, Transport: w, MaxConcurrency: c.MaxConcurrency})
+			return dataverse.New(dataverse.Options{Environment: env, URL: c.URL, Now: s.clock.Now, Sleep: s.clock.sleep, Transport: w, MaxConcurrency: c.Pace.MaxConcurrency})
 		}
 		s.desk.reopen()
-		if res := s.desk.backup("demo", capture.Options{Full: true, Parallel: n}); !res.Complete {
+		if res := s.desk.backup("demo", capture.Options{Full: true, Pace: pace.Pace{MaxConcurrency: n}}); !res.Complete {
 			t.Errorf("%d at once: gaps %+v", n, res.Gaps)
 		}
 		if w.widest < least || n > 0 && w.widest > n {

@@ -34,6 +34,14 @@ type Source interface {
 	Capabilities() Capabilities
 }
 
+// Close ends the use of a source that keeps something beside its connection.
+func Close(s Source) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
 // ReadRequest asks for the rows of one table.
 type ReadRequest struct {
 	Table   *allod.Table // from the Schema of Describe

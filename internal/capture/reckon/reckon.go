@@ -3,8 +3,11 @@
 package reckon
 
 import (
+	"fmt"
+
 	"allod"
 	"allod/internal/source"
+	"allod/internal/source/pace"
 )
 
 // Plan says what a backup would read. Numbers are estimates.
@@ -20,9 +23,31 @@ type Plan struct {
 	Seconds     float64     `json:"seconds"`                    // how long it takes, by what is assumed: see Time
 	AtOnce      int         `json:"at_once"`                    // requests at once that this is for
 	PerDay      int64       `json:"requests_per_day,omitempty"` // that the licence entitles to; 0 = not known
+	Pace        pace.Pace   `json:"pace,omitzero"`              // what may be taken of the source
+	Days        float64     `json:"days,omitempty"`             // how long it takes within a window and a number of requests a day; 0 = none is set
 	Gaps        []allod.Gap `json:"gaps"`                       // what would not be read
 	NewLine     string      `json:"new_line,omitempty"`
 	Absent      []string    `json:"absent,omitempty"` // tables of the presets that the environment has not
+}
+
+// Allow reckons with what may be taken of the source. Time comes before it.
+func (p *Plan) Allow(allowed pace.Pace) {
+	p.Pace = allowed
+	if allowed.Window != "" {
+		p.Days = p.Seconds / allowed.Window.Long().Seconds()
+	}
+	if n := allowed.MaxRequestsPerDay; n > 0 {
+		p.Days = max(p.Days, float64(p.Requests)/float64(n))
+	}
+}
+
+// Within says what is allowed and how long that takes; "" where nothing is set
+// that takes longer. long writes seconds.
+func (p *Plan) Within(long func(seconds float64) string) string {
+	if p.Days == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Allowed: %s; so it is about %s.", p.Pace, long(max(p.Days*24*3600, p.Seconds)))
 }
 
 // Table is one table of a Plan.

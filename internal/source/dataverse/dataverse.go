@@ -21,6 +21,7 @@ import (
 	"allod/internal/source/dataverse/packages"
 	"allod/internal/source/dataverse/sizes"
 	"allod/internal/source/odataclient"
+	"allod/internal/source/pace"
 )
 
 // apiPath is the version of the Web API that is spoken (protocols/dataverse.md
@@ -41,8 +42,10 @@ type Options struct {
 	CAFile     string // PEM file of further certificate authorities
 	Proxy      string // URL; "" = as the process environment says
 
-	MaxConcurrency    int // 0 = half of what the service suggests
-	MaxRequestsPerDay int // 0 = no limit
+	MaxConcurrency int       // 0 = half of what the service suggests
+	Day            *pace.Day // counts requests; nil = no limit
+	Window         func(now time.Time) time.Duration
+	Paused         func(until time.Time) // as odataclient.Options
 
 	// Transport replaces the network, for tests.
 	Transport http.RoundTripper
@@ -50,6 +53,9 @@ type Options struct {
 	Sleep     func(context.Context, time.Duration) error // nil = a timer
 	Rand      func() float64                             // in [0,1); nil = random
 }
+
+// Close writes down how many requests were sent (Options.Day).
+func (s *Source) Close() error { return s.day.Close() }
 
 // Source is one environment. It is safe for concurrent use.
 type Source struct {
@@ -59,6 +65,7 @@ type Source struct {
 	watcher *changes.Watcher
 	now     func() time.Time
 	budget  source.Budget
+	day     *pace.Day
 
 	mu    sync.Mutex
 	pairs map[string][2]string // intersect table → the two columns of a pair
@@ -98,7 +105,7 @@ func New(o Options) (*Source, error) {
 		Base: root + apiPath, Environment: o.Environment,
 		Credential: o.Credential, Scope: root + "/.default",
 		CAFile: o.CAFile, Proxy: o.Proxy, Transport: o.Transport,
-		MaxConcurrency: o.MaxConcurrency, MaxRequestsPerDay: o.MaxRequestsPerDay,
+		MaxConcurrency: o.MaxConcurrency, Day: o.Day, Window: o.Window, Paused: o.Paused,
 		Limits:           limits(o),
 		Explain:          codes.Explain,
 		RequestIDHeaders: []string{"X-Ms-Service-Request-Id", "Req_id"},
@@ -115,7 +122,7 @@ func New(o Options) (*Source, error) {
 	if now == nil {
 		now = time.Now
 	}
-	s := &Source{name: o.Environment, root: root, client: c, now: now, budget: budget(limits(o)), pairs: map[string][2]string{}, sets: map[string]string{}}
+	s := &Source{name: o.Environment, root: root, client: c, now: now, budget: budget(limits(o)), day: o.Day, pairs: map[string][2]string{}, sets: map[string]string{}}
 	s.Beside = beside.New(service{s}, s)
 	s.watcher = &changes.Watcher{Get: s.requestJSON, Escape: escapeQuery}
 	return s, nil

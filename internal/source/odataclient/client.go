@@ -23,6 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"allod"
+	"allod/internal/source/pace"
 )
 
 // Options of a Client. Base is required; the zero value of the rest works.
@@ -44,9 +45,13 @@ type Options struct {
 	// not used.
 	Transport http.RoundTripper
 
-	MaxConcurrency    int // requests at once; 0 = half of what the service suggests
-	MaxRequestsPerDay int // within 24 h of this process; 0 = no limit
-	Limits            Limits
+	MaxConcurrency int       // requests at once; 0 = half of what the service suggests
+	Day            *pace.Day // counts requests; nil = no limit
+	// Window says how long nothing may be sent from now on; nil = never. Paused,
+	// if there is one, is called once for each such wait, from whatever goroutine.
+	Window func(now time.Time) time.Duration
+	Paused func(until time.Time)
+	Limits Limits
 
 	// Explain turns an error answer of the product into a Kind and a next
 	// step; nil or Kind 0 = by HTTP status.

@@ -20,6 +20,7 @@ import (
 	"allod"
 	"allod/internal/source/odataclient"
 	"allod/internal/source/odataclient/scan"
+	"allod/internal/source/pace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -417,7 +418,7 @@ func TestWindowLimitsAreKept(t *testing.T) {
 }
 
 func TestDailyLimit(t *testing.T) {
-	c, k := client(t, func(http.ResponseWriter, *http.Request) {}, func(o *odataclient.Options) { o.MaxRequestsPerDay = 3 })
+	c, k := client(t, func(http.ResponseWriter, *http.Request) {}, func(o *odataclient.Options) { o.Day = &pace.Day{Most: 3, Dir: t.TempDir()} })
 	var err error
 	for range 4 {
 		_, err = c.Do(t.Context(), &odataclient.Request{URL: "x"})
@@ -536,4 +537,32 @@ func (a answer) RoundTrip(*http.Request) (*http.Response, error) {
 	w.WriteHeader(http.StatusBadRequest)
 	fmt.Fprint(w, string(a))
 	return w.Result(), nil
+}
+
+// Outside of its window a client waits, and tells of each wait once.
+func TestWindowIsWaitedFor(t *testing.T) {
+	var told []time.Time
+	c, k := client(t, func(http.ResponseWriter, *http.Request) {}, func(o *odataclient.Options) {
+		o.Window = pace.Window("22:00-06:00").Wait
+		o.Paused = func(until time.Time) { told = append(told, until) }
+	})
+	open := func() bool { return pace.Window("22:00-06:00").Wait(k.now()) == 0 }
+	for day := range 3 {
+		for open() {
+			if err := k.sleep(t.Context(), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			if _, err := c.Do(t.Context(), &odataclient.Request{URL: "x"}); err != nil {
+				t.Fatal(err)
+			}
+			if !open() {
+				t.Fatalf("sent at %s", k.now())
+			}
+		}
+		if len(told) != day+1 || told[day].Hour() != 22 {
+			t.Errorf("told %v", told)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"allod"
+	"allod/internal/source/pace"
 )
 
 // pacer decides when a request may start: concurrency that adapts to what the
@@ -15,8 +16,11 @@ type pacer struct {
 	now   func() time.Time
 	sleep func(context.Context, time.Duration) error
 	lim   Limits
-	day   int
-	fixed int // wanted concurrency; 0 = from the hint
+	day   *pace.Day
+	fixed int                               // wanted concurrency; 0 = from the hint
+	shut  func(now time.Time) time.Duration // how long nothing may start; nil = never
+	tell  func(until time.Time)
+	told  time.Time // what tell was told last
 
 	turn  chan struct{} // held by the one who is next; the others queue for it
 	freed chan struct{} // tells the next one that a slot may be free
@@ -28,14 +32,11 @@ type pacer struct {
 	active  int
 	pause   time.Time // nothing starts before
 	win     windows
-	daily   []time.Time // starts of runs of requests, by minute
-	counts  []int
-	total   int
 }
 
 func newPacer(o Options) *pacer {
 	p := &pacer{
-		now: o.Now, sleep: o.Sleep, lim: o.Limits, day: o.MaxRequestsPerDay, fixed: o.MaxConcurrency, win: newWindows(o.Limits),
+		now: o.Now, sleep: o.Sleep, lim: o.Limits, day: o.Day, fixed: o.MaxConcurrency, shut: o.Window, tell: o.Paused, win: newWindows(o.Limits),
 		turn: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 	}
 	p.ceiling = 4
@@ -114,44 +115,36 @@ func (p *pacer) start() (wait time.Duration, started bool, err error) {
 	if wait = p.pause.Sub(now); wait <= 0 {
 		wait = p.win.wait(now, p.active)
 	}
-	switch {
-	case wait > 0:
-		return wait, false, nil
-	case p.dayFull(now):
-		return 0, false, allod.WithHint(allod.Errorf(allod.Unavailable, "the daily number of %d requests is used up", p.day),
+	if shut := p.closed(now); shut > wait {
+		wait = shut
+	}
+	if wait > 0 || p.active >= p.slots {
+		return max(wait, 0), false, nil
+	}
+	ok, err := p.day.Take(now)
+	if err == nil && !ok {
+		err = allod.WithHint(allod.Errorf(allod.Unavailable, "the daily number of %d requests is used up", p.day.Most),
 			"raise --max-requests-per-day or go on tomorrow; what was read stays")
-	case p.active >= p.slots:
-		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
 	}
 	p.active++
 	p.win.begin(now)
-	p.countDay(now)
 	return 0, true, nil
 }
 
-func (p *pacer) dayFull(now time.Time) bool {
-	if p.day <= 0 {
-		return false
+// closed returns how long the window is shut, and tells of it once.
+func (p *pacer) closed(now time.Time) time.Duration {
+	if p.shut == nil {
+		return 0
 	}
-	n := 0
-	for n < len(p.daily) && now.Sub(p.daily[n]) >= 24*time.Hour {
-		p.total -= p.counts[n]
-		n++
+	wait := p.shut(now)
+	if until := now.Add(wait); wait > 0 && p.tell != nil && until.Sub(p.told).Abs() > time.Minute {
+		p.told = until
+		p.tell(until)
 	}
-	p.daily, p.counts = p.daily[n:], p.counts[n:]
-	return p.total >= p.day
-}
-
-func (p *pacer) countDay(now time.Time) {
-	if p.day <= 0 {
-		return
-	}
-	if last := len(p.daily) - 1; last >= 0 && now.Sub(p.daily[last]) < time.Minute {
-		p.counts[last]++
-	} else {
-		p.daily, p.counts = append(p.daily, now), append(p.counts, 1)
-	}
-	p.total++
+	return wait
 }
 
 // release ends a request that took d, with what its answer said. Success lets
