@@ -83,6 +83,8 @@ func TestFind(t *testing.T) {
 		snap.put("contact", n+1, account(2), account(2), text("was"))
 	}
 	snap.put("contact", 4, account(1), account(1), text("was"))
+	snap.put("contact", 5, account(2), account(2), text("was"))
+	live.put("contact", 5, account(2), account(2), text("came later"))
 	live.put("account", 1, null, null)
 	live.put("account", 2, account(1), null)
 	live.put("account", 3, null, account(1))
