@@ -52,10 +52,18 @@ func (o *Office) Schema(ctx context.Context, m Moment) (*allod.Schema, error) {
 	return v.Schema(), nil
 }
 
+// Seen is a table, and what it is read with: what belongs to its rows is read with
+// the same.
+type Seen struct {
+	*allod.Table
+	View    source.View
+	Session gate.Session
+}
+
 // Rows yields rows of a table at a moment for which filter (OData; "" = all)
 // holds, at most limit (0 = all), and records in the ledger how many were
 // shown.
-func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit int) (*allod.Table, iter.Seq2[allod.Row, error], error) {
+func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit int) (*Seen, iter.Seq2[allod.Row, error], error) {
 	v, s, err := o.open(ctx, m, gate.ActionRead)
 	if err != nil {
 		return nil, nil, err
@@ -68,7 +76,7 @@ func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, func(yield func(allod.Row, error) bool) {
+	return &Seen{t, v, s}, func(yield func(allod.Row, error) bool) {
 		left := false
 		n := walk(ctx, v, t, keep, limit, func(row allod.Row, err error) bool {
 			left = !yield(row, err)
@@ -85,7 +93,7 @@ func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit
 // DeletedRows is Rows of those that are not in the environment any more: what
 // somebody deleted since the moment, by name. It keeps about 50 bytes per row of
 // the table.
-func (o *Office) DeletedRows(ctx context.Context, m Moment, table, filter string, limit int) (*allod.Table, iter.Seq2[allod.Row, error], error) {
+func (o *Office) DeletedRows(ctx context.Context, m Moment, table, filter string, limit int) (*Seen, iter.Seq2[allod.Row, error], error) {
 	if m.Live {
 		return nil, nil, allod.WithHint(allod.Errorf(allod.Invalid, "list what was deleted since %s: that is the environment itself", m), "Name a moment before the loss: `allod snapshots %s` lists them.", m.Environment)
 	}
@@ -145,7 +153,7 @@ func walk(ctx context.Context, v source.View, t *allod.Table, keep func(*allod.R
 }
 
 // Get returns one row at a moment; NotFound when it is not there.
-func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*allod.Table, *allod.Row, error) {
+func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*Seen, *allod.Row, error) {
 	v, s, err := o.open(ctx, m, gate.ActionRead)
 	if err != nil {
 		return nil, nil, err
@@ -171,7 +179,7 @@ func (o *Office) Get(ctx context.Context, m Moment, table, id string) (*allod.Ta
 		}
 		return nil, nil, allod.WithHint(allod.Errorf(allod.NotFound, "get %s(%s) from %s: there is no such row", t.Name, key, v.Name()), "It may be there at an earlier moment: `allod snapshots %s` lists them.", m.Environment)
 	}
-	return t, &rows[0], nil
+	return &Seen{t, v, s}, &rows[0], nil
 }
 
 // parseID reads the id of a row. People know names: the hint says how to find

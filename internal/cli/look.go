@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"allod"
 	"allod/internal/act"
 	"allod/internal/act/files"
+	"allod/internal/cli/rows"
 )
 
 func (a *app) snapshotsCommand() *cobra.Command {
@@ -165,38 +165,15 @@ func (a *app) listRows(cmd *cobra.Command, o *act.Office, m act.Moment, table st
 	if f.deleted {
 		list = o.DeletedRows
 	}
-	t, rows, err := list(cmd.Context(), m, table, f.filter, f.limit)
+	t, all, err := list(cmd.Context(), m, table, f.filter, f.limit)
 	if err != nil {
 		return err
 	}
-	var buf []byte
-	n := 0
-	for row, err := range rows {
-		if err != nil {
-			return err
-		}
-		n++
-		if a.json {
-			buf = append(act.AppendJSON(buf[:0], t, &row), '\n')
-			if _, err := a.deps.Out.Write(buf); err != nil {
-				return err
-			}
-			continue
-		}
-		title := ""
-		if i := t.ColumnIndex(t.Title); i >= 0 {
-			title = row.Cell(i).Text()
-		}
-		id := row.Key.String()
-		if row.Ref().IsPair() {
-			id = row.Pair[0].String() + "  " + row.Pair[1].String()
-		}
-		a.outf("%s  %s\n", id, title)
-	}
-	if !a.json {
-		a.errf("%d rows\n", n)
-	}
-	return nil
+	return a.rowConsole().List(cmd.Context(), o, m, t, all)
+}
+
+func (a *app) rowConsole() rows.Console {
+	return rows.Console{Out: a.deps.Out, Err: a.deps.Err, JSON: a.json}
 }
 
 func (a *app) getCommand() *cobra.Command {
@@ -225,20 +202,7 @@ func (a *app) getCommand() *cobra.Command {
 				if err := a.erasureConsole().Mark(cmd.Context(), o, m, row); err != nil {
 					return err
 				}
-				raw := act.AppendJSON(nil, t, row)
-				if a.json {
-					_, err := a.deps.Out.Write(append(raw, '\n'))
-					return err
-				}
-				var pretty strings.Builder
-				enc := json.NewEncoder(&pretty)
-				enc.SetEscapeHTML(false)
-				enc.SetIndent("", "  ")
-				if err := enc.Encode(json.RawMessage(raw)); err != nil {
-					return err
-				}
-				a.outf("%s", pretty.String())
-				return nil
+				return a.rowConsole().One(cmd.Context(), o, m, t, row)
 			})
 		},
 	}

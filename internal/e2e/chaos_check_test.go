@@ -48,7 +48,7 @@ func (s *storm) facts(id allod.SnapshotID) snapFacts {
 			if err != nil {
 				s.t.Fatalf("seed %d: snapshot %d, table %s: %v", s.seed, id, name, err)
 			}
-			buf = act.AppendJSON(buf[:0], table, &row)
+			buf = act.AppendJSON(buf[:0], table.Table, &row)
 			f.sum += hash(buf) * (2*uint64(i) + 1)
 			f.rows[name+" "+refName(&row)] = true
 		}
@@ -264,7 +264,7 @@ func (s *storm) equalTable(st *allod.Table, pairs bool, id func(map[string]any) 
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		buf = act.AppendJSON(buf[:0], table, &row)
+		buf = act.AppendJSON(buf[:0], table.Table, &row)
 		d := json.NewDecoder(bytes.NewReader(buf))
 		d.UseNumber()
 		have := map[string]any{}

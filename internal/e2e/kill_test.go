@@ -287,7 +287,7 @@ func (k *killRun) sum(id allod.SnapshotID) string {
 				k.t.Fatal(err)
 			}
 			n++
-			x ^= hash(act.AppendJSON(nil, tab, &row))
+			x ^= hash(act.AppendJSON(nil, tab.Table, &row))
 		}
 		fmt.Fprintf(&b, "%s %d %016x; ", table, n, x)
 	}

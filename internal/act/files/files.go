@@ -26,7 +26,7 @@ func Write(ctx context.Context, o *act.Office, m act.Moment, table, id, column, 
 	if err != nil {
 		return ref, err
 	}
-	cell, err := fileCell(t, row, column)
+	cell, err := fileCell(t.Table, row, column)
 	if err != nil {
 		return ref, err
 	}
