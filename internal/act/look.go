@@ -8,7 +8,6 @@ import (
 	"allod"
 	"allod/internal/act/near"
 	"allod/internal/govern/gate"
-	"allod/internal/odata/query"
 	"allod/internal/odata/rowjson"
 	"allod/internal/source"
 	"allod/internal/vault"
@@ -72,7 +71,7 @@ func (o *Office) Rows(ctx context.Context, m Moment, table, filter string, limit
 	if err != nil {
 		return nil, nil, err
 	}
-	keep, err := compileFilter(t, filter)
+	keep, err := rowjson.Rows(t, filter)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -222,16 +221,4 @@ func tableHint(s *allod.Schema, where, name string) string {
 // NoTable is the error for a table that a schema does not have.
 func NoTable(s *allod.Schema, where, name string) error {
 	return allod.WithHint(allod.Errorf(allod.NotFound, "find the table %q in %s: there is none", name, where), "%s", tableHint(s, where, name))
-}
-
-// compileFilter makes an OData $filter a test of rows.
-func compileFilter(t *allod.Table, filter string) (func(*allod.Row) (bool, error), error) {
-	if filter == "" {
-		return func(*allod.Row) (bool, error) { return true, nil }, nil
-	}
-	expr, err := query.ParseExpr(filter)
-	if err != nil {
-		return nil, allod.WithHint(err, "The filter is an OData $filter, e.g. \"name eq 'Contoso' and statecode eq 0\"; lookups go by _column_value.")
-	}
-	return rowjson.Filter(t, expr)
 }

@@ -7,6 +7,19 @@ import (
 	"allod/internal/odata/query"
 )
 
+// Rows makes an OData $filter, as somebody typed it, a test of rows of a table: of
+// all rows where it is empty. Errors as Filter.
+func Rows(t *allod.Table, filter string) (func(*allod.Row) (bool, error), error) {
+	if filter == "" {
+		return func(*allod.Row) (bool, error) { return true, nil }, nil
+	}
+	expr, err := query.ParseExpr(filter)
+	if err != nil {
+		return nil, allod.WithHint(err, "The filter is an OData $filter, e.g. \"name eq 'Contoso' and statecode eq 0\"; lookups go by _column_value.")
+	}
+	return Filter(t, expr)
+}
+
 // Filter compiles a filter over the rows of a table. A column goes by the name
 // it has in the source's own JSON: _x_value for a lookup. Invalid for one that
 // the table does not have.
