@@ -145,7 +145,7 @@ const (
 // name (design/capture.md "Never stored"): they are erased with it.
 func owned(table string) bool {
 	switch table {
-	case "customeraddress", "activityparty", "audit", "principalobjectaccess", "activitymimeattachment", "annotation":
+	case "customeraddress", "leadaddress", "fileattachment", "activityparty", "audit", "principalobjectaccess", "activitymimeattachment", "annotation":
 		return true
 	}
 	return strings.HasPrefix(table, "msdynmkt_contactpointconsent")
