@@ -11,11 +11,13 @@ import (
 
 	"allod"
 	"allod/internal/act"
+	"allod/internal/act/connection"
 	"allod/internal/blob"
 	"allod/internal/blob/file"
 	"allod/internal/blob/s3"
 	"allod/internal/source"
 	"allod/internal/source/dataverse"
+	"allod/internal/source/dataverse/several"
 	"allod/internal/source/odataclient/entra"
 	"allod/internal/source/pace"
 	"allod/internal/source/powerplatform"
@@ -61,12 +63,25 @@ func openSource(getenv func(string) string) func(context.Context, string, act.Co
 		if c.Auth == "loopback" {
 			return dataverse.New(o)
 		}
-		cred, err := credential(env, c, getenv)
-		if err != nil {
-			return nil, err
+		users := append([]connection.Application{{ClientID: c.ClientID, ClientSecretFile: c.ClientSecretFile, Certificate: c.Certificate}}, c.Applications...)
+		var all []*dataverse.Source
+		for _, u := range users {
+			c.ClientID, c.ClientSecretFile, c.Certificate = u.ClientID, u.ClientSecretFile, u.Certificate
+			cred, err := credential(env, c, getenv)
+			if err != nil {
+				return nil, err
+			}
+			o.Credential = cred
+			src, err := dataverse.New(o)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, src)
 		}
-		o.Credential = cred
-		return dataverse.New(o)
+		if len(all) == 1 {
+			return all[0], nil
+		}
+		return several.New(all[0], all[1:]...), nil
 	}
 }
 

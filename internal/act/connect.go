@@ -64,6 +64,9 @@ func (o *Office) Connect(ctx context.Context, env string, c Connection) (*Connec
 	if c.Exclude == nil {
 		c.Exclude = old.Exclude
 	}
+	if c.Applications == nil {
+		c.Applications = old.Applications
+	}
 	c.Schedule, c.SecretExpires, c.Pace = cmp.Or(c.Schedule, old.Schedule), cmp.Or(c.SecretExpires, old.SecretExpires), c.Pace.Over(old.Pace)
 	o.config.Environments[env] = c
 	if err := saveConfig(ctx, o.deps.Disk, o.Dir, o.config); err != nil {
