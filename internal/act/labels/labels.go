@@ -5,6 +5,7 @@ package labels
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -21,7 +22,7 @@ import (
 // The bounds of what one Labeler looks up. References beyond stay ids.
 const (
 	Most     = 5000 // records of a snapshot
-	MostLive = 200  // records of the environment itself: each is part of a request
+	MostLive = 1000 // records of the environment itself: they take requests
 	page     = 500  // rows whose references are looked up together
 )
 
@@ -117,12 +118,27 @@ func withheld(ctx context.Context, v *vault.Vault, tags []vault.RecordTag) ([]st
 }
 
 // Each calls f with every row and its labels by column, a page at a time, and
-// puts on record how many records it named before any of a page is shown.
-// A nil Labeler has no labels and waits for no page.
+// puts on record at the end how many records it named, as Rows does with rows. A
+// nil Labeler has no labels and waits for no page.
 func (l *Labeler) Each(ctx context.Context, rows iter.Seq2[allod.Row, error], f func(*allod.Row, map[string]string) error) error {
+	if l == nil {
+		for row, err := range rows {
+			if err != nil {
+				return err
+			}
+			if err := f(&row, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return errors.Join(l.pages(ctx, rows, f), l.record(ctx))
+}
+
+func (l *Labeler) pages(ctx context.Context, rows iter.Seq2[allod.Row, error], f func(*allod.Row, map[string]string) error) error {
 	var waiting []allod.Row
 	flush := func() error {
-		all, err := l.Of(ctx, waiting)
+		all, err := l.of(ctx, waiting)
 		for i := 0; i < len(waiting) && err == nil; i++ {
 			err = f(&waiting[i], all[i])
 		}
@@ -131,13 +147,10 @@ func (l *Labeler) Each(ctx context.Context, rows iter.Seq2[allod.Row, error], f 
 	}
 	for row, err := range rows {
 		if err != nil {
-			return err
-		}
-		if l == nil {
-			if err := f(&row, nil); err != nil {
+			if ctx.Err() != nil {
 				return err
 			}
-			continue
+			return errors.Join(flush(), err) // what came before it is shown
 		}
 		if waiting = append(waiting, row); len(waiting) == page {
 			if err := flush(); err != nil {
@@ -145,16 +158,22 @@ func (l *Labeler) Each(ctx context.Context, rows iter.Seq2[allod.Row, error], f 
 			}
 		}
 	}
-	if len(waiting) == 0 {
-		return nil
-	}
 	return flush()
 }
 
-// Of returns the labels of rows, in their order, by column. A column without
-// one is left out: its target was not there at the moment, has no name, may not
-// be seen, or lies beyond the bound.
-func (l *Labeler) Of(ctx context.Context, rows []allod.Row) ([]map[string]string, error) {
+// One returns the labels of a row by column, and puts on record how many
+// records it named. A column without one is left out: its target was not there
+// at the moment, has no name, may not be seen, or lies beyond the bound.
+func (l *Labeler) One(ctx context.Context, row *allod.Row) (map[string]string, error) {
+	all, err := l.of(ctx, []allod.Row{*row})
+	if err != nil {
+		return nil, err
+	}
+	return all[0], l.record(ctx)
+}
+
+// of returns the labels of rows, in their order.
+func (l *Labeler) of(ctx context.Context, rows []allod.Row) ([]map[string]string, error) {
 	if err := l.look(ctx, rows); err != nil {
 		return nil, err
 	}
@@ -235,16 +254,21 @@ func (l *Labeler) look(ctx context.Context, rows []allod.Row) error {
 			wanted[ref.Table] = append(wanted[ref.Table], ref)
 		})
 	}
-	before := l.named
 	for _, name := range tables {
 		if err := l.read(ctx, l.view.Schema().Table(name), wanted[name]); err != nil {
 			return err
 		}
 	}
-	if l.named == before || l.act == nil {
+	return nil
+}
+
+// record puts on record how many records were named since the last time.
+func (l *Labeler) record(ctx context.Context) error {
+	n := l.named
+	if l.named = 0; n == 0 || l.act == nil {
 		return nil
 	}
-	return l.act(ctx, l.named-before)
+	return l.act(ctx, n)
 }
 
 // read names records of one table.

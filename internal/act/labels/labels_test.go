@@ -82,7 +82,7 @@ func contact(cells ...allod.Value) allod.Row {
 
 func of(t *testing.T, l *Labeler, rows ...allod.Row) []map[string]string {
 	t.Helper()
-	got, err := l.Of(t.Context(), rows)
+	got, err := l.of(t.Context(), rows)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +129,9 @@ func TestOf(t *testing.T) {
 	if !slices.Equal(w.asked, []int{5}) {
 		t.Errorf("asked for %v records, want one question for 5: none is asked for twice", w.asked)
 	}
+	if err := l.record(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if shown != 2 {
 		t.Errorf("%d names are on record, want 2", shown)
 	}
@@ -140,14 +143,14 @@ func TestErrors(t *testing.T) {
 	for kind, want := range map[allod.Kind]map[string]string{allod.Denied: {}, allod.NotFound: {}, allod.Corrupt: {"parentcustomerid": "(unreadable)"}, allod.Conflict: nil} {
 		w := world()
 		w.err = allod.Errorf(kind, "no")
-		got, err := newLabeler(w, contacts(), Most).Of(t.Context(), []allod.Row{contact(allod.LookupValue("account", id(1)))})
+		got, err := newLabeler(w, contacts(), Most).One(t.Context(), new(contact(allod.LookupValue("account", id(1)))))
 		if want == nil {
 			if allod.KindOf(err) != kind {
 				t.Errorf("%v: got the error %v", kind, err)
 			}
 			continue
 		}
-		if err != nil || !maps.Equal(got[0], want) {
+		if err != nil || !maps.Equal(got, want) {
 			t.Errorf("%v: got %v, %v, want %v", kind, got, err, want)
 		}
 	}
@@ -177,7 +180,8 @@ func TestEach(t *testing.T) {
 			}
 		}
 	}
-	n := 0
+	n, shown := 0, int64(0)
+	l.act = func(_ context.Context, n int64) error { shown += n; return nil }
 	err := l.Each(t.Context(), rows, func(_ *allod.Row, said map[string]string) error {
 		n++
 		if got := l.Pair(said); got != "Acme / ?" {
@@ -185,7 +189,7 @@ func TestEach(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || n != page+1 || !slices.Equal(w.asked, []int{2, 1}) {
+	if err != nil || shown != 1 || n != page+1 || !slices.Equal(w.asked, []int{2, 1}) {
 		t.Errorf("%d rows, %v, asked for %v", n, err, w.asked)
 	}
 }
@@ -210,5 +214,20 @@ func TestAppendJSON(t *testing.T) {
 	row := contact()
 	if got := string(AppendJSON(nil, table, &row, map[string]string{"statecode": "Active"})); got != "{}" {
 		t.Errorf("got %s of a table with a column of that name", got)
+	}
+}
+
+// Rows that came before an error are shown, and the error is told.
+func TestEachUntilAnError(t *testing.T) {
+	l := newLabeler(world(), contacts(), Most)
+	rows := func(yield func(allod.Row, error) bool) {
+		if yield(contact(allod.LookupValue("account", id(1))), nil) {
+			yield(allod.Row{}, allod.Errorf(allod.Corrupt, "no"))
+		}
+	}
+	n := 0
+	err := l.Each(t.Context(), rows, func(*allod.Row, map[string]string) error { n++; return nil })
+	if n != 1 || allod.KindOf(err) != allod.Corrupt {
+		t.Errorf("%d rows, %v", n, err)
 	}
 }

@@ -65,11 +65,11 @@ func (c Console) List(ctx context.Context, o *act.Office, m act.Moment, seen *ac
 
 // One shows a row that the office gave with seen, as JSON in lines, or in one.
 func (c Console) One(ctx context.Context, o *act.Office, m act.Moment, seen *act.Seen, row *allod.Row) error {
-	said, err := labels.New(o, m, seen).Of(ctx, []allod.Row{*row})
+	said, err := labels.New(o, m, seen).One(ctx, row)
 	if err != nil {
 		return err
 	}
-	raw := labels.AppendJSON(nil, seen.Table, row, said[0])
+	raw := labels.AppendJSON(nil, seen.Table, row, said)
 	if c.JSON {
 		_, err := c.Out.Write(append(raw, '\n'))
 		return err
