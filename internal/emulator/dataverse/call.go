@@ -255,7 +255,7 @@ func (c *call) routed() *request.Reply {
 	if c.Prefer, err = request.ParsePrefer(c.Header); err != nil {
 		return c.fail(err)
 	}
-	if len(c.URL) > 32768 && !c.Nested {
+	if len(c.URL) > 32768 && !c.Nested || len(c.URL) > 65536 {
 		return c.fail(wire.Refuse(http.StatusRequestURITooLong, "", "The request URI is too long."))
 	}
 	if c.Req, err = (query.Dialect{Exact: true}).ParseURL(spelling.URL(c.URL)); err != nil {

@@ -80,4 +80,47 @@ func TestSection16_Switches(t *testing.T) {
 			}
 		}
 	})
+	t.Run("column-comparison", func(t *testing.T) {
+		for _, filter := range []string{"firstname eq lastname", "not (firstname eq lastname)", "lastname ne null and firstname eq lastname"} {
+			with().want(200, "GET", "contacts?$filter="+filter, "")
+			with("column-comparison", "refuse").want(400, "GET", "contacts?$filter="+filter, "")
+		}
+		c := with("column-comparison", "refuse")
+		c.want(400, "GET", "accounts?$filter=contact_customer_accounts/any(c:c/firstname eq c/lastname)", "")
+		c.want(200, "GET", "accounts?$filter=primarycontactid/lastname eq 'A' and contains(name,'b')", "")
+	})
+	t.Run("linked-names", func(t *testing.T) {
+		const fetch = "accounts?fetchXml=<fetch><entity name='account'><attribute name='name'/><link-entity name='contact' from='contactid' to='primarycontactid' alias='c'><attribute name='lastname'/></link-entity></entity></fetch>"
+		for value, want := range map[string]string{"dot": "c.lastname", "encoded": "c_x002e_lastname"} {
+			c := with("linked-names", value)
+			c.want(204, "POST", "accounts", `{"name":"A","primarycontactid":{"lastname":"L"}}`)
+			if r := c.want(200, "GET", fetch, "").rows(); len(r) != 1 || r[0][want] != "L" {
+				t.Errorf("%s: %v", value, r)
+			}
+		}
+	})
+	t.Run("file-chunks", func(t *testing.T) {
+		for value, status := range map[string]int{"take": 200, "refuse": 400} {
+			c := with("file-chunks", value)
+			c.want(204, "PATCH", "accounts("+row+")", `{"name":"A"}`)
+			a := c.do("PATCH", "accounts("+row+")/contract", "", "x-ms-transfer-mode", "chunked", "x-ms-file-name", "a.txt", "Content-Type", "application/octet-stream")
+			if a.Status != status || status == 400 && a.code() != "0x80090017" {
+				t.Errorf("%s: %d %s", value, a.Status, a.Body)
+			}
+			c.want(204, "PATCH", "accounts("+row+")/contract", "whole", "x-ms-file-name", "a.txt", "Content-Type", "application/octet-stream")
+			block := `{"Target":{"@odata.type":"Microsoft.Dynamics.CRM.account","accountid":"` + row + `"},"FileAttributeName":"contract","FileName":"a.txt"}`
+			c.want(status, "POST", "InitializeFileBlocksUpload", block)
+		}
+	})
+}
+
+// §4.7: an address may be twice as long within a batch, and no longer.
+func TestSection4_7_LongAddresses(t *testing.T) {
+	c := start(t, dvemu.Options{})
+	get := func(n int) string {
+		path := "/api/data/v9.2/accounts?$filter=name eq '"
+		return op("", "GET", strings.TrimPrefix(path, "/api/data/v9.2/")+strings.Repeat("a", n-len(path)-1)+"'", "")
+	}
+	c.batch(200, "", get(40_000))
+	c.batch(400, "", get(70_000))
 }

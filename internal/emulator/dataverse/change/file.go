@@ -169,6 +169,9 @@ func (c Writer) upload(t *entity.Table, seg *query.Segment, col *entity.Column) 
 	if err != nil || c.Header.Get("x-ms-transfer-mode") != "chunked" {
 		return &request.Reply{Status: http.StatusNoContent}, err
 	}
+	if err := c.inChunks(); err != nil {
+		return nil, err
+	}
 	token := c.uploads.keep(&upload{table: t, row: id, column: col, name: c.fileName()})
 	path, _, _ := strings.Cut(c.URL, "?")
 	h := http.Header{}
@@ -415,10 +418,22 @@ func (c Writer) beginBlocks() (object, error) {
 		u, err = c.fileTarget(c.Act(tx), b)
 		return err
 	})
+	if err == nil {
+		err = c.inChunks()
+	}
 	if err != nil {
 		return nil, err
 	}
 	return object{"FileContinuationToken": c.uploads.keep(u)}, nil
+}
+
+// inChunks refuses uploads by chunks and blocks where files lie in storage that is
+// encrypted with the customer's own key (§8.2).
+func (c Writer) inChunks() error {
+	if c.Org.Assume["file-chunks"] == "refuse" {
+		return wire.Refuse(http.StatusBadRequest, "0x80090017", "Uploading a file in chunks is not supported.")
+	}
+	return nil
 }
 
 func (c Writer) takeBlock() (object, error) {

@@ -180,6 +180,9 @@ func (c Reader) appendFetched(tx *store.Tx, t *entity.Table, q *fetch.Query, res
 	names := make([]string, len(res.Columns))
 	writers := make([]*wire.Aliased, len(res.Columns))
 	for i, col := range res.Columns {
+		if c.Org.Assume["linked-names"] == "encoded" {
+			col.Name = strings.ReplaceAll(col.Name, ".", "_x002e_")
+		}
 		names[i] = col.Name
 		writers[i] = wire.NewAliased(tx, c.Schema, col.Table, col.Source, col.Name, c.Prefer.Notes)
 	}

@@ -129,6 +129,9 @@ func (c Reader) filter(tx *store.Tx, t *entity.Table, e query.Expr, aliases map[
 	if e == nil {
 		return func(Entity) (bool, error) { return true, nil }, nil
 	}
+	if c.Org.Assume["column-comparison"] == "refuse" && comparesColumns(e) { // status and code are assumed
+		return nil, wire.Refuse(http.StatusBadRequest, "0x80060888", "The filter compares two properties of the entity '%s'; one side must be a value.", t.LogicalName)
+	}
 	f, err := query.Compile(e, *c.env(tx, t, aliases))
 	if err != nil {
 		return nil, queryError(err)
