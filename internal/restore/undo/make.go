@@ -14,6 +14,7 @@ import (
 	"allod/internal/relate"
 	"allod/internal/restore"
 	"allod/internal/restore/kept"
+	"allod/internal/restore/mask"
 	"allod/internal/restore/plan"
 	"allod/internal/restore/traps"
 	"allod/internal/source"
@@ -42,7 +43,7 @@ const reasonTouched = "it was touched since the restore"
 // not as the run left it is a conflict, as o.OnConflict says; one whose key is
 // gone or locked is left alone and listed with the kind.
 func Make(ctx context.Context, of Of, o restore.Options) (*plan.Plan, error) {
-	m := &maker{Of: of, mode: cmp.Or(o.OnConflict, plan.Stop), view: &masked{View: of.Corrected, identity: of.Live.Schema().Identity, columns: map[allod.RecordRef]map[string]bool{}}, chosen: map[allod.RecordRef]bool{}}
+	m := &maker{Of: of, mode: cmp.Or(o.OnConflict, plan.Stop), view: &masked{View: mask.View{View: of.Corrected, Columns: map[allod.RecordRef]map[string]bool{}}, identity: of.Live.Schema().Identity}, chosen: map[allod.RecordRef]bool{}}
 	all := targets(of.Plan)
 	for _, table := range slices.Sorted(maps.Keys(all)) {
 		if err := m.table(ctx, table, all[table]); err != nil {
@@ -71,7 +72,7 @@ func Make(ctx context.Context, of Of, o restore.Options) (*plan.Plan, error) {
 
 // View is what the values of a plan by Make are read from.
 func View(of Of) source.View {
-	return &masked{View: of.Corrected, identity: of.Live.Schema().Identity}
+	return &masked{View: mask.View{View: of.Corrected}, identity: of.Live.Schema().Identity}
 }
 
 type maker struct {
@@ -244,7 +245,7 @@ func (m *maker) pair(r *one) {
 func (m *maker) choose(ref allod.RecordRef, columns map[string]bool) {
 	m.chosen[ref] = true
 	if columns != nil {
-		m.view.columns[ref] = columns
+		m.view.Columns[ref] = columns
 	}
 }
 
@@ -387,11 +388,11 @@ func (m *maker) waves(ctx context.Context) error {
 	return nil
 }
 
-// masked shows of the rows that are named the named columns alone.
+// masked shows what was kept of the rows that are named, as of the environment
+// that is written to.
 type masked struct {
-	source.View
+	mask.View
 	identity allod.Identity
-	columns  map[allod.RecordRef]map[string]bool
 }
 
 // Schema implements source.View: what was kept is of the environment that is
@@ -400,25 +401,6 @@ func (v *masked) Schema() *allod.Schema {
 	s := *v.View.Schema()
 	s.Identity = v.identity
 	return &s
-}
-
-// Get implements source.View.
-func (v *masked) Get(ctx context.Context, table string, refs []allod.RecordRef) ([]allod.Row, error) {
-	rows, err := v.View.Get(ctx, table, refs)
-	t := v.View.Schema().Table(table)
-	for i := range rows {
-		only, is := v.columns[rows[i].Ref()]
-		if !is || t == nil {
-			continue
-		}
-		rows[i].Cells = slices.Clone(rows[i].Cells)
-		for j := range rows[i].Cells {
-			if j < len(t.Columns) && !only[t.Columns[j].Name] {
-				rows[i].Cells[j] = allod.Value{}
-			}
-		}
-	}
-	return rows, err
 }
 
 // effects are what no undo takes back, in the words of a plan.

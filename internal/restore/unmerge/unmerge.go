@@ -14,6 +14,7 @@ import (
 	"allod"
 	"allod/internal/relate"
 	"allod/internal/restore"
+	"allod/internal/restore/mask"
 	"allod/internal/restore/plan"
 	"allod/internal/source"
 )
@@ -67,7 +68,7 @@ func Find(ctx context.Context, snap, live source.View, text string) (Found, erro
 		}
 	}
 	f.say()
-	return Found{Selection: sel, View: &masked{View: snap, columns: f.columns}, Skipped: f.skipped, Warnings: f.warnings}, nil
+	return Found{Selection: sel, View: &mask.View{View: snap, Columns: f.columns}, Skipped: f.skipped, Warnings: f.warnings}, nil
 }
 
 func parse(text string) (allod.RecordRef, error) {
@@ -203,29 +204,4 @@ func (f *finder) say() {
 	if c := t.Column("masterid"); c != nil && !c.Update {
 		f.warnings = append(f.warnings, f.ref.Table+".masterid and merged stay as they are: nobody can write them; the row is active again and takes changes")
 	}
-}
-
-// masked shows of the rows that are named the named columns alone.
-type masked struct {
-	source.View
-	columns map[allod.RecordRef]map[string]bool
-}
-
-// Get implements source.View.
-func (v *masked) Get(ctx context.Context, table string, refs []allod.RecordRef) ([]allod.Row, error) {
-	rows, err := v.View.Get(ctx, table, refs)
-	t := v.View.Schema().Table(table)
-	for i := range rows {
-		only, is := v.columns[rows[i].Ref()]
-		if !is || t == nil {
-			continue
-		}
-		rows[i].Cells = slices.Clone(rows[i].Cells)
-		for j := range rows[i].Cells {
-			if j < len(t.Columns) && !only[t.Columns[j].Name] {
-				rows[i].Cells[j] = allod.Value{}
-			}
-		}
-	}
-	return rows, err
 }
