@@ -19,6 +19,7 @@ import (
 	"allod/internal/ledger"
 	"allod/internal/seen"
 	"allod/internal/source"
+	"allod/internal/source/pace"
 	"allod/internal/vault"
 	"allod/internal/vault/keyring"
 	"allod/internal/vault/keyring/keyspec"
@@ -244,7 +245,7 @@ func (o *Office) source(ctx context.Context, env string) (source.Source, error) 
 	if err != nil {
 		return nil, err
 	}
-	c.Pace.Window = ""
+	c.Pace = pace.Pace{MaxConcurrency: c.Pace.MaxConcurrency}
 	return o.reach(ctx, env, c)
 }
 

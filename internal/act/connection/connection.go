@@ -28,7 +28,8 @@ type Connection struct {
 	// Applications are further application users with the same rights; the service
 	// limits each by itself. They sign in as the first does, but for what is named.
 	Applications []Application `yaml:"applications,omitempty" json:"applications,omitempty"`
-	// Pace is what backups may take of it; nothing else keeps to the window.
+	// Pace is what backups may take of it; others keep to MaxConcurrency alone, so
+	// that no restore waits for a window or a day.
 	Pace   pace.Pace       `yaml:"pace,omitempty" json:"pace,omitzero"`
 	Counts string          `yaml:"-" json:"-"` // folder that counts requests, see pace.Day
 	Paused func(time.Time) `yaml:"-" json:"-"` // told until when a window is shut; nil = nobody

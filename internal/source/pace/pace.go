@@ -15,7 +15,7 @@ import (
 // the service suggests.
 type Pace struct {
 	MaxConcurrency    int    `yaml:"max_concurrency,omitempty" json:"max_concurrency,omitempty"`           // requests at once; 0 = half of what the service suggests
-	MaxRequestsPerDay int    `yaml:"max_requests_per_day,omitempty" json:"max_requests_per_day,omitempty"` // within 24 hours, of this folder's processes; 0 = no limit
+	MaxRequestsPerDay int    `yaml:"max_requests_per_day,omitempty" json:"max_requests_per_day,omitempty"` // by backups, within 24 hours, of this folder's processes; 0 = no limit
 	Window            Window `yaml:"window,omitempty" json:"window,omitempty"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+	_ "time/tzdata" // also where the machine has no time zones
 
 	"allod"
 	"allod/internal/source/pace"
@@ -13,7 +14,7 @@ import (
 func TestWindowWait(t *testing.T) {
 	vienna, err := time.LoadLocation("Europe/Vienna")
 	if err != nil {
-		t.Skip("no time zones on this machine")
+		t.Fatal(err)
 	}
 	at := func(day int, clock string) time.Time {
 		c, err := time.Parse("15:04", clock)
